@@ -1,0 +1,43 @@
+//! OSRM's `/match` service: what is asked, what comes back, and what can go wrong.
+//!
+//! Everything here but `client` is pure: no Postgres, no sockets.
+
+pub mod request;
+pub mod response;
+
+pub use request::{MatchRequest, RequestPoint};
+pub use response::{Leg, MatchAnswer, Matching, Tracepoint};
+
+/// Whoever can answer a match request: the HTTP client, or a fake in a unit test.
+pub trait Matcher {
+    /// Matches one trace of at least two points.
+    fn ask(&self, request: &MatchRequest) -> Result<MatchAnswer, MatchError>;
+
+    /// The largest number of points that one request may hold at the moment. It can only shrink
+    /// while a run lasts: a server that answers `TooBig` lowers it.
+    fn max_size(&self) -> usize;
+}
+
+/// A refusal that no repetition mends: OSRM understood the question and has no answer to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// OSRM's own code, for example `NoSegment` or `NoMatch`.
+    pub code: String,
+    /// OSRM's own words.
+    pub message: String,
+}
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MatchError {
+    /// Final for these points: they become a raw path.
+    Refused(Refusal),
+    /// More points than the server takes; the client has lowered `max_size` already.
+    TooBig,
+    /// No answer in time. The server goes on computing, so the same request must not be repeated.
+    TimedOut,
+    /// Transient: connection, 5xx, an answer that is none. The text says what was seen.
+    Unavailable(String),
+    /// The run was cancelled.
+    Cancelled,
+}

@@ -1,0 +1,203 @@
+-- The tables: points come in, batches say what was done, paths and stops are what readers see.
+
+-- ---------------------------------------------------------------------------------------------
+-- Points
+-- ---------------------------------------------------------------------------------------------
+CREATE TABLE gps_coordinates (
+    id          bigserial PRIMARY KEY,
+    device_id   text NOT NULL
+        CONSTRAINT device_id_is_1_to_255_bytes CHECK (octet_length(device_id) BETWEEN 1 AND 255),
+    -- NaN sorts above every number, so BETWEEN refuses it as it refuses the infinities.
+    longitude   double precision NOT NULL
+        CONSTRAINT longitude_is_between_minus_180_and_180 CHECK (longitude BETWEEN -180 AND 180),
+    latitude    double precision NOT NULL
+        CONSTRAINT latitude_is_between_minus_90_and_90 CHECK (latitude BETWEEN -90 AND 90),
+    recorded_at timestamptz NOT NULL
+        CONSTRAINT recorded_at_is_finite CHECK (isfinite(recorded_at)),
+    processed   boolean NOT NULL DEFAULT false,
+    batch_id    uuid,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    accuracy    double precision
+)
+-- Every point is updated once; a table that is vacuumed late makes the search for new ones slow.
+WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+
+COMMENT ON TABLE gps_coordinates IS 'GPS points to be matched; insert device_id, longitude, latitude and recorded_at, the rest fills itself';
+COMMENT ON COLUMN gps_coordinates.device_id IS 'name of the device, 1 to 255 bytes';
+COMMENT ON COLUMN gps_coordinates.longitude IS 'degrees east, WGS 84, -180 to 180';
+COMMENT ON COLUMN gps_coordinates.latitude IS 'degrees north, WGS 84, -90 to 90';
+COMMENT ON COLUMN gps_coordinates.recorded_at IS 'when the device took the reading';
+COMMENT ON COLUMN gps_coordinates.processed IS 'true once the outcome of the point''s window is stored';
+COMMENT ON COLUMN gps_coordinates.batch_id IS 'the batch that took the point in';
+COMMENT ON COLUMN gps_coordinates.created_at IS 'when the row was inserted';
+COMMENT ON COLUMN gps_coordinates.accuracy IS 'standard deviation in metres as the device reports it; anything but a positive number counts as unknown';
+
+CREATE INDEX gps_coordinates_unprocessed ON gps_coordinates (device_id, recorded_at) WHERE NOT processed;
+COMMENT ON INDEX gps_coordinates_unprocessed IS 'finds the devices and windows that have new points';
+CREATE INDEX gps_coordinates_device_time ON gps_coordinates (device_id, recorded_at);
+COMMENT ON INDEX gps_coordinates_device_time IS 'reads a window with its context';
+
+-- ---------------------------------------------------------------------------------------------
+-- Tables of the user that were adopted as further sources of points
+-- ---------------------------------------------------------------------------------------------
+-- The expressions are made by adopt_source() from column names; `p` is the row, `$t` a timestamptz.
+CREATE TABLE adopted_sources (
+    relation             regclass PRIMARY KEY,
+    id_column            name NOT NULL,
+    id_type              text NOT NULL,
+    device_column        name NOT NULL,
+    device_type          text NOT NULL,
+    time_column          name NOT NULL,
+    time_expression      text NOT NULL,
+    bound_expression     text NOT NULL,
+    longitude_expression text NOT NULL,
+    latitude_expression  text NOT NULL,
+    accuracy_expression  text,
+    added                text[] NOT NULL DEFAULT '{}',
+    adopted_at           timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE adopted_sources IS 'tables of the user that points are read from; written by adopt_source() and release_source() only';
+COMMENT ON COLUMN adopted_sources.time_expression IS 'the time of row p as timestamptz';
+COMMENT ON COLUMN adopted_sources.bound_expression IS 'the timestamptz $t as a value that the time column is compared with';
+COMMENT ON COLUMN adopted_sources.added IS 'columns and indexes that adoption added and release removes';
+
+-- ---------------------------------------------------------------------------------------------
+-- Batches: the work on one window of one device
+-- ---------------------------------------------------------------------------------------------
+CREATE TABLE processing_batches (
+    batch_id                uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    device_id               text NOT NULL,
+    start_time              timestamptz NOT NULL,
+    end_time                timestamptz NOT NULL,
+    status                  text NOT NULL DEFAULT 'pending'
+        CHECK (status IN ('pending', 'processing', 'completed', 'failed')),
+    coordinate_count        integer NOT NULL DEFAULT 0,
+    osrm_calls              integer NOT NULL DEFAULT 0,
+    processing_started_at   timestamptz,
+    processing_completed_at timestamptz,
+    error_message           text,
+    retry_count             integer NOT NULL DEFAULT 0,
+    created_at              timestamptz NOT NULL DEFAULT now(),
+    updated_at              timestamptz NOT NULL DEFAULT now(),
+    error_code              text,
+    next_attempt_at         timestamptz NOT NULL DEFAULT now(),
+    context_start           timestamptz,
+    context_end             timestamptz,
+    duplicate_count         integer NOT NULL DEFAULT 0,
+    outlier_count           integer NOT NULL DEFAULT 0,
+    rejected_count          integer NOT NULL DEFAULT 0,
+    job_id                  bigint,
+    UNIQUE (device_id, start_time)
+);
+COMMENT ON TABLE processing_batches IS 'one row a device and window: what was done, or when it is due';
+COMMENT ON COLUMN processing_batches.start_time IS 'begin of the window, inclusive';
+COMMENT ON COLUMN processing_batches.end_time IS 'end of the window, exclusive';
+COMMENT ON COLUMN processing_batches.coordinate_count IS 'points of the window that were read';
+COMMENT ON COLUMN processing_batches.osrm_calls IS 'requests sent to OSRM in the last attempt';
+COMMENT ON COLUMN processing_batches.error_code IS 'what OSRM or the extension says of a window that failed, was put off, or is raw: NoSegment, NoMatch, Unavailable, TimedOut';
+COMMENT ON COLUMN processing_batches.retry_count IS 'attempts that failed since the last success';
+COMMENT ON COLUMN processing_batches.next_attempt_at IS 'a pending batch is not taken before';
+COMMENT ON COLUMN processing_batches.context_start IS 'points from here on decided the outcome';
+COMMENT ON COLUMN processing_batches.context_end IS 'points before this decided the outcome; a later one within reopens the batch';
+COMMENT ON COLUMN processing_batches.duplicate_count IS 'points that repeat a second already read';
+COMMENT ON COLUMN processing_batches.outlier_count IS 'points left out as impossible: at (0, 0), or reached at a speed no vehicle has';
+COMMENT ON COLUMN processing_batches.rejected_count IS 'rows of adopted tables that hold no usable coordinate';
+COMMENT ON COLUMN processing_batches.job_id IS 'the backfill or re-match that asked for the batch';
+
+CREATE INDEX processing_batches_pending ON processing_batches (next_attempt_at) WHERE status IN ('pending', 'processing');
+COMMENT ON INDEX processing_batches_pending IS 'finds what is due';
+CREATE INDEX processing_batches_failed ON processing_batches (updated_at) WHERE status = 'failed';
+COMMENT ON INDEX processing_batches_failed IS 'finds what failed';
+CREATE INDEX processing_batches_completed_at ON processing_batches (processing_completed_at);
+COMMENT ON INDEX processing_batches_completed_at IS 'changes since a moment';
+
+-- ---------------------------------------------------------------------------------------------
+-- Paths and stops
+-- ---------------------------------------------------------------------------------------------
+CREATE TABLE cached_polylines (
+    id                       bigserial PRIMARY KEY,
+    device_id                text NOT NULL,
+    start_time               timestamptz NOT NULL,
+    end_time                 timestamptz NOT NULL,
+    encoded_polyline         text NOT NULL,
+    osrm_confidence          double precision,
+    point_count              integer NOT NULL,
+    processing_duration_ms   integer,
+    source_coordinates_count integer,
+    created_at               timestamptz NOT NULL DEFAULT now(),
+    last_accessed            timestamptz NOT NULL DEFAULT now(),
+    match_status             text NOT NULL DEFAULT 'matched' CHECK (match_status IN ('matched', 'raw')),
+    grade                    text NOT NULL DEFAULT 'good' CHECK (grade IN ('good', 'doubtful', 'raw')),
+    matched_share            real,
+    mean_offset_m            real,
+    length_m                 real,
+    fixes_length_m           real,
+    max_speed_mps            real,
+    reason                   text,
+    batch_id                 uuid,
+    UNIQUE (device_id, start_time)
+);
+COMMENT ON TABLE cached_polylines IS 'paths: pieces of line that were driven without a break, ready to draw';
+COMMENT ON COLUMN cached_polylines.encoded_polyline IS 'Google encoded polyline, precision 5';
+COMMENT ON COLUMN cached_polylines.osrm_confidence IS 'OSRM''s own score, 0 to 1; null for a raw path';
+COMMENT ON COLUMN cached_polylines.point_count IS 'vertices of the line';
+COMMENT ON COLUMN cached_polylines.processing_duration_ms IS 'milliseconds spent on the path''s window';
+COMMENT ON COLUMN cached_polylines.source_coordinates_count IS 'GPS points that the path stands for';
+COMMENT ON COLUMN cached_polylines.created_at IS 'when the path got its present form';
+COMMENT ON COLUMN cached_polylines.last_accessed IS 'when the path was last read, to some minutes';
+COMMENT ON COLUMN cached_polylines.match_status IS 'matched: on the road; raw: straight through the points, see reason';
+COMMENT ON COLUMN cached_polylines.grade IS 'good, doubtful or raw: one word to colour a map by';
+COMMENT ON COLUMN cached_polylines.matched_share IS 'share of the path''s points that were matched, 0 to 1';
+COMMENT ON COLUMN cached_polylines.mean_offset_m IS 'mean distance from point to road in metres';
+COMMENT ON COLUMN cached_polylines.length_m IS 'length of the line in metres';
+COMMENT ON COLUMN cached_polylines.fixes_length_m IS 'length of the straight way through the cleaned points in metres';
+COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest speed that the line implies between two points, in metres a second';
+COMMENT ON COLUMN cached_polylines.reason IS 'why the path is raw';
+
+CREATE INDEX cached_polylines_recent ON cached_polylines (device_id, end_time);
+COMMENT ON INDEX cached_polylines_recent IS 'recent paths of a device';
+CREATE INDEX cached_polylines_last_accessed ON cached_polylines (last_accessed);
+COMMENT ON INDEX cached_polylines_last_accessed IS 'least recently accessed paths';
+
+CREATE TABLE stops (
+    id                       bigserial PRIMARY KEY,
+    device_id                text NOT NULL,
+    start_time               timestamptz NOT NULL,
+    end_time                 timestamptz NOT NULL,
+    longitude                double precision NOT NULL,
+    latitude                 double precision NOT NULL,
+    source_coordinates_count integer NOT NULL,
+    created_at               timestamptz NOT NULL DEFAULT now(),
+    batch_id                 uuid,
+    UNIQUE (device_id, start_time)
+);
+COMMENT ON TABLE stops IS 'where and how long a vehicle stood, a row a window; device_stops() joins rows that touch';
+
+-- ---------------------------------------------------------------------------------------------
+-- Runs: insert-only, so that workers never wait for each other
+-- ---------------------------------------------------------------------------------------------
+CREATE TABLE worker_runs (
+    id                bigserial PRIMARY KEY,
+    started_at        timestamptz NOT NULL,
+    finished_at       timestamptz NOT NULL,
+    windows_completed integer NOT NULL DEFAULT 0,
+    windows_failed    integer NOT NULL DEFAULT 0,
+    windows_deferred  integer NOT NULL DEFAULT 0,
+    points            bigint NOT NULL DEFAULT 0,
+    rejected          bigint NOT NULL DEFAULT 0,
+    paths             integer NOT NULL DEFAULT 0,
+    osrm_calls        integer NOT NULL DEFAULT 0,
+    duration_ms       integer NOT NULL DEFAULT 0,
+    osrm_error        text
+);
+COMMENT ON TABLE worker_runs IS 'what each run did; osrm_error is set where OSRM could not be reached';
+CREATE INDEX worker_runs_started_at ON worker_runs (started_at);
+
+-- ---------------------------------------------------------------------------------------------
+-- Rows and sequences go with pg_dump
+-- ---------------------------------------------------------------------------------------------
+SELECT pg_extension_config_dump(t::regclass, '')
+  FROM unnest(ARRAY['gps_coordinates', 'adopted_sources', 'processing_batches', 'cached_polylines',
+                    'stops', 'worker_runs',
+                    'gps_coordinates_id_seq', 'cached_polylines_id_seq', 'stops_id_seq',
+                    'worker_runs_id_seq']) AS t;

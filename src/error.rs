@@ -1,0 +1,67 @@
+//! What can go wrong in a call, in one type, and the one place where it becomes a Postgres error.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgSqlErrorCode, function_name};
+
+/// Why a call ends with an error. A window that cannot be matched is no such error: it is counted
+/// and stays in the tables.
+#[derive(Debug)]
+pub enum Error {
+    /// A query of our own failed in a way that Postgres did not report itself.
+    Query { doing: &'static str, cause: pgrx::spi::Error },
+    /// `osrm_matcher.osrm_url` or `.profile` cannot be used.
+    BadAddress(String),
+    BadArgument { name: &'static str, why: String, hint: &'static str },
+    ReadOnly { standby: bool },
+    Threads(std::io::Error),
+    /// A defect of ours: the window is put off, and the run goes on, wherever that is possible.
+    Defect(String),
+}
+
+impl Error {
+    /// Wraps the error of a query for `map_err`.
+    pub fn query(doing: &'static str) -> impl Fn(pgrx::spi::Error) -> Self {
+        move |cause| Self::Query { doing, cause }
+    }
+}
+
+impl From<Error> for ErrorReport {
+    fn from(error: Error) -> Self {
+        use PgSqlErrorCode as Code;
+        let report =
+            |code, message: String| ErrorReport::new(code, message, function_name!());
+        match error {
+            Error::Query { doing, cause } => {
+                report(Code::ERRCODE_INTERNAL_ERROR, format!("could not {doing}: {cause}"))
+            }
+            Error::BadAddress(why) => report(
+                Code::ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("the address of OSRM cannot be used: {why}"),
+            )
+            .set_hint(
+                "Set it as a superuser, for example: ALTER SYSTEM SET osrm_matcher.osrm_url = \
+                 'http://127.0.0.1:5000'; SELECT pg_reload_conf();",
+            ),
+            Error::BadArgument { name, why, hint } => report(
+                Code::ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("invalid value for argument \"{name}\": {why}"),
+            )
+            .set_hint(hint),
+            Error::ReadOnly { standby: true } => report(
+                Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
+                "cannot process points on a standby".into(),
+            )
+            .set_hint("Run it on the primary; reading works here."),
+            Error::ReadOnly { standby: false } => report(
+                Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
+                "cannot process points in a read-only transaction".into(),
+            ),
+            Error::Threads(cause) => report(
+                Code::ERRCODE_INSUFFICIENT_RESOURCES,
+                format!("could not start threads to ask OSRM: {cause}"),
+            )
+            .set_hint("Lower osrm_matcher.concurrency."),
+            Error::Defect(what) => report(Code::ERRCODE_INTERNAL_ERROR, what),
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The settings under `osrm_matcher.`, read once a call into plain structs.
+//!
+//! All of them decide where the database connects to or how much it does, so only superusers may
+//! change them.
+
+use std::ffi::CString;
+use std::time::Duration;
+
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
+
+use crate::osrm::client::ClientSettings;
+use crate::track::{Micros, Recipe};
+
+/// Lengths that a window may have. Each divides the next, so that a change of the setting never
+/// makes windows that straddle old ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
+pub enum WindowLength {
+    #[name = c"1min"]
+    OneMinute,
+    #[name = c"5min"]
+    FiveMinutes,
+    #[name = c"15min"]
+    FifteenMinutes,
+    #[name = c"1h"]
+    OneHour,
+    #[name = c"1d"]
+    OneDay,
+}
+
+impl WindowLength {
+    const fn seconds(self) -> i64 {
+        match self {
+            Self::OneMinute => 60,
+            Self::FiveMinutes => 300,
+            Self::FifteenMinutes => 900,
+            Self::OneHour => 3600,
+            Self::OneDay => 86_400,
+        }
+    }
+}
+
+static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
+static NOTIFY: GucSetting<bool> = GucSetting::<bool>::new(false);
+static OSRM_URL: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"http://127.0.0.1:5000"));
+static PROFILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"driving"));
+static CONCURRENCY: GucSetting<i32> = GucSetting::<i32>::new(4);
+static CONNECT_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(1_000);
+static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(10_000);
+static MAX_MATCHING_SIZE: GucSetting<i32> = GucSetting::<i32>::new(100);
+static WINDOW: GucSetting<WindowLength> =
+    GucSetting::<WindowLength>::new(WindowLength::FiveMinutes);
+static MAX_GAP: GucSetting<i32> = GucSetting::<i32>::new(300);
+static LOOK_BACK: GucSetting<i32> = GucSetting::<i32>::new(86_400);
+static GPS_ACCURACY: GucSetting<f64> = GucSetting::<f64>::new(0.0);
+static MAX_RETRIES: GucSetting<i32> = GucSetting::<i32>::new(5);
+static RETRY_PAUSE: GucSetting<i32> = GucSetting::<i32>::new(60);
+
+/// What a run needs to know, all of it read at its beginning.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub enabled: bool,
+    /// Whether a NOTIFY says which devices have new paths.
+    pub notify: bool,
+    pub client: ClientSettings,
+    /// Threads that ask OSRM.
+    pub concurrency: usize,
+    pub recipe: Recipe,
+    /// Points older than this are left alone until a backfill asks for them.
+    pub look_back: Micros,
+    /// Attempts after the first, before a window counts as failed.
+    pub max_retries: i32,
+    /// Pause before the second attempt; it doubles with each further one.
+    pub retry_pause: Micros,
+}
+
+const SECOND: Micros = 1_000_000;
+
+impl Settings {
+    /// Reads all settings; main thread only.
+    pub fn read() -> Self {
+        let text = |setting: &GucSetting<Option<CString>>| {
+            setting.get().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        let millis = |setting: &GucSetting<i32>| Duration::from_millis(setting.get() as u64);
+        let concurrency = CONCURRENCY.get() as usize;
+        Self {
+            enabled: ENABLED.get(),
+            notify: NOTIFY.get(),
+            client: ClientSettings {
+                url: text(&OSRM_URL),
+                profile: text(&PROFILE),
+                connect_timeout: millis(&CONNECT_TIMEOUT),
+                request_timeout: millis(&REQUEST_TIMEOUT),
+                max_matching_size: MAX_MATCHING_SIZE.get() as usize,
+                connections: concurrency,
+            },
+            concurrency,
+            recipe: Recipe {
+                window: WINDOW.get().seconds() * SECOND,
+                max_gap: i64::from(MAX_GAP.get()) * SECOND,
+                gps_accuracy: Some(GPS_ACCURACY.get()).filter(|metres| *metres > 0.0),
+            },
+            look_back: i64::from(LOOK_BACK.get()) * SECOND,
+            max_retries: MAX_RETRIES.get(),
+            retry_pause: i64::from(RETRY_PAUSE.get()) * SECOND,
+        }
+    }
+}
+
+/// Defines the settings; called once, when the library is loaded.
+pub fn init() {
+    let context = GucContext::Suset;
+    let plain = GucFlags::default();
+    GucRegistry::define_bool_guc(
+        c"osrm_matcher.enabled",
+        c"Whether points are processed at all.",
+        c"Off stops scheduled and manual runs at their beginning; reading goes on. Default: on.",
+        &ENABLED,
+        context,
+        plain,
+    );
+    GucRegistry::define_bool_guc(
+        c"osrm_matcher.notify",
+        c"Whether a NOTIFY on channel osrm_matcher_paths names each device that has new paths.",
+        c"One message a device and round, with the device id as its payload. Default: off.",
+        &NOTIFY,
+        context,
+        plain,
+    );
+    GucRegistry::define_string_guc(
+        c"osrm_matcher.osrm_url",
+        c"Address of the OSRM server, http or https, without the service's path.",
+        c"Redirects are not followed. Default: http://127.0.0.1:5000.",
+        &OSRM_URL,
+        context,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
+        c"osrm_matcher.profile",
+        c"Profile named in OSRM's URL.",
+        c"Default: driving.",
+        &PROFILE,
+        context,
+        plain,
+    );
+    int(
+        c"osrm_matcher.concurrency",
+        c"Threads of one run that ask OSRM at the same time.",
+        c"Default: 4.",
+        &CONCURRENCY,
+        (1, 64),
+        plain,
+    );
+    int(
+        c"osrm_matcher.connect_timeout",
+        c"Longest wait for a connection to OSRM.",
+        c"A cancelled run may last as long as this. Default: 1s.",
+        &CONNECT_TIMEOUT,
+        (10, 60_000),
+        GucFlags::UNIT_MS,
+    );
+    int(
+        c"osrm_matcher.request_timeout",
+        c"Longest wait for the whole answer to one request.",
+        c"A request that takes longer is made smaller before it is asked again. Default: 10s.",
+        &REQUEST_TIMEOUT,
+        (100, 600_000),
+        GucFlags::UNIT_MS,
+    );
+    int(
+        c"osrm_matcher.max_matching_size",
+        c"Points that one request may hold, as the server's --max-matching-size.",
+        c"Too large a value is found out and lowered for the run. Default: 100.",
+        &MAX_MATCHING_SIZE,
+        (4, 10_000),
+        plain,
+    );
+    GucRegistry::define_enum_guc(
+        c"osrm_matcher.window",
+        c"Length of a window: the unit of matching.",
+        c"Windows of another length are matched anew when a point reaches them. Default: 5min.",
+        &WINDOW,
+        context,
+        plain,
+    );
+    int(
+        c"osrm_matcher.max_gap",
+        c"A silence longer than this ends a path.",
+        c"Default: 5min.",
+        &MAX_GAP,
+        (30, 900),
+        GucFlags::UNIT_S,
+    );
+    int(
+        c"osrm_matcher.look_back",
+        c"Points recorded longer ago than this are left alone until a backfill asks for them.",
+        c"Default: 24h.",
+        &LOOK_BACK,
+        (60, 1_000_000_000),
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_float_guc(
+        c"osrm_matcher.gps_accuracy",
+        c"Standard deviation in metres of points that report no accuracy.",
+        c"0 estimates it from the points of each window. Default: 0.",
+        &GPS_ACCURACY,
+        0.0,
+        100.0,
+        context,
+        plain,
+    );
+    int(
+        c"osrm_matcher.max_retries",
+        c"Attempts after the first before a window counts as failed.",
+        c"While OSRM as a whole is away, none is spent. Default: 5.",
+        &MAX_RETRIES,
+        (0, 100),
+        plain,
+    );
+    int(
+        c"osrm_matcher.retry_pause",
+        c"Pause before a window is tried again.",
+        c"Doubles with each attempt, up to 6h, give or take a quarter. Default: 1min.",
+        &RETRY_PAUSE,
+        (1, 21_600),
+        GucFlags::UNIT_S,
+    );
+    reserve_prefix();
+}
+
+fn int(
+    name: &'static std::ffi::CStr,
+    short: &'static std::ffi::CStr,
+    long: &'static std::ffi::CStr,
+    setting: &'static GucSetting<i32>,
+    (least, most): (i32, i32),
+    flags: GucFlags,
+) {
+    GucRegistry::define_int_guc(name, short, long, setting, least, most, GucContext::Suset, flags);
+}
+
+/// Makes a misspelt setting an error instead of a silence.
+fn reserve_prefix() {
+    let prefix = c"osrm_matcher".as_ptr();
+    #[cfg(feature = "pg14")]
+    unsafe {
+        pgrx::pg_sys::EmitWarningsOnPlaceholders(prefix);
+    }
+    #[cfg(not(feature = "pg14"))]
+    unsafe {
+        pgrx::pg_sys::MarkGUCPrefixReserved(prefix);
+    }
+}

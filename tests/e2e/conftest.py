@@ -1,0 +1,94 @@
+"""One cluster and one OSRM for the whole session, a fresh database with the extension for each test."""
+
+import itertools
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from harness.cluster import Cluster  # noqa: E402
+from harness.database import Database  # noqa: E402
+from harness.osrm import Osrm  # noqa: E402
+from harness.process import exit_on_signals  # noqa: E402
+
+TEMPLATE = "with_osrm_matcher"
+_numbers = itertools.count(1)
+
+
+def pytest_configure():
+    exit_on_signals()
+
+
+def start_cluster(name, url, **options):
+    """A cluster whose databases ask the OSRM at `url`. Settings of pg_cron are those of a user."""
+    return Cluster(f"{name}-{os.getpid()}", conf={"osrm_matcher.osrm_url": url}, **options)
+
+
+@pytest.fixture(scope="session")
+def osrm():
+    with Osrm(name=f"osrm-{os.getpid()}") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cluster(osrm):
+    with start_cluster("test", osrm.url) as cluster:
+        # A hundred databases come and go: safe against a crash of a process, only not of the machine.
+        cluster.configure(fsync="off")
+        cluster.restart()
+        cluster.create_database(TEMPLATE)
+        template = Database(cluster, TEMPLATE)
+        template.rows("CREATE EXTENSION osrm_matcher")
+        template.disconnect()
+        yield cluster
+
+
+@pytest.fixture
+def db(cluster):
+    """A database of its own, with the extension in schema public."""
+    name = f"test_{next(_numbers)}"
+    cluster.create_database(name, template=TEMPLATE)
+    database = Database(cluster, name)
+    yield database
+    database.disconnect()
+    cluster.drop_database(name)
+
+
+@pytest.fixture
+def empty_db(cluster):
+    """A database without the extension."""
+    name = f"test_{next(_numbers)}"
+    cluster.create_database(name)
+    database = Database(cluster, name)
+    yield database
+    database.disconnect()
+    cluster.drop_database(name)
+
+
+@pytest.fixture
+def own_osrm(db):
+    """An OSRM that only this test's database asks: it may be stopped, killed and started again."""
+    number = next(_numbers)
+    with Osrm(name=f"osrm-{os.getpid()}-{number}") as server:
+        db.set("osrm_matcher.osrm_url", server.url)
+        yield server
+
+
+@pytest.fixture
+def own_db(osrm):
+    """A database in a cluster of its own that may be killed (own_db.cluster), with fsync on."""
+    with start_cluster(f"own-{next(_numbers)}", osrm.url) as cluster:
+        database = Database(cluster, "postgres")
+        database.rows("CREATE EXTENSION osrm_matcher")
+        yield database
+        database.disconnect()
+
+
+@pytest.fixture
+def cron_db(own_db):
+    """A database in a cluster of its own that has pg_cron, too."""
+    own_db.rows("CREATE EXTENSION pg_cron")
+    return own_db

@@ -1,0 +1,59 @@
+# Shared by the setup scripts: where things are, how to speak, how to become root.
+# shellcheck shell=bash
+# shellcheck disable=SC2034  # the names set here are for the scripts that source this file
+
+set -euo pipefail
+umask 022 # the cluster's user must be able to read what is made here
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+target=$root/target
+tools=$target/tools
+env_file=${env_file:-$target/setup.env} # prepare.sh writes a new one, the old stays valid till then
+
+# Debian's own Python: the packages that setup installs belong to it, whatever else is on PATH.
+python=/usr/bin/python3
+
+mkdir -p "$tools"
+
+say() { printf '==> %s\n' "$*"; }
+die() {
+    printf 'setup: %s\n' "$*" >&2
+    exit 1
+}
+
+# remember NAME VALUE...: adds to the file that tells the other scripts and the harness what was set up.
+remember() {
+    while [ $# -gt 0 ]; do
+        printf '%s=%q\n' "$1" "$2" >>"$env_file"
+        shift 2
+    done
+}
+
+# Runs a command as root: directly, or through sudo.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "this needs root once ($1): run as root, or install sudo"
+    fi
+}
+
+# Where the private cluster and its PostgreSQL live. Under target/, except where root builds in a
+# folder that is closed to the user `postgres` (PostgreSQL refuses to run as root): then in a folder
+# of our own under /var/tmp, remembered between runs and removed by `make clean`.
+private_dir() {
+    if [ "$(id -u)" -ne 0 ] || runuser -u postgres -- test -x "$target"; then
+        printf '%s\n' "$target"
+        return
+    fi
+    local note=$target/private_dir dir=
+    [ -f "$note" ] && dir=$(cat "$note")
+    if [ -z "$dir" ] || [ ! -d "$dir" ] || [ ! -O "$dir" ]; then
+        dir=$(mktemp -d /var/tmp/osrm_matcher.XXXXXX)
+        chmod 755 "$dir"
+        printf '%s\n' "$dir" >"$note"
+    fi
+    printf '%s\n' "$dir"
+}

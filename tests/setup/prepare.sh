@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Sets up everything that is missing, builds the extension, and leaves target/setup.env behind, which
+# says to the harness where everything is. Quick when nothing is missing.
+# usage: prepare.sh [demo|test|quality|bench]
+# shellcheck source=tests/setup/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/setup/choose_postgres.sh
+. "$(dirname "$0")/choose_postgres.sh"
+
+here=$root/tests/setup
+purpose=${1:-demo}
+
+# Two commands at once in one checkout would build over each other's feet: the second waits.
+exec 9>"$target/setup.lock"
+flock 9
+
+"$here/packages.sh" "$purpose"
+choose_postgres
+find_pg_config
+
+export env_file=$env_file.new
+: >"$env_file"
+remember PG_MAJOR "$pg_major" PG_CONFIG "$pg_config" PRIVATE_DIR "$(private_dir)"
+"$here/cargo_pgrx.sh"
+"$here/osrm.sh"
+"$here/build.sh"
+mv "$env_file" "$target/setup.env"

@@ -196,8 +196,16 @@ CREATE INDEX worker_runs_started_at ON worker_runs (started_at);
 -- ---------------------------------------------------------------------------------------------
 -- Rows and sequences go with pg_dump
 -- ---------------------------------------------------------------------------------------------
-SELECT pg_extension_config_dump(t::regclass, '')
-  FROM unnest(ARRAY['gps_coordinates', 'adopted_sources', 'processing_batches', 'cached_polylines',
-                    'stops', 'worker_runs',
-                    'gps_coordinates_id_seq', 'cached_polylines_id_seq', 'stops_id_seq',
-                    'worker_runs_id_seq']) AS t;
+-- One statement each: they all change the same row of pg_extension.
+DO $$
+DECLARE
+    member regclass;
+BEGIN
+    FOREACH member IN ARRAY ARRAY[
+        'gps_coordinates', 'adopted_sources', 'processing_batches', 'cached_polylines', 'stops', 'worker_runs',
+        'gps_coordinates_id_seq', 'cached_polylines_id_seq', 'stops_id_seq', 'worker_runs_id_seq']::regclass[]
+    LOOP
+        PERFORM pg_extension_config_dump(member, '');
+    END LOOP;
+END
+$$;

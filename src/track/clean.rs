@@ -1,0 +1,233 @@
+//! From raw fixes to one believable fix a second.
+//!
+//! Every choice looks at values alone, never at the order of arrival, and an exact copy of a fix
+//! changes nothing.
+
+use super::geo::{self, Place};
+use super::{Dropped, Fix, Micros, Window};
+
+pub const SECOND: Micros = 1_000_000;
+
+/// No vehicle is faster, in m/s; with the slack of [`JUMP`] for noise.
+const TOP_SPEED: f64 = 70.0;
+/// Noise may add this much to a step, in metres.
+const JUMP: f64 = 40.0;
+/// A run of at most this many fixes that lie together elsewhere is taken for a teleport.
+const LONGEST_TELEPORT: usize = 3;
+/// Half the side of the square around (0, 0) that stands for "no position", in degrees.
+const NULL_ISLAND: f64 = 0.001;
+
+impl Fix {
+    pub(super) fn place(&self) -> Place {
+        [self.lon, self.lat]
+    }
+
+    pub(super) fn second(&self) -> i64 {
+        self.time.div_euclid(SECOND)
+    }
+
+    fn is_null_island(&self) -> bool {
+        self.lon.abs() < NULL_ISLAND && self.lat.abs() < NULL_ISLAND
+    }
+}
+
+/// Seconds from one instant to another.
+pub fn seconds(from: Micros, to: Micros) -> f64 {
+    to.saturating_sub(from) as f64 / SECOND as f64
+}
+
+/// The fixes in an order of their own, exact copies removed.
+pub fn sorted(fixes: &[Fix]) -> Vec<Fix> {
+    let mut fixes = fixes.to_vec();
+    let order = |a: &Fix, b: &Fix| {
+        // Within a second the better reading comes first, then the earlier one.
+        let accuracy = |f: &Fix| f.accuracy.unwrap_or(f64::INFINITY);
+        (a.time.cmp(&b.time))
+            .then(accuracy(a).total_cmp(&accuracy(b)))
+            .then(a.lon.total_cmp(&b.lon))
+            .then(a.lat.total_cmp(&b.lat))
+    };
+    fixes.sort_unstable_by(order);
+    fixes.dedup_by(|a, b| order(a, b).is_eq());
+    fixes
+}
+
+/// What is left of a span of fixes, and what is not.
+#[derive(Debug, Default)]
+pub struct Cleaned {
+    /// At most one a second, ascending.
+    pub fixes: Vec<Fix>,
+    lost: Vec<(Micros, Loss)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Loss {
+    Duplicate,
+    NullIsland,
+    Teleport,
+}
+
+impl Cleaned {
+    /// The losses of one window.
+    pub fn dropped(&self, window: Window) -> Dropped {
+        let mut dropped = Dropped::default();
+        for (_, loss) in self.lost.iter().filter(|(time, _)| window.holds(*time)) {
+            match loss {
+                Loss::Duplicate => dropped.duplicate += 1,
+                Loss::NullIsland => dropped.null_island += 1,
+                Loss::Teleport => dropped.teleport += 1,
+            }
+        }
+        dropped
+    }
+}
+
+/// Cleans fixes as [`sorted`] gives them.
+pub fn clean(sorted: &[Fix]) -> Cleaned {
+    let mut cleaned = Cleaned::default();
+    let mut each_second: Vec<Fix> = Vec::with_capacity(sorted.len().min(1 << 16));
+    for group in sorted.chunk_by(|a, b| a.second() == b.second()) {
+        let mut best: Option<Fix> = None;
+        for fix in group {
+            if fix.is_null_island() {
+                cleaned.lost.push((fix.time, Loss::NullIsland));
+                continue;
+            }
+            match &mut best {
+                None => best = Some(*fix),
+                Some(held) => {
+                    let better = fix.accuracy.unwrap_or(f64::INFINITY)
+                        < held.accuracy.unwrap_or(f64::INFINITY);
+                    let loser = if better {
+                        std::mem::replace(held, *fix)
+                    } else {
+                        *fix
+                    };
+                    cleaned.lost.push((loser.time, Loss::Duplicate));
+                }
+            }
+        }
+        each_second.extend(best);
+    }
+    drop_teleports(&each_second, &mut cleaned);
+    cleaned
+}
+
+/// Whether a vehicle can get from one fix to the other.
+pub fn reachable(from: &Fix, to: &Fix) -> bool {
+    can_travel(
+        geo::distance(from.place(), to.place()),
+        seconds(from.time, to.time),
+    )
+}
+
+/// Whether a vehicle can travel so many metres in so many seconds.
+pub fn can_travel(metres: f64, seconds: f64) -> bool {
+    metres <= TOP_SPEED * seconds.abs() + JUMP
+}
+
+/// Leaves out short runs that can be neither reached nor left while their neighbours can reach
+/// each other.
+fn drop_teleports(fixes: &[Fix], cleaned: &mut Cleaned) {
+    let mut i = 0;
+    while i < fixes.len() {
+        let run = match cleaned.fixes.last() {
+            Some(before) if !reachable(before, &fixes[i]) => teleport(before, &fixes[i..]),
+            _ => 0,
+        };
+        if run == 0 {
+            cleaned.fixes.push(fixes[i]);
+            i += 1;
+        } else {
+            cleaned
+                .lost
+                .extend(fixes[i..i + run].iter().map(|f| (f.time, Loss::Teleport)));
+            i += run;
+        }
+    }
+}
+
+/// How many of the fixes that follow `before` are a teleport.
+fn teleport(before: &Fix, rest: &[Fix]) -> usize {
+    for run in 1..=LONGEST_TELEPORT.min(rest.len().saturating_sub(1)) {
+        if reachable(before, &rest[run]) {
+            // Back where it was: what lies between was elsewhere if it cannot be left either.
+            return if reachable(&rest[run - 1], &rest[run]) {
+                0
+            } else {
+                run
+            };
+        }
+    }
+    0
+}
+
+impl Window {
+    pub(super) fn holds(&self, time: Micros) -> bool {
+        self.start <= time && time < self.end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fix(second: f64, lon: f64, lat: f64) -> Fix {
+        Fix {
+            time: (second * SECOND as f64) as Micros,
+            lon,
+            lat,
+            accuracy: None,
+        }
+    }
+
+    const ALL: Window = Window {
+        start: 0,
+        end: 1_000 * SECOND,
+    };
+
+    #[test]
+    fn copies_have_no_influence() {
+        let fixes = [
+            fix(2.0, 24.0, 60.0),
+            fix(1.0, 24.0, 60.0),
+            fix(2.0, 24.0, 60.0),
+        ];
+        assert_eq!(sorted(&fixes), sorted(&fixes[..2]));
+    }
+
+    #[test]
+    fn one_fix_a_second_and_the_more_accurate_one() {
+        let mut fixes = [fix(1.0, 24.0, 60.0), fix(1.5, 24.0001, 60.0)];
+        fixes[1].accuracy = Some(3.0);
+        let cleaned = clean(&sorted(&fixes));
+        assert_eq!(cleaned.fixes, [fixes[1]]);
+        assert_eq!(cleaned.dropped(ALL).duplicate, 1);
+    }
+
+    #[test]
+    fn null_island_is_dropped_and_counted() {
+        let cleaned = clean(&[fix(1.0, 0.0, 0.0), fix(2.0, 24.0, 60.0)]);
+        assert_eq!(cleaned.fixes.len(), 1);
+        assert_eq!(cleaned.dropped(ALL).null_island, 1);
+    }
+
+    #[test]
+    fn a_short_excursion_is_a_teleport() {
+        let mut fixes: Vec<Fix> = (0..20).map(|i| fix(i as f64, 24.0, 60.0)).collect();
+        fixes[7].lat = 60.1;
+        fixes[12].lat = 60.1;
+        fixes[13].lat = 60.1;
+        let cleaned = clean(&fixes);
+        assert_eq!(cleaned.fixes.len(), 17);
+        assert_eq!(cleaned.dropped(ALL).teleport, 3);
+    }
+
+    #[test]
+    fn a_jump_that_stays_is_kept() {
+        let fixes: Vec<Fix> = (0..20)
+            .map(|i| fix(i as f64, 24.0, if i < 10 { 60.0 } else { 60.1 }))
+            .collect();
+        assert_eq!(clean(&fixes).fixes.len(), 20);
+    }
+}

@@ -1,0 +1,147 @@
+//! Distances on the globe and small flat maps around a place.
+
+/// Longitude and latitude in degrees.
+pub type Place = [f64; 2];
+
+/// Mean radius of the earth in metres, the one that OSRM reckons with.
+const EARTH: f64 = 6_372_797.560_856;
+
+/// Longitude difference in degrees, the short way round.
+pub fn turn(from: f64, to: f64) -> f64 {
+    let d = to - from;
+    if d > 180.0 {
+        d - 360.0
+    } else if d < -180.0 {
+        d + 360.0
+    } else {
+        d
+    }
+}
+
+/// Metres between two places.
+pub fn distance(a: Place, b: Place) -> f64 {
+    let (lat_a, lat_b) = (a[1].to_radians(), b[1].to_radians());
+    let dlat = (lat_b - lat_a) / 2.0;
+    let dlon = turn(a[0], b[0]).to_radians() / 2.0;
+    let h = dlat.sin().powi(2) + lat_a.cos() * lat_b.cos() * dlon.sin().powi(2);
+    2.0 * EARTH * h.clamp(0.0, 1.0).sqrt().asin()
+}
+
+/// Metres along a line.
+pub fn length(line: &[Place]) -> f64 {
+    line.windows(2).map(|w| distance(w[0], w[1])).sum()
+}
+
+/// A flat map in metres, true near its origin.
+#[derive(Debug, Clone, Copy)]
+pub struct Plane {
+    origin: Place,
+    east: f64,
+    north: f64,
+}
+
+impl Plane {
+    pub fn at(origin: Place) -> Self {
+        let north = EARTH.to_radians();
+        // At a pole every longitude is the same place; the floor keeps the way back finite.
+        let east = north * origin[1].to_radians().cos().max(1e-6);
+        Plane {
+            origin,
+            east,
+            north,
+        }
+    }
+
+    pub fn flat(&self, place: Place) -> [f64; 2] {
+        [
+            turn(self.origin[0], place[0]) * self.east,
+            (place[1] - self.origin[1]) * self.north,
+        ]
+    }
+
+    pub fn round(&self, xy: [f64; 2]) -> Place {
+        let lon = self.origin[0] + xy[0] / self.east;
+        let lat = self.origin[1] + xy[1] / self.north;
+        [wrap(lon), lat.clamp(-90.0, 90.0)]
+    }
+}
+
+/// A longitude brought back into -180..=180.
+fn wrap(lon: f64) -> f64 {
+    if (-180.0..=180.0).contains(&lon) {
+        lon
+    } else {
+        (lon + 180.0).rem_euclid(360.0) - 180.0
+    }
+}
+
+/// Metres from a place to a line of at least one vertex.
+pub fn off_line(place: Place, line: &[Place]) -> f64 {
+    let plane = Plane::at(place);
+    if let [only] = line {
+        return distance(place, *only);
+    }
+    line.windows(2)
+        .map(|w| off_segment(plane.flat(w[0]), plane.flat(w[1])))
+        .fold(f64::INFINITY, f64::min)
+}
+
+/// Distance from the origin to the segment between two flat points.
+fn off_segment(a: [f64; 2], b: [f64; 2]) -> f64 {
+    let d = [b[0] - a[0], b[1] - a[1]];
+    let squared = d[0] * d[0] + d[1] * d[1];
+    let t = if squared > 0.0 {
+        (-(a[0] * d[0] + a[1] * d[1]) / squared).clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
+    (a[0] + t * d[0]).hypot(a[1] + t * d[1])
+}
+
+/// A place as it is stored: five decimals, about a metre.
+pub fn stored(place: Place) -> Place {
+    // Adding zero turns -0.0 into 0.0, so that equal places are equal bit for bit.
+    place.map(|v| (v * 1e5).round() / 1e5 + 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_degree_of_latitude() {
+        assert!((distance([24.0, 60.0], [24.0, 61.0]) - 111_226.0).abs() < 10.0);
+    }
+
+    #[test]
+    fn the_antimeridian_is_no_border() {
+        assert!(distance([179.999, 0.0], [-179.999, 0.0]) < 250.0);
+        let plane = Plane::at([179.999, 10.0]);
+        let back = plane.round(plane.flat([-179.999, 10.001]));
+        assert!(distance(back, [-179.999, 10.001]) < 0.01);
+    }
+
+    #[test]
+    fn the_poles_stay_finite() {
+        let plane = Plane::at([0.0, 90.0]);
+        assert!(
+            plane
+                .round(plane.flat([120.0, 89.9999]))
+                .iter()
+                .all(|v| v.is_finite())
+        );
+        assert!(distance([0.0, 90.0], [170.0, 90.0]) < 1e-6);
+    }
+
+    #[test]
+    fn off_a_line() {
+        let line = [[24.0, 60.0], [24.01, 60.0]];
+        assert!((off_line([24.005, 60.0001], &line) - 11.1).abs() < 0.1);
+        assert!((off_line([23.999, 60.0], &line) - 55.6).abs() < 0.2);
+    }
+
+    #[test]
+    fn stored_has_no_minus_zero() {
+        assert!(stored([-0.000001, 0.0])[0].is_sign_positive());
+    }
+}

@@ -1,0 +1,203 @@
+//! From links of road to lines: which links to believe, what to draw where there is none.
+
+use super::PathKind;
+use super::clean::{can_travel, seconds};
+use super::geo::{self, Place};
+use super::quality::Tally;
+use super::road::{Asker, Link, Road, Waypoint};
+use crate::osrm::MatchError;
+
+/// A link that is longer than the fixes' own way by this factor, and these metres, and these
+/// metres a second between the fixes, drove around something that the map lacks.
+const DETOUR: f64 = 1.6;
+const DETOUR_SLACK: f64 = 60.0;
+const DETOUR_SPEED: f64 = 8.0;
+/// So many gaps of one trace are asked about anew.
+const MOST_BRIDGES: usize = 8;
+/// A raw stub at the end of a matched line is drawn from this length on, in metres; a shorter one
+/// is noise.
+const STUB: f64 = 100.0;
+
+/// A stretch of line of one kind between two waypoints.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Strand {
+    pub kind: PathKind,
+    pub from: usize,
+    pub to: usize,
+    pub line: Vec<Place>,
+    pub confidence: f64,
+    pub tally: Tally,
+}
+
+/// Whether a vehicle that left these fixes can have driven this link.
+pub fn believable(link: &Link, trace: &[Waypoint]) -> bool {
+    let way = &trace[link.from..=link.to];
+    let own: f64 = way
+        .windows(2)
+        .map(|w| geo::distance(w[0].place, w[1].place))
+        .sum();
+    let time = seconds(way[0].time, way[way.len() - 1].time);
+    link.distance <= DETOUR * own + DETOUR_SLACK + DETOUR_SPEED * time
+        && can_travel(link.distance, time)
+}
+
+/// Leaves only believable links, and asks anew where OSRM saw no connection: with only the two
+/// ends of the gap in the question it looks farther.
+pub fn mend(road: &mut Road, trace: &[Waypoint], asker: &Asker) -> Result<(), MatchError> {
+    road.links.retain(|link| believable(link, trace));
+    let ends: Vec<(usize, usize)> = road
+        .links
+        .windows(2)
+        .filter(|pair| pair[0].to < pair[1].from)
+        .map(|pair| (pair[0].to, pair[1].from))
+        .take(MOST_BRIDGES)
+        .collect();
+    for (from, to) in ends {
+        let end = |i: usize| {
+            let place = road.spots[i].map_or(trace[i].place, |spot| spot.place);
+            Waypoint {
+                place,
+                radius: super::road::ANCHOR,
+                ..trace[i]
+            }
+        };
+        let bridge = asker.follow(&[end(from), end(to)])?;
+        let links = bridge
+            .links
+            .into_iter()
+            .map(|link| Link { from, to, ..link });
+        road.links
+            .extend(links.filter(|link| believable(link, trace)));
+    }
+    road.links.sort_by_key(|link| link.from);
+    Ok(())
+}
+
+/// The line along a whole trace. `fixed` says which waypoints have a place of their own that the
+/// line must meet exactly.
+pub fn strands(road: &Road, trace: &[Waypoint], fixed: &[Option<Place>]) -> Vec<Strand> {
+    let mut strands: Vec<Strand> = Vec::new();
+    let mut links = road.links.iter().peekable();
+    let mut at = 0;
+    while at + 1 < trace.len() {
+        let step = match links.next_if(|link| link.from == at) {
+            Some(link) => matched(link, road, trace),
+            None => raw(at, road, trace),
+        };
+        at = step.to;
+        match strands.last_mut() {
+            Some(last) if last.kind == step.kind => last.extend(step),
+            _ => strands.push(step),
+        }
+    }
+    let place = |i: usize| fixed[i].or(on_road(road, i)).unwrap_or(trace[i].place);
+    for strand in &mut strands {
+        let last = strand.line.len() - 1;
+        strand.line[0] = place(strand.from);
+        strand.line[last] = place(strand.to);
+    }
+    trim(&mut strands, fixed);
+    for strand in &mut strands {
+        if strand.kind == PathKind::Matched {
+            super::spikes::remove(&mut strand.line);
+        }
+        strand.tally.length = geo::length(&strand.line);
+    }
+    strands
+}
+
+/// The place of a waypoint on the road, if a link reaches it.
+fn on_road(road: &Road, i: usize) -> Option<Place> {
+    let after = road.links.partition_point(|link| link.from < i);
+    let starts = road
+        .links
+        .get(after)
+        .filter(|link| link.from == i)
+        .map(|l| l.line[0]);
+    let before = after.checked_sub(1).and_then(|k| road.links.get(k));
+    starts.or(before
+        .filter(|link| link.to == i)
+        .and_then(|l| l.line.last().copied()))
+}
+
+fn matched(link: &Link, road: &Road, trace: &[Waypoint]) -> Strand {
+    let spot = |i: usize| road.spots[i].map(|s| geo::distance(s.place, trace[i].place));
+    let mut tally = step(link.from, link.to, trace, link.distance);
+    let offsets = (link.from + 1..=link.to).filter_map(spot);
+    (tally.matched, tally.offsets) = offsets.fold((0, 0.0), |(n, sum), d| (n + 1, sum + d));
+    Strand {
+        kind: PathKind::Matched,
+        from: link.from,
+        to: link.to,
+        line: link.line.clone(),
+        confidence: link.confidence * link.distance.max(1.0),
+        tally,
+    }
+}
+
+fn raw(at: usize, road: &Road, trace: &[Waypoint]) -> Strand {
+    let place = |i: usize| on_road(road, i).unwrap_or(trace[i].place);
+    let line = vec![place(at), place(at + 1)];
+    let tally = step(at, at + 1, trace, geo::length(&line));
+    Strand {
+        kind: PathKind::Raw,
+        from: at,
+        to: at + 1,
+        line,
+        confidence: 0.0,
+        tally,
+    }
+}
+
+fn step(from: usize, to: usize, trace: &[Waypoint], distance: f64) -> Tally {
+    let way = &trace[from..=to];
+    Tally {
+        waypoints: to - from,
+        fixes_length: way
+            .windows(2)
+            .map(|w| geo::distance(w[0].place, w[1].place))
+            .sum(),
+        max_speed: distance / seconds(way[0].time, way[way.len() - 1].time).max(1.0),
+        ..Tally::default()
+    }
+}
+
+impl Strand {
+    fn extend(&mut self, next: Strand) {
+        self.to = next.to;
+        self.line.extend_from_slice(&next.line[1..]);
+        self.confidence += next.confidence;
+        let (a, b) = (&mut self.tally, next.tally);
+        a.waypoints += b.waypoints;
+        a.matched += b.matched;
+        a.offsets += b.offsets;
+        a.fixes_length += b.fixes_length;
+        a.max_speed = a.max_speed.max(b.max_speed);
+    }
+
+    /// Draws this strand straight through its waypoints.
+    pub fn unmatch(&mut self, trace: &[Waypoint]) {
+        let last = self.line.len() - 1;
+        let ends = (self.line[0], self.line[last]);
+        self.kind = PathKind::Raw;
+        self.line = trace[self.from..=self.to].iter().map(|w| w.place).collect();
+        let last = self.line.len() - 1;
+        (self.line[0], self.line[last]) = ends;
+        (self.tally.matched, self.tally.offsets) = (0, 0.0);
+    }
+}
+
+/// Takes away short raw stubs at loose ends of matched lines.
+fn trim(strands: &mut Vec<Strand>, fixed: &[Option<Place>]) {
+    let stub = |s: &Strand| s.kind == PathKind::Raw && geo::length(&s.line) < STUB;
+    if strands.len() > 1
+        && strands
+            .last()
+            .is_some_and(|s| stub(s) && fixed[s.to].is_none())
+    {
+        strands.pop();
+    }
+    if strands.len() > 1 && stub(&strands[0]) && fixed[strands[0].from].is_none() {
+        strands.remove(0);
+    }
+}

@@ -1,0 +1,270 @@
+//! One road for a whole trace, in requests that the server takes.
+//!
+//! A trace longer than a request is matched from its beginning. The next request starts where the
+//! engine itself calls the match final, at the very spot, so that nothing shows where they meet.
+
+use std::cell::Cell;
+
+use super::Micros;
+use super::clean::SECOND;
+use super::geo::Place;
+use crate::osrm::{
+    MatchAnswer, MatchError, MatchRequest, Matcher, Refusal, RequestPoint, Tracepoint,
+};
+
+/// Larger requests gain nothing.
+const LARGEST: usize = 90;
+/// A request that timed out is cut in two and its radius made smaller, so often.
+const SHRINKS: u32 = 3;
+const SHRINK: f64 = 0.6;
+/// An anchor is a spot on the road already: OSRM need not look any farther, in metres.
+pub const ANCHOR: f64 = 2.0;
+
+/// A place of the trace to be matched, and how far around it OSRM may look.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Waypoint {
+    pub time: Micros,
+    pub place: Place,
+    pub radius: f64,
+}
+
+/// Where a waypoint lies on the road.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spot {
+    pub place: Place,
+    /// The engine holds the match up to here for final.
+    pub settled: bool,
+}
+
+/// The road from one waypoint to a later one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Link {
+    pub from: usize,
+    pub to: usize,
+    pub line: Vec<Place>,
+    pub distance: f64,
+    pub confidence: f64,
+}
+
+/// What the road network has to say to a trace.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Road {
+    /// One entry a waypoint.
+    pub spots: Vec<Option<Spot>>,
+    /// Ascending, without overlap.
+    pub links: Vec<Link>,
+    /// The first refusal, if there was one.
+    pub refusal: Option<Refusal>,
+}
+
+/// Asks OSRM and counts.
+pub struct Asker<'a> {
+    matcher: &'a dyn Matcher,
+    calls: Cell<u32>,
+}
+
+impl<'a> Asker<'a> {
+    pub fn new(matcher: &'a dyn Matcher) -> Self {
+        Asker {
+            matcher,
+            calls: Cell::new(0),
+        }
+    }
+
+    /// Requests since the last time this was asked.
+    pub fn take_calls(&self) -> u32 {
+        self.calls.take()
+    }
+
+    /// The most points that a request may hold now.
+    pub fn size(&self) -> usize {
+        self.matcher.max_size().clamp(2, LARGEST)
+    }
+
+    /// The road along a trace of any length.
+    pub fn follow(&self, trace: &[Waypoint]) -> Result<Road, MatchError> {
+        let mut road = Road {
+            spots: vec![None; trace.len()],
+            ..Road::default()
+        };
+        let (mut from, mut size) = (0, LARGEST);
+        let mut anchor: Option<Place> = None;
+        while from + 1 < trace.len() {
+            size = size.min(self.size());
+            let to = (from + size).min(trace.len());
+            let mut part = trace[from..to].to_vec();
+            if let Some(place) = anchor {
+                part[0] = Waypoint {
+                    place,
+                    radius: ANCHOR,
+                    ..part[0]
+                };
+            }
+            let found = match self.ask(&part, SHRINKS) {
+                Err(MatchError::TooBig) if part.len() > 2 => {
+                    // The client has lowered the limit; were it not so, halving finds it too.
+                    size = part.len() / 2;
+                    continue;
+                }
+                Err(MatchError::TooBig) => {
+                    let text = "a server that refuses two points as too many";
+                    return Err(MatchError::Unavailable(text.to_owned()));
+                }
+                found => found?,
+            };
+            let cut = if to == trace.len() {
+                part.len() - 1
+            } else {
+                cut(&found.spots)
+            };
+            anchor = found.spots[cut].map(|spot| spot.place);
+            road.take(found, from, cut);
+            from += cut;
+        }
+        Ok(road)
+    }
+
+    /// One request, or several smaller ones where the server took too long.
+    fn ask(&self, trace: &[Waypoint], shrinks: u32) -> Result<Road, MatchError> {
+        self.calls.set(self.calls.get().saturating_add(1));
+        match self.matcher.ask(&request(trace)) {
+            Ok(answer) => read(answer, trace.len()),
+            Err(MatchError::Refused(refusal)) => Ok(Road {
+                spots: vec![None; trace.len()],
+                links: Vec::new(),
+                refusal: Some(refusal),
+            }),
+            Err(MatchError::TimedOut) if shrinks > 0 => self.shrink(trace, shrinks - 1),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn shrink(&self, trace: &[Waypoint], shrinks: u32) -> Result<Road, MatchError> {
+        let smaller: Vec<Waypoint> = trace
+            .iter()
+            .map(|w| Waypoint {
+                radius: (w.radius * SHRINK).max(ANCHOR.min(w.radius)),
+                ..*w
+            })
+            .collect();
+        let middle = smaller.len() / 2;
+        if smaller.len() < 4 {
+            return self.ask(&smaller, shrinks);
+        }
+        let mut road = Road {
+            spots: vec![None; smaller.len()],
+            ..Road::default()
+        };
+        let first = self.ask(&smaller[..=middle], shrinks)?;
+        let mut rest = smaller[middle..].to_vec();
+        if let Some(spot) = first.spots[middle] {
+            rest[0] = Waypoint {
+                place: spot.place,
+                radius: ANCHOR,
+                ..rest[0]
+            };
+        }
+        road.take(first, 0, middle);
+        let last = rest.len() - 1;
+        road.take(self.ask(&rest, shrinks)?, middle, last);
+        Ok(road)
+    }
+}
+
+impl Road {
+    /// Takes over what another road, which begins at `offset`, says up to its waypoint `end`.
+    fn take(&mut self, other: Road, offset: usize, end: usize) {
+        for (i, spot) in other.spots.into_iter().enumerate().take(end + 1) {
+            // Where two meet the earlier one has spoken.
+            let here = &mut self.spots[offset + i];
+            *here = here.or(spot);
+        }
+        let links = other.links.into_iter().filter(|link| link.to <= end);
+        self.links.extend(links.map(|link| Link {
+            from: link.from + offset,
+            to: link.to + offset,
+            ..link
+        }));
+        self.refusal = self.refusal.take().or(other.refusal);
+    }
+}
+
+/// Where to end a request that is not the last: late, but not so late that what comes after could
+/// still change it.
+fn cut(spots: &[Option<Spot>]) -> usize {
+    let last = spots.len() - 1;
+    let overlap = (spots.len() / 4).clamp(1, 12);
+    let latest = (last - overlap.min(last - 1)).max(1);
+    let earliest = (last / 2).clamp(1, latest);
+    let found = |good: &dyn Fn(&Spot) -> bool| {
+        (earliest..=latest)
+            .rev()
+            .find(|i| spots[*i].as_ref().is_some_and(good))
+    };
+    found(&|spot| spot.settled)
+        .or_else(|| found(&|_| true))
+        .unwrap_or(latest)
+}
+
+fn request(trace: &[Waypoint]) -> MatchRequest {
+    let points = trace.iter().map(|w| RequestPoint {
+        lon: w.place[0],
+        lat: w.place[1],
+        time: w.time.div_euclid(SECOND),
+        radius: w.radius,
+    });
+    MatchRequest {
+        points: points.collect(),
+    }
+}
+
+/// The answer to a request of `len` points.
+fn read(answer: MatchAnswer, len: usize) -> Result<Road, MatchError> {
+    if answer.tracepoints.len() != len {
+        let text = "an answer to another number of points than were asked";
+        return Err(MatchError::Unavailable(text.to_owned()));
+    }
+    let mut road = Road {
+        spots: vec![None; len],
+        ..Road::default()
+    };
+    let mut matchings: Vec<_> = answer
+        .matchings
+        .into_iter()
+        .map(|m| (None::<usize>, m.confidence, m.legs.into_iter()))
+        .collect();
+    for (i, tracepoint) in answer.tracepoints.iter().enumerate() {
+        let Some(Tracepoint {
+            location,
+            matching,
+            alternatives,
+            ..
+        }) = *tracepoint
+        else {
+            continue;
+        };
+        road.spots[i] = Some(Spot {
+            place: location,
+            settled: alternatives == 0,
+        });
+        let Some((last, confidence, legs)) = matchings.get_mut(matching) else {
+            continue;
+        };
+        if let Some(from) = last.replace(i)
+            && let Some(leg) = legs.next()
+        {
+            let link = Link {
+                from,
+                to: i,
+                line: leg.line,
+                distance: leg.distance,
+                confidence: *confidence,
+            };
+            // Matchings do not overlap; one that does is not believed.
+            if road.links.last().is_none_or(|before| before.to <= from) {
+                road.links.push(link);
+            }
+        }
+    }
+    Ok(road)
+}

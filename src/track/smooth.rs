@@ -1,0 +1,173 @@
+//! How noisy the fixes are, and a smoother for dense ones.
+//!
+//! A constant-velocity Kalman filter forward and a Rauch-Tung-Striebel pass back. White noise of
+//! fixes a second apart falls to about a third; at five seconds and more there is next to nothing
+//! to gain, for a vehicle does too much between two fixes.
+
+use super::clean::seconds;
+use super::geo::{Place, Plane};
+use super::{Fix, Recipe};
+
+/// A pause longer than this starts the filter anew, in seconds.
+const RESTART: f64 = 15.0;
+/// How much a vehicle changes its speed, m/s² (power of the white acceleration).
+const ACCELERATION: f64 = 1.0;
+/// Triples with steps longer than this say more about the road than about the noise, in seconds.
+const LONGEST_STEP: f64 = 3.0;
+/// Fewer triples than this give no estimate.
+const FEWEST_TRIPLES: usize = 5;
+/// No receiver is better, in metres.
+const LEAST_NOISE: f64 = 2.0;
+const MOST_NOISE: f64 = 100.0;
+
+/// A fix after smoothing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Smoothed {
+    pub time: i64,
+    pub place: Place,
+    /// Standard deviation of the place in metres; `None` where nothing is known of it.
+    pub deviation: Option<f64>,
+}
+
+/// Standard deviation of the fixes in metres, from how far each lies off the line between its
+/// neighbours; `None` where too few fixes are near enough in time to tell.
+pub fn noise(fixes: &[Fix]) -> Option<f64> {
+    let mut off: Vec<f64> = fixes.windows(3).filter_map(off_neighbours).collect();
+    if off.len() < FEWEST_TRIPLES {
+        return None;
+    }
+    let middle = off.len() / 2;
+    let (_, median, _) = off.select_nth_unstable_by(middle, f64::total_cmp);
+    // Median absolute deviation to standard deviation; the line between two noisy neighbours
+    // adds half a variance.
+    Some((*median / 0.6745 / 1.5f64.sqrt()).clamp(LEAST_NOISE, MOST_NOISE))
+}
+
+fn off_neighbours(triple: &[Fix]) -> Option<f64> {
+    let step = |a: &Fix, b: &Fix| seconds(a.time, b.time) <= LONGEST_STEP;
+    if !step(&triple[0], &triple[1]) || !step(&triple[1], &triple[2]) {
+        return None;
+    }
+    let plane = Plane::at(triple[1].place());
+    let (a, b) = (plane.flat(triple[0].place()), plane.flat(triple[2].place()));
+    let (dx, dy) = (b[0] - a[0], b[1] - a[1]);
+    let chord = dx.hypot(dy);
+    // Standing still has no direction to be off from.
+    (chord > 2.0).then(|| (a[0] * dy - a[1] * dx).abs() / chord)
+}
+
+/// Smooths where the noise is known, by report, by setting or by estimate; otherwise leaves the
+/// fixes where they are.
+pub fn smooth(fixes: &[Fix], recipe: &Recipe) -> Vec<Smoothed> {
+    let fallback = recipe.gps_accuracy.or_else(|| noise(fixes));
+    let mut out = Vec::with_capacity(fixes.len());
+    for run in fixes.chunk_by(|a, b| seconds(a.time, b.time) <= RESTART) {
+        smooth_run(run, fallback, &mut out);
+    }
+    out
+}
+
+#[derive(Clone, Copy)]
+struct State {
+    /// Position and velocity, east and north.
+    x: [f64; 2],
+    v: [f64; 2],
+    /// Covariance, the same for both axes: position, both, velocity.
+    p: [f64; 3],
+}
+
+fn smooth_run(run: &[Fix], fallback: Option<f64>, out: &mut Vec<Smoothed>) {
+    let deviation = |f: &Fix| {
+        f.accuracy
+            .or(fallback)
+            .map(|s| s.clamp(LEAST_NOISE / 2.0, MOST_NOISE))
+    };
+    if run.len() < 3 || run.iter().any(|f| deviation(f).is_none()) {
+        out.extend(run.iter().map(|f| Smoothed {
+            time: f.time,
+            place: f.place(),
+            deviation: deviation(f),
+        }));
+        return;
+    }
+    let plane = Plane::at(run[0].place());
+    let mut forward: Vec<(State, State)> = Vec::with_capacity(run.len());
+    for (i, fix) in run.iter().enumerate() {
+        let z = plane.flat(fix.place());
+        let r = deviation(fix).unwrap_or(MOST_NOISE).powi(2);
+        let predicted = match forward.last() {
+            None => State {
+                x: z,
+                v: [0.0; 2],
+                p: [1e6, 0.0, 900.0],
+            },
+            Some((last, _)) => predict(*last, seconds(run[i - 1].time, fix.time)),
+        };
+        forward.push((update(predicted, z, r), predicted));
+    }
+    let mut states: Vec<State> = forward.iter().map(|(filtered, _)| *filtered).collect();
+    for i in (0..states.len() - 1).rev() {
+        let dt = seconds(run[i].time, run[i + 1].time);
+        states[i] = back(forward[i].0, forward[i + 1].1, states[i + 1], dt);
+    }
+    out.extend(run.iter().zip(&states).map(|(fix, s)| Smoothed {
+        time: fix.time,
+        place: plane.round(s.x),
+        deviation: Some(s.p[0].max(0.0).sqrt()),
+    }));
+}
+
+fn predict(s: State, dt: f64) -> State {
+    let q = ACCELERATION * ACCELERATION;
+    State {
+        x: [s.x[0] + s.v[0] * dt, s.x[1] + s.v[1] * dt],
+        v: s.v,
+        p: [
+            s.p[0] + 2.0 * dt * s.p[1] + dt * dt * s.p[2] + q * dt.powi(3) / 3.0,
+            s.p[1] + dt * s.p[2] + q * dt * dt / 2.0,
+            s.p[2] + q * dt,
+        ],
+    }
+}
+
+fn update(s: State, z: [f64; 2], r: f64) -> State {
+    let gain = [s.p[0] / (s.p[0] + r), s.p[1] / (s.p[0] + r)];
+    let off = [z[0] - s.x[0], z[1] - s.x[1]];
+    State {
+        x: [s.x[0] + gain[0] * off[0], s.x[1] + gain[0] * off[1]],
+        v: [s.v[0] + gain[1] * off[0], s.v[1] + gain[1] * off[1]],
+        p: [
+            (1.0 - gain[0]) * s.p[0],
+            (1.0 - gain[0]) * s.p[1],
+            s.p[2] - gain[1] * s.p[1],
+        ],
+    }
+}
+
+/// One step of the pass back: the filtered state, corrected by what came after it.
+fn back(filtered: State, predicted: State, next: State, dt: f64) -> State {
+    let [a, b, d] = predicted.p;
+    let det = a * d - b * b;
+    if det <= 1e-12 {
+        return filtered;
+    }
+    let f = filtered.p;
+    // Gain C = P F' inverse(predicted P), with F = [1 dt; 0 1].
+    let (m00, m01) = (f[0] + dt * f[1], f[1]);
+    let (m10, m11) = (f[1] + dt * f[2], f[2]);
+    let c00 = (m00 * d - m01 * b) / det;
+    let c01 = (m01 * a - m00 * b) / det;
+    let c10 = (m10 * d - m11 * b) / det;
+    let c11 = (m11 * a - m10 * b) / det;
+    let mut s = filtered;
+    for k in 0..2 {
+        let (dx, dv) = (next.x[k] - predicted.x[k], next.v[k] - predicted.v[k]);
+        s.x[k] += c00 * dx + c01 * dv;
+        s.v[k] += c10 * dx + c11 * dv;
+    }
+    let e = [next.p[0] - a, next.p[1] - b, next.p[2] - d];
+    s.p[0] += c00 * c00 * e[0] + 2.0 * c00 * c01 * e[1] + c01 * c01 * e[2];
+    s.p[1] += c00 * c10 * e[0] + (c00 * c11 + c01 * c10) * e[1] + c01 * c11 * e[2];
+    s.p[2] += c10 * c10 * e[0] + 2.0 * c10 * c11 * e[1] + c11 * c11 * e[2];
+    s
+}

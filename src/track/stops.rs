@@ -1,0 +1,136 @@
+//! Vehicles that stand, and the segments of driving between.
+
+use super::clean::{can_travel, seconds};
+use super::geo::{self, Place, Plane};
+use super::smooth::Smoothed;
+use super::{Micros, Recipe};
+
+/// A vehicle that stays so long is parked, in seconds.
+pub const PARKED: f64 = 120.0;
+/// Fixes of a parked vehicle lie within this of their middle, in metres, if they are good.
+const CLOSE: f64 = 20.0;
+const FARTHEST: f64 = 60.0;
+/// Standard deviations within which nearly all fixes of a parked vehicle lie.
+const SPREAD: f64 = 2.5;
+/// A parked vehicle whose fixes stray for less than this is still parked, in seconds.
+const STRAY: f64 = 60.0;
+
+/// A span of time in which the vehicle stood.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Standing {
+    pub start: Micros,
+    pub end: Micros,
+    pub place: Place,
+}
+
+/// Indices `[from, to)` of fixes that belong together.
+type Span = (usize, usize);
+
+/// Where the vehicle stood, ascending.
+pub fn find(fixes: &[Smoothed], recipe: &Recipe) -> Vec<Standing> {
+    let mut spans: Vec<Span> = Vec::new();
+    let mut from = 0;
+    while from < fixes.len() {
+        let to = together(fixes, from, recipe.max_gap);
+        if seconds(fixes[from].time, fixes[to - 1].time) < PARKED {
+            from += 1;
+            continue;
+        }
+        match spans.last_mut() {
+            Some(last) if strayed(fixes, *last, (from, to)) => last.1 = to,
+            _ => spans.push((from, to)),
+        }
+        from = to;
+    }
+    spans.iter().map(|span| standing(fixes, *span)).collect()
+}
+
+/// The end of the longest run from `from` on that stays within reach of its own middle. A silence
+/// ends it: where the vehicle was meanwhile is not known.
+fn together(fixes: &[Smoothed], from: usize, max_gap: Micros) -> usize {
+    let plane = Plane::at(fixes[from].place);
+    let (mut sum, mut to) = ([0.0; 2], from);
+    while to < fixes.len() {
+        if to > from && fixes[to].time.saturating_sub(fixes[to - 1].time) > max_gap {
+            break;
+        }
+        let xy = plane.flat(fixes[to].place);
+        let n = (to - from).max(1) as f64;
+        if (xy[0] - sum[0] / n).hypot(xy[1] - sum[1] / n) > reach(&fixes[to]) {
+            break;
+        }
+        sum = [sum[0] + xy[0], sum[1] + xy[1]];
+        to += 1;
+    }
+    to
+}
+
+fn reach(fix: &Smoothed) -> f64 {
+    fix.deviation
+        .map_or(CLOSE, |d| (SPREAD * d).clamp(CLOSE, FARTHEST))
+}
+
+/// Whether two spans are one stop with a few stray fixes between.
+fn strayed(fixes: &[Smoothed], a: Span, b: Span) -> bool {
+    seconds(fixes[a.1 - 1].time, fixes[b.0].time) <= STRAY
+        && geo::distance(middle(&fixes[a.0..a.1]), middle(&fixes[b.0..b.1])) <= CLOSE
+}
+
+fn standing(fixes: &[Smoothed], (from, to): Span) -> Standing {
+    Standing {
+        start: fixes[from].time,
+        end: fixes[to - 1].time,
+        place: middle(&fixes[from..to]),
+    }
+}
+
+fn middle(fixes: &[Smoothed]) -> Place {
+    let plane = Plane::at(fixes[0].place);
+    let n = fixes.len() as f64;
+    let sum = fixes
+        .iter()
+        .map(|f| plane.flat(f.place))
+        .fold([0.0; 2], |s, xy| [s[0] + xy[0], s[1] + xy[1]]);
+    plane.round([sum[0] / n, sum[1] / n])
+}
+
+/// The fixes of each stretch of driving: cut at stops, at silences and where no vehicle can have
+/// gone. A stretch begins and ends at the place of the stop beside it.
+pub fn segments(fixes: &[Smoothed], stops: &[Standing], recipe: &Recipe) -> Vec<Vec<Smoothed>> {
+    let mut segments: Vec<Vec<Smoothed>> = Vec::new();
+    let mut current: Vec<Smoothed> = Vec::new();
+    let mut stops = stops.iter().peekable();
+    for fix in fixes {
+        if let Some(last) = current.last()
+            && !joined(last, fix, recipe)
+        {
+            segments.push(std::mem::take(&mut current));
+        }
+        while stops.next_if(|stop| stop.end < fix.time).is_some() {}
+        match stops.peek() {
+            Some(stop) if stop.start <= fix.time => {
+                let parked = Smoothed {
+                    place: stop.place,
+                    ..*fix
+                };
+                if fix.time == stop.start {
+                    current.push(parked);
+                    segments.push(std::mem::take(&mut current));
+                }
+                if fix.time == stop.end {
+                    current = vec![parked];
+                }
+            }
+            _ => current.push(*fix),
+        }
+    }
+    segments.push(current);
+    segments.retain(|s| s.len() > 1);
+    segments
+}
+
+/// Whether the vehicle can have driven from one fix to the next without a break.
+fn joined(a: &Smoothed, b: &Smoothed, recipe: &Recipe) -> bool {
+    b.time.saturating_sub(a.time) <= recipe.max_gap
+        && can_travel(geo::distance(a.place, b.place), seconds(a.time, b.time))
+}

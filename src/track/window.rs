@@ -1,0 +1,195 @@
+//! One window, from its raw fixes to its paths and stops.
+
+use super::clean::SECOND;
+use super::geo;
+use super::lines::{self, Strand};
+use super::road::{ANCHOR, Asker};
+use super::seam::{self, Prepared, Seam};
+use super::smooth::Smoothed;
+use super::{Fix, Micros, Outcome, Path, PathKind, Recipe, Stop, Window, thin};
+use crate::osrm::{MatchError, Refusal};
+
+/// The two ends of a window.
+pub struct Ends {
+    pub start: Option<Seam>,
+    pub end: Option<Seam>,
+}
+
+/// Matches what lies between the two ends. `span` holds the fixes that may have a say, sorted.
+pub fn outcome(
+    window: Window,
+    ends: &Ends,
+    span: &[Fix],
+    recipe: &Recipe,
+    asker: &Asker,
+) -> Result<Outcome, MatchError> {
+    let prepared = seam::prepare(span, recipe);
+    let mut outcome = Outcome {
+        stops: stops(&prepared, window),
+        dropped: prepared.cleaned.dropped(window),
+        ..Outcome::default()
+    };
+    let moving = moving(&prepared);
+    for segment in &prepared.segments {
+        if let Some(piece) = Piece::cut(segment, window, ends) {
+            let refusal = piece.paths(window, asker, &moving, &mut outcome.paths)?;
+            outcome.refusal = outcome.refusal.or(refusal);
+        }
+    }
+    Ok(outcome)
+}
+
+fn stops(prepared: &Prepared, window: Window) -> Vec<Stop> {
+    let clipped = |standing: &super::stops::Standing| {
+        let start = standing.start.max(window.start);
+        let end = standing.end.min(window.end);
+        let place = geo::stored(standing.place);
+        let fixes = &prepared.cleaned.fixes;
+        let count = |until: Micros| fixes.partition_point(|f| f.time < until);
+        let fixes = count(end.saturating_add(1).min(window.end)).saturating_sub(count(start));
+        (start < end).then_some(Stop {
+            start,
+            end,
+            lon: place[0],
+            lat: place[1],
+            fixes,
+        })
+    };
+    prepared.stops.iter().filter_map(clipped).collect()
+}
+
+/// The times of the fixes that belong to no stop.
+fn moving(prepared: &Prepared) -> Vec<Micros> {
+    let parked = |time: Micros| {
+        let next = prepared.stops.partition_point(|stop| stop.end < time);
+        prepared
+            .stops
+            .get(next)
+            .is_some_and(|stop| stop.start <= time)
+    };
+    prepared
+        .cleaned
+        .fixes
+        .iter()
+        .map(|f| f.time)
+        .filter(|time| !parked(*time))
+        .collect()
+}
+
+/// What one window draws of one stretch of driving.
+struct Piece {
+    points: Vec<Smoothed>,
+    start: Option<Seam>,
+    end: Option<Seam>,
+}
+
+impl Piece {
+    fn cut(segment: &[Smoothed], window: Window, ends: &Ends) -> Option<Piece> {
+        let (first, last) = (segment[0].time, segment[segment.len() - 1].time);
+        let start = ends
+            .start
+            .filter(|seam| first <= seam.time && seam.time < last);
+        let end = ends
+            .end
+            .filter(|seam| first < window.end && seam.time <= last);
+        // A request knows whole seconds only: nothing else in the second of a seam.
+        let second = |time: Micros| time.div_euclid(SECOND);
+        let inside = |p: &&Smoothed| {
+            let after = ends
+                .start
+                .map_or(p.time >= window.start, |s| second(p.time) > second(s.time));
+            let before = end.map_or(p.time < window.end, |s| second(p.time) < second(s.time));
+            after && before
+        };
+        let anchor = |seam: Seam| Smoothed {
+            time: seam.time,
+            place: seam.place,
+            deviation: None,
+        };
+        let mut points: Vec<Smoothed> = start.map(anchor).into_iter().collect();
+        points.extend(segment.iter().filter(inside));
+        points.extend(end.map(anchor));
+        let here = points.first().is_some_and(|p| window.holds(p.time));
+        (here && points.len() > 1).then_some(Piece { points, start, end })
+    }
+
+    fn paths(
+        &self,
+        window: Window,
+        asker: &Asker,
+        moving: &[Micros],
+        paths: &mut Vec<Path>,
+    ) -> Result<Option<Refusal>, MatchError> {
+        let thinned = thin::thin(&self.points);
+        let mut trace = seam::waypoints(&thinned);
+        let last = trace.len() - 1;
+        let mut fixed = vec![None; trace.len()];
+        for (i, seam) in [(0, self.start), (last, self.end)] {
+            if let Some(seam) = seam {
+                fixed[i] = Some(seam.place);
+                if seam.on_road {
+                    trace[i].radius = ANCHOR;
+                }
+            }
+        }
+        if geo::length(&trace.iter().map(|w| w.place).collect::<Vec<_>>()) < 1.0 {
+            return Ok(None);
+        }
+        let mut road = asker.follow(&trace)?;
+        lines::mend(&mut road, &trace, asker)?;
+        let mut strands = lines::strands(&road, &trace, &fixed);
+        keep_within(&mut strands, &trace, window);
+        let count = strands.len();
+        for (i, strand) in strands.into_iter().enumerate() {
+            let open = i + 1 == count && self.end.is_none();
+            let (start, end) = (trace[strand.from].time, trace[strand.to].time);
+            let until = if open { end.saturating_add(1) } else { end };
+            let before = |time: Micros| moving.partition_point(|t| *t < time);
+            let fixes = before(until).saturating_sub(before(start));
+            let refusal = road.refusal.as_ref();
+            paths.extend(path(strand, start, end, fixes, refusal));
+        }
+        Ok(road.refusal)
+    }
+}
+
+/// Every path must begin in the window: what begins beyond it joins the strand before.
+fn keep_within(strands: &mut Vec<Strand>, trace: &[super::road::Waypoint], window: Window) {
+    while let [.., before, last] = &mut strands[..]
+        && trace[last.from].time >= window.end
+    {
+        before.to = last.to;
+        let end = last.line[last.line.len() - 1];
+        let at = before.line.len() - 1;
+        before.line[at] = end;
+        before.unmatch(trace);
+        strands.pop();
+    }
+}
+
+fn path(
+    strand: Strand,
+    start: Micros,
+    end: Micros,
+    fixes: usize,
+    refusal: Option<&Refusal>,
+) -> Option<Path> {
+    let mut line: Vec<_> = strand
+        .line
+        .iter()
+        .map(|place| geo::stored(*place))
+        .collect();
+    line.dedup();
+    let confidence = strand.confidence / strand.tally.length.max(1.0);
+    (line.len() > 1).then(|| Path {
+        kind: strand.kind,
+        start,
+        end,
+        line,
+        confidence: (strand.kind == PathKind::Matched).then_some(confidence.clamp(0.0, 1.0)),
+        fixes,
+        quality: strand.tally.quality(strand.kind),
+        reason: (strand.kind == PathKind::Raw)
+            .then(|| refusal.map_or("NoRoad".to_owned(), |r| r.code.clone())),
+    })
+}

@@ -1,1 +1,38 @@
+//! Matches GPS points to the road network inside PostgreSQL, ahead of time.
+//!
+//! Data flows one way: points → windows → requests → matches → paths. `pipeline` drives it;
+//! `store` reads and writes, `osrm` asks, `track` knows how a line comes out right.
 
+mod api;
+mod error;
+mod interrupts;
+mod osrm;
+mod pipeline;
+mod pool;
+mod settings;
+mod store;
+mod track;
+
+pgrx::pg_module_magic!(name, version);
+
+pgrx::extension_sql_file!("../sql/schema.sql", name = "schema", bootstrap);
+pgrx::extension_sql_file!(
+    "../sql/processing.sql",
+    name = "processing",
+    requires = [
+        api::process_pending_gps,
+        api::_process_round,
+        api::make_batches,
+        api::claim_batches,
+        api::match_batches,
+        api::osrm_health,
+        api::encode_polyline,
+        api::decode_polyline,
+    ]
+);
+
+/// Called by Postgres when the library is loaded.
+#[pgrx::pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    settings::init();
+}

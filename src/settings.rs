@@ -80,7 +80,10 @@ impl Settings {
     /// Reads all settings; main thread only.
     pub fn read() -> Self {
         let text = |setting: &GucSetting<Option<CString>>| {
-            setting.get().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default()
+            setting
+                .get()
+                .map(|s| s.to_string_lossy().into_owned())
+                .unwrap_or_default()
         };
         let millis = |setting: &GucSetting<i32>| Duration::from_millis(setting.get() as u64);
         let concurrency = CONCURRENCY.get() as usize;
@@ -110,14 +113,13 @@ impl Settings {
 
 /// Defines the settings; called once, when the library is loaded.
 pub fn init() {
-    let context = GucContext::Suset;
     let plain = GucFlags::default();
     GucRegistry::define_bool_guc(
         c"osrm_matcher.enabled",
         c"Whether points are processed at all.",
         c"Off stops scheduled and manual runs at their beginning; reading goes on. Default: on.",
         &ENABLED,
-        context,
+        GucContext::Suset,
         plain,
     );
     GucRegistry::define_bool_guc(
@@ -125,7 +127,7 @@ pub fn init() {
         c"Whether a NOTIFY on channel osrm_matcher_paths names each device that has new paths.",
         c"One message a device and round, with the device id as its payload. Default: off.",
         &NOTIFY,
-        context,
+        GucContext::Suset,
         plain,
     );
     GucRegistry::define_string_guc(
@@ -133,7 +135,7 @@ pub fn init() {
         c"Address of the OSRM server, http or https, without the service's path.",
         c"Redirects are not followed. Default: http://127.0.0.1:5000.",
         &OSRM_URL,
-        context,
+        GucContext::Suset,
         GucFlags::SUPERUSER_ONLY,
     );
     GucRegistry::define_string_guc(
@@ -141,7 +143,7 @@ pub fn init() {
         c"Profile named in OSRM's URL.",
         c"Default: driving.",
         &PROFILE,
-        context,
+        GucContext::Suset,
         plain,
     );
     int(
@@ -181,7 +183,7 @@ pub fn init() {
         c"Length of a window: the unit of matching.",
         c"Windows of another length are matched anew when a point reaches them. Default: 5min.",
         &WINDOW,
-        context,
+        GucContext::Suset,
         plain,
     );
     int(
@@ -207,7 +209,7 @@ pub fn init() {
         &GPS_ACCURACY,
         0.0,
         100.0,
-        context,
+        GucContext::Suset,
         plain,
     );
     int(
@@ -237,7 +239,16 @@ fn int(
     (least, most): (i32, i32),
     flags: GucFlags,
 ) {
-    GucRegistry::define_int_guc(name, short, long, setting, least, most, GucContext::Suset, flags);
+    GucRegistry::define_int_guc(
+        name,
+        short,
+        long,
+        setting,
+        least,
+        most,
+        GucContext::Suset,
+        flags,
+    );
 }
 
 /// Makes a misspelt setting an error instead of a silence.

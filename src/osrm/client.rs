@@ -120,11 +120,15 @@ impl Client {
         }
         let begin = Instant::now();
         let path = format!("/nearest/v1/{}/0,0?generate_hints=false", self.profile);
-        let (status, body) =
-            self.fetch(&path, Some(PROBE_TIMEOUT)).map_err(|e| self.describe(&e))?;
+        let (status, body) = self
+            .fetch(&path, Some(PROBE_TIMEOUT))
+            .map_err(|e| self.describe(&e))?;
         let round_trip = begin.elapsed();
         match serde_json::from_slice::<Sign>(&body) {
-            Ok(sign) if status < 500 => Ok(Health { round_trip, data_version: sign.data_version }),
+            Ok(sign) if status < 500 => Ok(Health {
+                round_trip,
+                data_version: sign.data_version,
+            }),
             _ => Err(unusable(status, &body)),
         }
     }
@@ -137,7 +141,11 @@ impl Client {
         }
         let mut response = request.call()?;
         let status = response.status().as_u16();
-        let body = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec()?;
+        let body = response
+            .body_mut()
+            .with_config()
+            .limit(LARGEST_ANSWER)
+            .read_to_vec()?;
         Ok((status, body))
     }
 
@@ -189,11 +197,9 @@ impl Matcher for Client {
                 })
             }
             Ok((status, body)) => Err(MatchError::Unavailable(unusable(status, &body))),
-            Err(HttpError::Timeout(Timeout::Resolve | Timeout::Connect)) => {
-                Err(MatchError::Unavailable(
-                    "no connection within osrm_matcher.connect_timeout".into(),
-                ))
-            }
+            Err(HttpError::Timeout(Timeout::Resolve | Timeout::Connect)) => Err(
+                MatchError::Unavailable("no connection within osrm_matcher.connect_timeout".into()),
+            ),
             Err(HttpError::Timeout(_)) => Err(MatchError::TimedOut),
             Err(error) => Err(MatchError::Unavailable(self.describe(&error))),
         };

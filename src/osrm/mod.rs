@@ -2,6 +2,7 @@
 //!
 //! Everything here but `client` is pure: no Postgres, no sockets.
 
+pub mod client;
 pub mod request;
 pub mod response;
 

@@ -1,0 +1,115 @@
+-- How processing is run: the procedure for the schedule, the schedule itself, and who may call what.
+
+-- ---------------------------------------------------------------------------------------------
+-- The procedure
+-- ---------------------------------------------------------------------------------------------
+-- It commits, so it can have neither a SET clause nor SECURITY DEFINER: all names are qualified.
+CREATE PROCEDURE process_pending(max_seconds integer DEFAULT 50, windows_per_round integer DEFAULT 200)
+LANGUAGE plpgsql AS $$
+DECLARE
+    until  pg_catalog.timestamptz :=
+        pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)
+        pg_catalog.make_interval(secs => max_seconds);
+    run_id pg_catalog.int8;
+    more   pg_catalog.bool := true;
+    left_s pg_catalog.int4;
+BEGIN
+    IF pg_catalog.pg_is_in_recovery() THEN
+        RAISE NOTICE 'nothing done: this server is a standby';
+        RETURN;
+    END IF;
+    WHILE more LOOP
+        left_s := pg_catalog.ceil(pg_catalog.date_part('epoch',
+            until OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp()));
+        EXIT WHEN left_s OPERATOR(pg_catalog.<=) 0;
+        SELECT r.run_id, r.more INTO run_id, more
+          FROM @extschema@._process_round(run_id, windows_per_round, left_s) AS r;
+        COMMIT;
+    END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE process_pending(integer, integer) IS
+    'processes what is pending in rounds, with a commit after each, until nothing is left or max_seconds have passed; what a schedule should call';
+
+COMMENT ON FUNCTION process_pending_gps(integer, integer) IS
+    'processes what is pending, at most max_windows windows and max_seconds seconds, in the caller''s transaction; returns what was done';
+COMMENT ON FUNCTION _process_round(bigint, integer, integer) IS
+    'one round of process_pending; not to be called otherwise';
+COMMENT ON FUNCTION make_batches(integer) IS
+    'puts windows that have new points on record as pending batches; returns how many';
+COMMENT ON FUNCTION claim_batches(integer) IS
+    'takes pending batches for match_batches and returns their ids; a batch that is not matched within ten minutes goes back';
+COMMENT ON FUNCTION match_batches(uuid[]) IS
+    'matches batches that claim_batches returned; returns what was done';
+COMMENT ON FUNCTION osrm_health() IS
+    'asks the OSRM server for a sign of life; says how long it took and of what date its map is, or what is wrong and what to do';
+COMMENT ON FUNCTION encode_polyline(double precision[], double precision[], integer) IS
+    'longitudes and latitudes in degrees as a Google encoded polyline of precision 5 or 6';
+COMMENT ON FUNCTION decode_polyline(text, integer) IS
+    'the points of a Google encoded polyline of precision 5 or 6, in degrees, numbered from 1';
+
+-- ---------------------------------------------------------------------------------------------
+-- The schedule: a thin wrapper over pg_cron, which need not be there until it is called
+-- ---------------------------------------------------------------------------------------------
+CREATE FUNCTION _require_cron() RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    home text := current_setting('cron.database_name', true);
+BEGIN
+    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
+        RETURN;
+    END IF;
+    RAISE EXCEPTION 'cannot schedule processing: pg_cron is not installed in database "%"', current_database()
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+              DETAIL = CASE
+                  WHEN home IS NULL THEN 'pg_cron is not loaded: shared_preload_libraries does not name it.'
+                  ELSE format('pg_cron keeps its jobs in database "%s".', home) END,
+              HINT = CASE
+                  WHEN home IS NULL THEN 'Add pg_cron to shared_preload_libraries, set cron.database_name, restart, then CREATE EXTENSION pg_cron.'
+                  WHEN home = current_database() THEN 'CREATE EXTENSION pg_cron.'
+                  ELSE format('In database "%s": SELECT cron.schedule_in_database(''osrm_matcher'', ''* * * * *'', ''CALL %s.process_pending()'', %L).',
+                              home, '@extschema@', current_database()) END;
+END
+$$;
+COMMENT ON FUNCTION _require_cron() IS 'raises an error that says what to do where pg_cron cannot be used';
+
+CREATE FUNCTION schedule_processing(schedule text DEFAULT '* * * * *') RETURNS bigint
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    job bigint;
+BEGIN
+    PERFORM @extschema@._require_cron();
+    -- A CALL that commits must be the only statement of its job.
+    EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
+      USING 'osrm_matcher', schedule, 'CALL @extschema@.process_pending()';
+    RETURN job;
+END
+$$;
+COMMENT ON FUNCTION schedule_processing(text) IS
+    'lets pg_cron call process_pending, every minute unless told otherwise; called again, it changes the schedule; returns the job''s id';
+
+CREATE FUNCTION unschedule_processing() RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    done boolean;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
+        RETURN false;
+    END IF;
+    EXECUTE 'SELECT coalesce(bool_or(cron.unschedule(jobid)), false) FROM cron.job
+              WHERE jobname = $1 AND username = current_user' INTO done USING 'osrm_matcher';
+    RETURN done;
+END
+$$;
+COMMENT ON FUNCTION unschedule_processing() IS
+    'takes processing off pg_cron''s schedule; false if it was not on it';
+
+-- ---------------------------------------------------------------------------------------------
+-- Nobody works or administers unless told so
+-- ---------------------------------------------------------------------------------------------
+REVOKE ALL ON FUNCTION
+    process_pending_gps(integer, integer), _process_round(bigint, integer, integer),
+    make_batches(integer), claim_batches(integer), match_batches(uuid[]), osrm_health(),
+    _require_cron(), schedule_processing(text), unschedule_processing()
+    FROM PUBLIC;
+REVOKE ALL ON PROCEDURE process_pending(integer, integer) FROM PUBLIC;

@@ -1,0 +1,254 @@
+//! Which windows a run takes: live ones first, then what is due again, then the oldest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pgrx::datum::Uuid;
+
+use super::{HAND_TIME, Limits, Run};
+use crate::error::Error;
+use crate::store::{self, DeviceWindow, Known};
+use crate::track::{self, Micros, Recipe, Window};
+
+const MINUTE: Micros = 60_000_000;
+/// A device's clock may be ahead by this much; points later than that wait for their time.
+const CLOCK_AHEAD: Micros = 24 * 60 * MINUTE;
+/// Windows of one device that are worth taking together: neighbours share what is decided at
+/// their common edge.
+const RUN_OF_WINDOWS: usize = 12;
+
+/// A window that this run has taken.
+#[derive(Debug)]
+pub struct Claim {
+    pub place: DeviceWindow,
+    pub known: Known,
+    /// The window replaces one of another length, so that all its points get a new batch.
+    pub recut: bool,
+}
+
+/// Claims grouped by device, each group ascending.
+pub fn by_device(claims: Vec<Claim>) -> Vec<Vec<Claim>> {
+    let mut groups: Vec<Vec<Claim>> = Vec::new();
+    for claim in claims {
+        match groups.last_mut() {
+            Some(group) if group[0].place.device == claim.place.device => group.push(claim),
+            _ => groups.push(vec![claim]),
+        }
+    }
+    groups
+}
+
+/// Windows with the first and last new point of each, where there are new points.
+type Wanted = BTreeMap<DeviceWindow, Option<(Micros, Micros)>>;
+
+/// Takes up to about `most` windows; their devices are ours until the transaction ends.
+pub fn claim(run: &Run, most: usize) -> Result<Vec<Claim>, Error> {
+    let wanted = choose(run, most)?;
+    settle(run, wanted, false)
+}
+
+/// Takes windows of batches that were claimed by hand, as far as nobody else has their devices.
+pub fn claim_batches(run: &Run, batches: Vec<Uuid>) -> Result<Vec<Claim>, Error> {
+    let windows = store::reclaim(batches)?;
+    let devices: BTreeSet<String> = windows.iter().map(|w| w.device.clone()).collect();
+    let devices: Vec<String> = devices.into_iter().collect();
+    let locked: BTreeSet<String> = store::lock_devices(&devices, devices.len())?
+        .into_iter()
+        .collect();
+    let wanted = windows
+        .into_iter()
+        .filter(|w| locked.contains(&w.device))
+        .map(|w| (w, None))
+        .collect();
+    settle(run, wanted, true)
+}
+
+/// Puts windows that want work on record as pending and returns how many.
+pub fn plan(most: usize) -> Result<i64, Error> {
+    let run = Run::begin(Limits {
+        windows: most,
+        time: HAND_TIME,
+    })?;
+    let _plans = store::IndexPlans::new();
+    let claims = claim(&run, most)?;
+    let windows: Vec<_> = claims.into_iter().map(|c| (c.place, c.known)).collect();
+    store::make_pending(&windows)?;
+    Ok(windows.len() as i64)
+}
+
+fn choose(run: &Run, most: usize) -> Result<Wanted, Error> {
+    let now = store::now();
+    let length = run.settings.recipe.window;
+    let (since, until) = (now - run.settings.look_back, now + CLOCK_AHEAD);
+    // The window before the present one is live too: it settles only now.
+    let live_since = floor(now - length.max(5 * MINUTE), length).max(since);
+    let mut wanted = Wanted::new();
+
+    let mut live: Vec<(Micros, String)> = Vec::new();
+    let mut backlog: Vec<(Micros, String)> = Vec::new();
+    for source in &run.sources {
+        for (device, oldest, newest) in store::waiting_devices(source, since, until)? {
+            if newest >= live_since {
+                live.push((oldest.max(live_since), device.clone()));
+            }
+            if oldest < live_since {
+                backlog.push((oldest, device));
+            }
+        }
+    }
+    let live = in_order(live);
+    let locked = store::lock_devices(&live, most)?;
+    add_waiting(run, &mut wanted, &locked, (live_since, until), most)?;
+
+    if wanted.len() < most {
+        add_due(&mut wanted, false, most)?;
+    }
+    if wanted.len() < most {
+        let left = most - wanted.len();
+        let locked = store::lock_devices(&in_order(backlog), left.div_ceil(RUN_OF_WINDOWS))?;
+        add_waiting(run, &mut wanted, &locked, (since, live_since), left)?;
+    }
+    if wanted.len() < most {
+        store::advance_jobs(most - wanted.len())?;
+        add_due(&mut wanted, true, most)?;
+    }
+    Ok(wanted)
+}
+
+/// Names without repetition, oldest first.
+fn in_order(mut devices: Vec<(Micros, String)>) -> Vec<String> {
+    devices.sort();
+    let mut seen = BTreeSet::new();
+    devices
+        .into_iter()
+        .map(|(_, name)| name)
+        .filter(|name| seen.insert(name.clone()))
+        .collect()
+}
+
+/// Adds windows of these devices that have unprocessed points in the span.
+fn add_waiting(
+    run: &Run,
+    wanted: &mut Wanted,
+    devices: &[String],
+    (since, until): (Micros, Micros),
+    most: usize,
+) -> Result<(), Error> {
+    if devices.is_empty() {
+        return Ok(());
+    }
+    let length = run.settings.recipe.window;
+    let each = most.div_ceil(devices.len()).max(RUN_OF_WINDOWS.min(most)) as i32;
+    let from: Vec<_> = devices.iter().map(|d| (d.clone(), since)).collect();
+    for source in &run.sources {
+        for (device, first, last) in store::waiting_windows(source, &from, until, length, each)? {
+            let start = floor(first, length);
+            let place = DeviceWindow {
+                device,
+                window: Window {
+                    start,
+                    end: start + length,
+                },
+            };
+            let span = wanted.entry(place).or_default();
+            *span = Some(span.map_or((first, last), |s| (s.0.min(first), s.1.max(last))));
+        }
+    }
+    Ok(())
+}
+
+/// Adds windows that are on record as due.
+fn add_due(wanted: &mut Wanted, of_jobs: bool, most: usize) -> Result<(), Error> {
+    let left = most - wanted.len();
+    let devices = store::due_devices(of_jobs, left)?;
+    let locked = store::lock_devices(&devices, left)?;
+    if locked.is_empty() {
+        return Ok(());
+    }
+    for place in store::due_windows(&locked, left)? {
+        wanted.entry(place).or_default();
+    }
+    Ok(())
+}
+
+/// Completes the choice: what must be left alone for now goes, finished neighbours that new
+/// points reach and windows of another length come in.
+fn settle(run: &Run, mut wanted: Wanted, by_hand: bool) -> Result<Vec<Claim>, Error> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let new: Vec<_> = wanted
+        .iter()
+        .filter_map(|(place, span)| span.map(|(first, last)| (place.device.clone(), first, last)))
+        .collect();
+    for place in store::neighbours(&new, reach(&run.settings.recipe))? {
+        wanted.entry(place).or_default();
+    }
+    let recut = recut(run, &mut wanted)?;
+    let places: Vec<DeviceWindow> = wanted.into_keys().collect();
+    let known = store::known_batches(&places)?;
+    Ok(places
+        .into_iter()
+        .zip(known)
+        .filter(|(_, known)| by_hand || !known.hands_off)
+        .map(|(place, known)| Claim {
+            recut: recut.contains(&place),
+            place,
+            known,
+        })
+        .collect())
+}
+
+/// How far a window's outcome can depend on points beyond its start.
+pub fn reach(recipe: &Recipe) -> Micros {
+    let (from, to) = track::view(
+        Window {
+            start: 0,
+            end: recipe.window,
+        },
+        recipe,
+    );
+    to.max(-from)
+}
+
+/// Replaces windows and batches of another length by windows of the present one, and says which
+/// those are. Lengths divide each other, so replacing spreads no further than the longer of both.
+fn recut(run: &Run, wanted: &mut Wanted) -> Result<BTreeSet<DeviceWindow>, Error> {
+    let length = run.settings.recipe.window;
+    let mut new = BTreeSet::new();
+    loop {
+        let odd: Vec<DeviceWindow> = wanted
+            .keys()
+            .filter(|p| p.window.end - p.window.start != length)
+            .cloned()
+            .collect();
+        for place in odd {
+            wanted.remove(&place);
+            let mut start = floor(place.window.start, length);
+            while start < place.window.end {
+                let window = Window {
+                    start,
+                    end: start + length,
+                };
+                let cover = DeviceWindow {
+                    device: place.device.clone(),
+                    window,
+                };
+                wanted.entry(cover.clone()).or_default();
+                new.insert(cover);
+                start += length;
+            }
+        }
+        let places: Vec<DeviceWindow> = wanted.keys().cloned().collect();
+        let (ids, old): (Vec<Uuid>, Vec<DeviceWindow>) =
+            store::recut_windows(&places)?.into_iter().unzip();
+        if ids.is_empty() {
+            return Ok(new);
+        }
+        store::forget_batches(ids)?;
+        wanted.extend(old.into_iter().map(|place| (place, None)));
+    }
+}
+
+fn floor(moment: Micros, length: Micros) -> Micros {
+    moment.div_euclid(length) * length
+}

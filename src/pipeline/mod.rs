@@ -1,0 +1,175 @@
+//! A run: claim windows, read their points, match them on threads, write what became of them.
+//!
+//! The pipeline decides the order of things and owns none of the means: SQL is in `store`, HTTP
+//! in `osrm::client`, the line in `track`.
+
+mod claim;
+mod matching;
+mod outcome;
+mod reading;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pgrx::datum::Uuid;
+
+pub use claim::plan;
+
+use crate::error::Error;
+use crate::interrupts;
+use crate::osrm::client::{Client, Health};
+use crate::pool::Pool;
+use crate::settings::Settings;
+use crate::store::{self, RunRow, Source};
+use claim::Claim;
+use matching::Matchers;
+use outcome::Outbox;
+
+/// Windows that are claimed at a time: enough to keep all threads busy, little enough that the
+/// first results are written soon.
+const ROUND: usize = 200;
+/// Results are written in lots of this many windows while the threads go on.
+const LOT: usize = 64;
+/// How soon a cancel is noticed while all wait for OSRM.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Steps that an operator calls by hand end when they are done; this is long enough for any.
+const HAND_TIME: Duration = Duration::from_secs(3600);
+
+/// How much a run may do.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub windows: usize,
+    pub time: Duration,
+}
+
+/// What is needed throughout a run.
+struct Run {
+    settings: Settings,
+    sources: Vec<Source>,
+    deadline: Instant,
+    report: RunRow,
+}
+
+impl Run {
+    fn begin(limits: Limits) -> Result<Self, Error> {
+        store::require_writable()?;
+        let report = RunRow {
+            started: store::now(),
+            ..RunRow::default()
+        };
+        Ok(Self {
+            settings: Settings::read(),
+            sources: store::sources()?,
+            deadline: Instant::now() + limits.time,
+            report,
+        })
+    }
+
+    fn out_of_time(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    /// Matches claimed windows and writes the outcome; false if the run had better end.
+    fn work_off(&mut self, matchers: &mut Matchers, claims: Vec<Claim>) -> Result<bool, Error> {
+        let mut outbox = Outbox::new(&self.settings, &self.sources, &claims);
+        for device in claim::by_device(claims) {
+            for job in reading::read(&self.settings, &self.sources, device)? {
+                matchers.submit(job);
+            }
+            while let Some(done) = matchers.receive(Duration::ZERO)? {
+                outbox.put(done);
+            }
+            outbox.write_if(LOT, &mut self.report)?;
+        }
+        while matchers.open() > 0 {
+            if self.out_of_time() {
+                matchers.cancel();
+            }
+            if let Some(done) = matchers.receive(POLL)? {
+                outbox.put(done);
+                outbox.write_if(LOT, &mut self.report)?;
+            }
+        }
+        outbox.write_if(1, &mut self.report)?;
+        self.report.osrm_error = matchers.away();
+        Ok(self.report.osrm_error.is_none() && !self.out_of_time())
+    }
+}
+
+/// Works off what is pending within the limits. `run` is the run that this is a further round of.
+pub fn process(limits: Limits, run: Option<i64>) -> Result<(i64, RunRow), Error> {
+    let begin = Instant::now();
+    let mut this = Run::begin(limits)?;
+    let _plans = store::IndexPlans::new();
+    if this.settings.enabled {
+        this.report.rejected += store::reject_unreachable()?;
+        let mut matchers = Matchers::new(&this.settings)?;
+        let mut left = limits.windows;
+        while left > 0 {
+            let claims = claim::claim(&this, left.min(ROUND))?;
+            if claims.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(claims.len());
+            if !matchers.start()? {
+                this.report.windows_deferred += claims.len() as i32;
+                this.report.osrm_error = matchers.away();
+                break;
+            }
+            if !this.work_off(&mut matchers, claims)? {
+                break;
+            }
+        }
+        this.report.osrm_calls = matchers.calls() as i32;
+    }
+    this.report.millis = begin.elapsed().as_millis() as i32;
+    let id = store::record_run(run, &this.report)?;
+    Ok((id, this.report))
+}
+
+/// Matches batches that were claimed by hand.
+pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
+    let begin = Instant::now();
+    let mut this = Run::begin(Limits {
+        windows: batches.len(),
+        time: HAND_TIME,
+    })?;
+    let _plans = store::IndexPlans::new();
+    let claims = claim::claim_batches(&this, batches)?;
+    if !claims.is_empty() {
+        let mut matchers = Matchers::new(&this.settings)?;
+        if matchers.start()? {
+            this.work_off(&mut matchers, claims)?;
+        } else {
+            this.report.windows_deferred += claims.len() as i32;
+            this.report.osrm_error = matchers.away();
+        }
+        this.report.osrm_calls = matchers.calls() as i32;
+    }
+    this.report.millis = begin.elapsed().as_millis() as i32;
+    store::record_run(None, &this.report)?;
+    Ok(this.report)
+}
+
+/// Asks for a sign of life on a thread of its own, so that a cancel need not wait for the answer.
+pub fn ask_health(client: Client) -> Result<Result<Health, String>, Error> {
+    let client = Arc::new(client);
+    let asked = client.clone();
+    let mut pool = Pool::start(1, move |()| asked.health()).map_err(Error::Threads)?;
+    pool.submit(());
+    loop {
+        if interrupts::ending() {
+            client.cancel();
+            drop(pool);
+            interrupts::serve();
+            return Err(Error::Defect("a cancelled statement went on".into()));
+        }
+        interrupts::serve();
+        match pool.receive(POLL) {
+            Some(Ok(answer)) => return Ok(answer),
+            Some(Err(_)) => return Err(Error::Defect("the thread that asks OSRM panicked".into())),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! From what became of windows to rows: collected, then written in lots.
+
+use std::collections::BTreeSet;
+
+use pgrx::datum::Uuid;
+
+use super::claim::{Claim, reach};
+use super::matching::{Done, Setback, raw_outcome};
+use super::reading::Target;
+use crate::error::Error;
+use crate::osrm::Refusal;
+use crate::settings::Settings;
+use crate::store::{self, BatchRow, DeviceWindow, RunRow, Source, Status, Written};
+use crate::track::{Fix, Micros, Outcome, Path, Stop};
+
+/// A window is never put off for longer than this.
+const LONGEST_PAUSE: Micros = 6 * 3_600_000_000;
+/// Decimals that stored lines keep: the precision that map libraries expect.
+const PRECISION: u32 = 5;
+
+/// Outcomes that wait to be written.
+pub struct Outbox<'run> {
+    settings: &'run Settings,
+    sources: &'run [Source],
+    /// All windows of the round. Those of one device were read in one scan, so none of them can
+    /// have missed another's points.
+    claimed: BTreeSet<DeviceWindow>,
+    waiting: Vec<Settled>,
+    untried: i32,
+}
+
+/// A window that was tried, and what its rows are to say.
+struct Settled {
+    target: Target,
+    status: Status,
+    retries: i32,
+    error: Option<Refusal>,
+    outcome: Outcome,
+    millis: i32,
+}
+
+impl<'run> Outbox<'run> {
+    pub fn new(settings: &'run Settings, sources: &'run [Source], claims: &[Claim]) -> Self {
+        let claimed = claims.iter().map(|c| c.place.clone()).collect();
+        Self {
+            settings,
+            sources,
+            claimed,
+            waiting: Vec::new(),
+            untried: 0,
+        }
+    }
+
+    /// Takes in what a job came to.
+    pub fn put(&mut self, done: Done) {
+        for (target, result) in done.windows {
+            let settled = match result {
+                Ok(outcome) => Settled {
+                    status: Status::Completed,
+                    retries: 0,
+                    error: outcome.refusal.clone(),
+                    outcome,
+                    millis: done.millis,
+                    target,
+                },
+                Err(Setback::Untried) => {
+                    self.untried += 1;
+                    continue;
+                }
+                Err(Setback::Failed(code, words)) => {
+                    self.set_back(target, &done.fixes, done.millis, code, words)
+                }
+            };
+            self.waiting.push(settled);
+        }
+    }
+
+    /// A window that failed is due again after a pause; after the last attempt it ends with raw
+    /// paths, so that the map has no hole and its points are settled.
+    fn set_back(
+        &self,
+        target: Target,
+        fixes: &[Fix],
+        millis: i32,
+        code: &str,
+        words: String,
+    ) -> Settled {
+        let retries = target.retries + 1;
+        let last = retries > self.settings.max_retries;
+        let outcome = if last {
+            raw_outcome(&self.settings.recipe, target.window(), fixes, code, &words)
+        } else {
+            Outcome::default()
+        };
+        Settled {
+            status: if last {
+                Status::Failed
+            } else {
+                Status::Pending
+            },
+            retries,
+            error: Some(Refusal {
+                code: code.into(),
+                message: words,
+            }),
+            outcome,
+            millis,
+            target,
+        }
+    }
+
+    /// Writes what waits, if it is `least` windows or more, and counts it in the report.
+    pub fn write_if(&mut self, least: usize, report: &mut RunRow) -> Result<(), Error> {
+        report.windows_deferred += std::mem::take(&mut self.untried);
+        if self.waiting.len() < least {
+            return Ok(());
+        }
+        let settled = std::mem::take(&mut self.waiting);
+        self.count(&settled, report);
+        let batches: Vec<BatchRow> = settled.iter().map(|s| self.batch_row(s)).collect();
+        store::write_batches(&batches)?;
+
+        let (done, _put_off): (Vec<Settled>, Vec<Settled>) = settled
+            .into_iter()
+            .partition(|s| s.status != Status::Pending);
+        let windows: Vec<_> = done.iter().map(|s| s.target.place.clone()).collect();
+        let changed = store::write_paths(&windows, &paths(&done)?)?;
+        store::write_stops(&windows, &stops(&done))?;
+        if self.settings.notify {
+            store::notify(changed)?;
+        }
+        self.mark(&done)?;
+        self.reopen_neighbours(&done)
+    }
+
+    fn count(&self, settled: &[Settled], report: &mut RunRow) {
+        for one in settled {
+            match one.status {
+                Status::Pending => report.windows_deferred += 1,
+                Status::Completed => report.windows_completed += 1,
+                Status::Failed => report.windows_failed += 1,
+            }
+            if one.status != Status::Pending {
+                report.points += one.target.marks.iter().map(Vec::len).sum::<usize>() as i64;
+                report.rejected += one.target.rejected as i64;
+                report.paths += one.outcome.paths.len() as i32;
+            }
+        }
+    }
+
+    fn batch_row(&self, settled: &Settled) -> BatchRow {
+        let Settled {
+            target, outcome, ..
+        } = settled;
+        let now = store::now();
+        let dropped = outcome.dropped;
+        BatchRow {
+            batch: target.batch,
+            device: target.place.device.clone(),
+            window: target.window(),
+            status: settled.status,
+            points: target.points as i32,
+            osrm_calls: outcome.osrm_calls as i32,
+            started: now - i64::from(settled.millis) * 1000,
+            error: settled
+                .error
+                .as_ref()
+                .map(|e| (e.code.clone(), e.message.clone())),
+            retries: settled.retries,
+            next_attempt: match settled.status {
+                Status::Pending => now + self.pause(settled.retries, target.batch),
+                _ => now,
+            },
+            context: (settled.status != Status::Pending).then_some(outcome.context),
+            duplicates: dropped.duplicate as i32,
+            outliers: (dropped.null_island + dropped.teleport) as i32,
+            rejected: target.rejected as i32,
+        }
+    }
+
+    /// Doubles with each attempt; the batch's own id spreads windows that failed together by a
+    /// quarter either way.
+    fn pause(&self, retries: i32, batch: Uuid) -> Micros {
+        let doubled = self.settings.retry_pause << (retries - 1).clamp(0, 20);
+        let spread = 0.75 + 0.5 * f64::from(batch.as_bytes()[0]) / 255.0;
+        ((doubled.min(LONGEST_PAUSE) as f64) * spread) as Micros
+    }
+
+    fn mark(&self, done: &[Settled]) -> Result<(), Error> {
+        for (nth, source) in self.sources.iter().enumerate() {
+            let marks = done
+                .iter()
+                .flat_map(|s| s.target.marks[nth].iter().map(move |id| (id, s)));
+            let points = marks.map(|(id, s)| (id.clone(), s.target.batch)).unzip();
+            store::mark_points(source, points)?;
+        }
+        Ok(())
+    }
+
+    /// Points may have come after the windows were chosen; finished windows of other rounds that
+    /// those reach must be done again.
+    fn reopen_neighbours(&self, done: &[Settled]) -> Result<(), Error> {
+        let new: Vec<_> = done
+            .iter()
+            .filter_map(|s| {
+                s.target
+                    .new
+                    .map(|(a, b)| (s.target.place.device.clone(), a, b))
+            })
+            .collect();
+        let mut reached = store::neighbours(&new, reach(&self.settings.recipe))?;
+        reached.retain(|place| !self.claimed.contains(place));
+        store::reopen(&reached)
+    }
+}
+
+fn paths(done: &[Settled]) -> Result<Vec<Written<(Path, String)>>, Error> {
+    let mut all = Vec::new();
+    for settled in done {
+        for path in &settled.outcome.paths {
+            let line = path.line.iter().map(|&[lon, lat]| (lon, lat).into());
+            let encoded = polyline::encode_coordinates(line, PRECISION)
+                .map_err(|e| Error::Defect(format!("could not encode a path: {e}")))?;
+            all.push(written(settled, (path.clone(), encoded)));
+        }
+    }
+    Ok(all)
+}
+
+fn stops(done: &[Settled]) -> Vec<Written<Stop>> {
+    done.iter()
+        .flat_map(|s| s.outcome.stops.iter().map(|stop| written(s, *stop)))
+        .collect()
+}
+
+fn written<T>(settled: &Settled, item: T) -> Written<T> {
+    let Target { place, batch, .. } = &settled.target;
+    Written {
+        batch: *batch,
+        device: place.device.clone(),
+        millis: settled.millis,
+        item,
+    }
+}

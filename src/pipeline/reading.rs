@@ -1,0 +1,117 @@
+//! From a device's claimed windows to jobs: the points of each window and its context.
+
+use std::sync::Arc;
+
+use pgrx::datum::Uuid;
+
+use super::claim::Claim;
+use super::matching::Job;
+use crate::error::Error;
+use crate::settings::Settings;
+use crate::store::{self, DeviceWindow, Source};
+use crate::track::{self, Fix, Micros, Window};
+
+/// Windows that one thread works off in a row; they share what is decided at their edges.
+const JOB: usize = 8;
+
+/// A claimed window with what was read of its own points.
+#[derive(Debug)]
+pub struct Target {
+    pub place: DeviceWindow,
+    pub batch: Uuid,
+    pub retries: i32,
+    /// All points of the window, usable or not.
+    pub points: usize,
+    pub rejected: usize,
+    /// Points to be marked, by source.
+    pub marks: Vec<Vec<String>>,
+    /// First and last point that was unprocessed.
+    pub new: Option<(Micros, Micros)>,
+}
+
+impl Target {
+    pub fn window(&self) -> Window {
+        self.place.window
+    }
+}
+
+/// Reads the points of one device's claimed windows and cuts the work into jobs.
+pub fn read(
+    settings: &Settings,
+    sources: &[Source],
+    claims: Vec<Claim>,
+) -> Result<Vec<Job>, Error> {
+    let mut jobs = Vec::new();
+    let mut stretch: Vec<Claim> = Vec::new();
+    let mut reach = Micros::MIN;
+    for claim in claims {
+        let (from, to) = track::view(claim.place.window, &settings.recipe);
+        if from > reach && !stretch.is_empty() {
+            jobs.extend(read_stretch(
+                settings,
+                sources,
+                std::mem::take(&mut stretch),
+            )?);
+        }
+        reach = to;
+        stretch.push(claim);
+    }
+    jobs.extend(read_stretch(settings, sources, stretch)?);
+    Ok(jobs)
+}
+
+/// Reads windows whose views touch each other, in one scan a source.
+fn read_stretch(
+    settings: &Settings,
+    sources: &[Source],
+    claims: Vec<Claim>,
+) -> Result<Vec<Job>, Error> {
+    let (Some(first), Some(last)) = (claims.first(), claims.last()) else {
+        return Ok(Vec::new());
+    };
+    let device = first.place.device.clone();
+    let from = track::view(first.place.window, &settings.recipe).0;
+    let to = track::view(last.place.window, &settings.recipe).1;
+    let all_ids = claims.iter().any(|c| c.recut);
+    let mut targets: Vec<Target> = claims
+        .into_iter()
+        .map(|claim| Target {
+            place: claim.place,
+            batch: claim.known.batch,
+            retries: claim.known.retries,
+            points: 0,
+            rejected: 0,
+            marks: vec![Vec::new(); sources.len()],
+            new: None,
+        })
+        .collect();
+    let mut fixes: Vec<Fix> = Vec::new();
+    for (nth, source) in sources.iter().enumerate() {
+        store::read_points(source, &device, (from, to), all_ids, |row| {
+            fixes.extend(row.fix);
+            let at = targets.partition_point(|t| t.window().end <= row.time);
+            let Some(target) = targets.get_mut(at).filter(|t| t.window().start <= row.time) else {
+                return;
+            };
+            target.points += 1;
+            target.rejected += usize::from(row.fix.is_none());
+            target.marks[nth].extend(row.id);
+            if row.unprocessed {
+                let (low, high) = target.new.unwrap_or((row.time, row.time));
+                target.new = Some((low.min(row.time), high.max(row.time)));
+            }
+        })?;
+    }
+    fixes.sort_by_key(|fix| fix.time);
+    let fixes = Arc::new(fixes);
+    let mut jobs = Vec::new();
+    while !targets.is_empty() {
+        let rest = targets.split_off(targets.len().min(JOB));
+        jobs.push(Job {
+            targets,
+            fixes: fixes.clone(),
+        });
+        targets = rest;
+    }
+    Ok(jobs)
+}

@@ -1,0 +1,216 @@
+//! Which windows want work, and who does it.
+//!
+//! A worker owns a device, not a window, until its transaction ends: neighbouring windows are
+//! decided together, and two workers can never wait for each other.
+
+use pgrx::datum::{Interval, Uuid};
+
+use super::{Columns, Source, execute, rows, timestamp, timestamps};
+use crate::error::Error;
+use crate::track::{Micros, Window};
+
+/// How long a batch that was claimed by hand is left to whoever claimed it.
+const LEASE: Micros = 10 * 60 * 1_000_000;
+
+/// A window of a device.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeviceWindow {
+    pub device: String,
+    pub window: Window,
+}
+
+/// What is on record of a window.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    pub batch: Uuid,
+    pub retries: i32,
+    /// Put off, or in somebody's hands.
+    pub hands_off: bool,
+}
+
+fn interval(micros: Micros) -> Interval {
+    Interval::new(0, 0, micros).expect("a span without months and days is always valid")
+}
+
+/// Devices that have unprocessed points in `[since, until)`: name, oldest, newest.
+pub fn waiting_devices(
+    source: &Source,
+    since: Micros,
+    until: Micros,
+) -> Result<Vec<(String, Micros, Micros)>, Error> {
+    rows(
+        "look for unprocessed points",
+        &source.statement(include_str!("waiting_devices.sql")),
+        &[timestamp(since).into(), timestamp(until).into()],
+        |row| Ok((row.get(1)?, row.time(2)?, row.time(3)?)),
+    )
+}
+
+/// Moments of the first and last unprocessed point of each window that has any: device, first,
+/// last. `devices` come with the moment from which to look.
+pub fn waiting_windows(
+    source: &Source,
+    devices: &[(String, Micros)],
+    until: Micros,
+    window: Micros,
+    most_a_device: i32,
+) -> Result<Vec<(String, Micros, Micros)>, Error> {
+    let names: Vec<&str> = devices.iter().map(|(name, _)| name.as_str()).collect();
+    rows(
+        "look for windows with unprocessed points",
+        &source.statement(include_str!("waiting_windows.sql")),
+        &[
+            names.into(),
+            timestamps(devices.iter().map(|(_, since)| *since)).into(),
+            timestamp(until).into(),
+            interval(window).into(),
+            most_a_device.into(),
+        ],
+        |row| Ok((row.get(1)?, row.time(2)?, row.time(3)?)),
+    )
+}
+
+/// Makes up to `most` of these devices ours until the transaction ends, in their order; passes
+/// over those that another worker has.
+pub fn lock_devices(devices: &[String], most: usize) -> Result<Vec<String>, Error> {
+    rows(
+        "lock devices",
+        include_str!("lock_devices.sql"),
+        &[devices.to_vec().into(), (most as i64).into()],
+        |row| row.get(1),
+    )
+}
+
+/// Devices with batches that are due, those of jobs or all others.
+pub fn due_devices(of_jobs: bool, most: usize) -> Result<Vec<String>, Error> {
+    rows(
+        "look for batches that are due",
+        include_str!("due_devices.sql"),
+        &[interval(LEASE).into(), of_jobs.into(), (most as i64).into()],
+        |row| row.get(1),
+    )
+}
+
+/// Windows of these devices that are due.
+pub fn due_windows(devices: &[String], most: usize) -> Result<Vec<DeviceWindow>, Error> {
+    rows(
+        "look for batches that are due",
+        include_str!("due_windows.sql"),
+        &[
+            interval(LEASE).into(),
+            devices.to_vec().into(),
+            (most as i64).into(),
+        ],
+        |row| device_window(row, 1),
+    )
+}
+
+fn device_window(row: &Columns<'_, '_>, at: usize) -> Result<DeviceWindow, Error> {
+    Ok(DeviceWindow {
+        device: row.get(at)?,
+        window: Window {
+            start: row.time(at + 1)?,
+            end: row.time(at + 2)?,
+        },
+    })
+}
+
+fn devices(windows: &[DeviceWindow]) -> Vec<&str> {
+    windows.iter().map(|w| w.device.as_str()).collect()
+}
+
+/// What is on record of each of these windows, in their order.
+pub fn known_batches(windows: &[DeviceWindow]) -> Result<Vec<Known>, Error> {
+    rows(
+        "look up batches",
+        include_str!("known_batches.sql"),
+        &[
+            devices(windows).into(),
+            timestamps(windows.iter().map(|w| w.window.start)).into(),
+            interval(LEASE).into(),
+        ],
+        |row| {
+            Ok(Known {
+                batch: row.get(1)?,
+                retries: row.get(2)?,
+                hands_off: row.get(3)?,
+            })
+        },
+    )
+}
+
+/// Finished windows that new points (device, first, last) reach; `reach` is the furthest that a
+/// window's context goes beyond it.
+pub fn neighbours(
+    new: &[(String, Micros, Micros)],
+    reach: Micros,
+) -> Result<Vec<DeviceWindow>, Error> {
+    rows(
+        "look for windows that new points reach",
+        include_str!("neighbours.sql"),
+        &[
+            new.iter().map(|n| n.0.as_str()).collect::<Vec<_>>().into(),
+            timestamps(new.iter().map(|n| n.1)).into(),
+            timestamps(new.iter().map(|n| n.2)).into(),
+            interval(reach).into(),
+        ],
+        |row| device_window(row, 1),
+    )
+}
+
+/// Batches of another window length that overlap these windows.
+pub fn recut_windows(windows: &[DeviceWindow]) -> Result<Vec<(Uuid, DeviceWindow)>, Error> {
+    rows(
+        "look for windows of another length",
+        include_str!("recut_windows.sql"),
+        &[
+            devices(windows).into(),
+            timestamps(windows.iter().map(|w| w.window.start)).into(),
+            timestamps(windows.iter().map(|w| w.window.end)).into(),
+        ],
+        |row| Ok((row.get(1)?, device_window(row, 2)?)),
+    )
+}
+
+/// Puts windows on record as pending; those that are there already become due.
+pub fn make_pending(windows: &[(DeviceWindow, Known)]) -> Result<(), Error> {
+    execute(
+        "make batches",
+        include_str!("make_pending.sql"),
+        &[
+            windows
+                .iter()
+                .map(|(w, _)| w.device.as_str())
+                .collect::<Vec<_>>()
+                .into(),
+            timestamps(windows.iter().map(|(w, _)| w.window.start)).into(),
+            timestamps(windows.iter().map(|(w, _)| w.window.end)).into(),
+            windows
+                .iter()
+                .map(|(_, k)| k.batch)
+                .collect::<Vec<_>>()
+                .into(),
+        ],
+    )
+}
+
+/// Marks up to `most` pending batches as taken by hand and returns their ids.
+pub fn take_pending(most: i32) -> Result<Vec<Uuid>, Error> {
+    rows(
+        "claim batches",
+        include_str!("take_pending.sql"),
+        &[most.into()],
+        |row| row.get(1),
+    )
+}
+
+/// Windows of these batches, whatever their status; their devices must be locked next.
+pub fn reclaim(batches: Vec<Uuid>) -> Result<Vec<DeviceWindow>, Error> {
+    rows(
+        "look up claimed batches",
+        "SELECT device_id, start_time, end_time FROM processing_batches \
+          WHERE batch_id = ANY ($1) ORDER BY device_id, start_time",
+        &[batches.into()],
+        |row| device_window(row, 1),
+    )
+}

@@ -1,0 +1,18 @@
+-- Adds a run, or what a further round did to run $1.
+INSERT INTO worker_runs AS r (
+    id, started_at, finished_at, windows_completed, windows_failed, windows_deferred, points,
+    rejected, paths, osrm_calls, duration_ms, osrm_error)
+VALUES (coalesce($1, nextval('worker_runs_id_seq')), $2, clock_timestamp(), $3, $4, $5, $6,
+        $7, $8, $9, $10, $11)
+ON CONFLICT (id) DO UPDATE SET
+    finished_at = excluded.finished_at,
+    windows_completed = r.windows_completed + excluded.windows_completed,
+    windows_failed = r.windows_failed + excluded.windows_failed,
+    windows_deferred = excluded.windows_deferred,
+    points = r.points + excluded.points,
+    rejected = r.rejected + excluded.rejected,
+    paths = r.paths + excluded.paths,
+    osrm_calls = r.osrm_calls + excluded.osrm_calls,
+    duration_ms = r.duration_ms + excluded.duration_ms,
+    osrm_error = excluded.osrm_error
+RETURNING r.id

@@ -1,0 +1,237 @@
+//! Writing what became of windows: one statement a table, whatever the number of windows.
+
+use pgrx::datum::Uuid;
+
+use super::claims::DeviceWindow;
+use super::{Source, execute, rows, timestamp, timestamps};
+use crate::error::Error;
+use crate::track::{Grade, Micros, Path, PathKind, Stop, Window};
+
+/// What a batch's row is to say.
+#[derive(Debug)]
+pub struct BatchRow {
+    pub batch: Uuid,
+    pub device: String,
+    pub window: Window,
+    pub status: Status,
+    pub points: i32,
+    pub osrm_calls: i32,
+    pub started: Micros,
+    pub error: Option<(String, String)>,
+    pub retries: i32,
+    /// When a pending batch is due.
+    pub next_attempt: Micros,
+    /// `None` while the window has no outcome.
+    pub context: Option<(Micros, Micros)>,
+    pub duplicates: i32,
+    pub outliers: i32,
+    pub rejected: i32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Pending,
+    Completed,
+    Failed,
+}
+
+impl Status {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Writes batches, new ones and known ones.
+pub fn write_batches(batches: &[BatchRow]) -> Result<(), Error> {
+    fn column<T>(batches: &[BatchRow], of: impl Fn(&BatchRow) -> T) -> Vec<T> {
+        batches.iter().map(of).collect()
+    }
+    let error = |of: fn(&(String, String)) -> &str| {
+        column(batches, |b| b.error.as_ref().map(|e| of(e).to_string()))
+    };
+    execute(
+        "write batches",
+        include_str!("write_batches.sql"),
+        &[
+            column(batches, |b| b.batch).into(),
+            column(batches, |b| b.device.clone()).into(),
+            column(batches, |b| timestamp(b.window.start)).into(),
+            column(batches, |b| timestamp(b.window.end)).into(),
+            column(batches, |b| b.status.name()).into(),
+            column(batches, |b| b.points).into(),
+            column(batches, |b| b.osrm_calls).into(),
+            column(batches, |b| timestamp(b.started)).into(),
+            error(|e| &e.1).into(),
+            error(|e| &e.0).into(),
+            column(batches, |b| b.retries).into(),
+            column(batches, |b| timestamp(b.next_attempt)).into(),
+            column(batches, |b| b.context.map(|c| timestamp(c.0))).into(),
+            column(batches, |b| b.context.map(|c| timestamp(c.1))).into(),
+            column(batches, |b| b.duplicates).into(),
+            column(batches, |b| b.outliers).into(),
+            column(batches, |b| b.rejected).into(),
+        ],
+    )
+}
+
+/// Something that a window holds, ready to be written.
+#[derive(Debug)]
+pub struct Written<T> {
+    pub batch: Uuid,
+    pub device: String,
+    /// Milliseconds spent on the window.
+    pub millis: i32,
+    pub item: T,
+}
+
+fn each<T, V>(items: &[Written<T>], of: impl Fn(&Written<T>) -> V) -> Vec<V> {
+    items.iter().map(of).collect()
+}
+
+/// Makes `paths` the only paths of `windows`; a path that is there already keeps its row. Returns
+/// the devices whose line has changed.
+pub fn write_paths(
+    windows: &[DeviceWindow],
+    paths: &[Written<(Path, String)>],
+) -> Result<Vec<String>, Error> {
+    let mut changed = remove_others("cached_polylines", windows, paths, |(path, _)| path.start)?;
+    if !paths.is_empty() {
+        let path = |of: fn(&Path) -> Option<f64>| each(paths, |p| of(&p.item.0).map(|v| v as f32));
+        changed.extend(rows(
+            "write paths",
+            include_str!("write_paths.sql"),
+            &[
+                each(paths, |p| p.device.clone()).into(),
+                each(paths, |p| timestamp(p.item.0.start)).into(),
+                each(paths, |p| timestamp(p.item.0.end)).into(),
+                each(paths, |p| p.item.1.clone()).into(),
+                each(paths, |p| p.item.0.confidence).into(),
+                each(paths, |p| p.item.0.line.len() as i32).into(),
+                each(paths, |p| p.millis).into(),
+                each(paths, |p| p.item.0.fixes as i32).into(),
+                each(paths, |p| kind_name(p.item.0.kind)).into(),
+                each(paths, |p| grade_name(p.item.0.quality.grade)).into(),
+                path(|p| Some(p.quality.matched_share)).into(),
+                path(|p| p.quality.mean_offset).into(),
+                path(|p| Some(p.quality.length)).into(),
+                path(|p| Some(p.quality.fixes_length)).into(),
+                path(|p| Some(p.quality.max_speed)).into(),
+                each(paths, |p| p.item.0.reason.clone()).into(),
+                each(paths, |p| p.batch).into(),
+            ],
+            |row| row.get(1),
+        )?);
+    }
+    Ok(changed)
+}
+
+const fn kind_name(kind: PathKind) -> &'static str {
+    match kind {
+        PathKind::Matched => "matched",
+        PathKind::Raw => "raw",
+    }
+}
+
+const fn grade_name(grade: Grade) -> &'static str {
+    match grade {
+        Grade::Good => "good",
+        Grade::Doubtful => "doubtful",
+        Grade::Raw => "raw",
+    }
+}
+
+/// Makes `stops` the only stops of `windows`.
+pub fn write_stops(windows: &[DeviceWindow], stops: &[Written<Stop>]) -> Result<(), Error> {
+    remove_others("stops", windows, stops, |stop| stop.start)?;
+    if stops.is_empty() {
+        return Ok(());
+    }
+    execute(
+        "write stops",
+        include_str!("write_stops.sql"),
+        &[
+            each(stops, |s| s.device.clone()).into(),
+            each(stops, |s| timestamp(s.item.start)).into(),
+            each(stops, |s| timestamp(s.item.end)).into(),
+            each(stops, |s| s.item.lon).into(),
+            each(stops, |s| s.item.lat).into(),
+            each(stops, |s| s.item.fixes as i32).into(),
+            each(stops, |s| s.batch).into(),
+        ],
+    )
+}
+
+/// Deletes what windows held in `table` and hold no longer; returns the devices it belonged to.
+fn remove_others<T>(
+    table: &str,
+    windows: &[DeviceWindow],
+    keep: &[Written<T>],
+    start: impl Fn(&T) -> Micros,
+) -> Result<Vec<String>, Error> {
+    rows(
+        "remove what is no longer right",
+        &include_str!("remove_others.sql").replace("{table}", table),
+        &[
+            windows
+                .iter()
+                .map(|w| w.device.as_str())
+                .collect::<Vec<_>>()
+                .into(),
+            timestamps(windows.iter().map(|w| w.window.start)).into(),
+            timestamps(windows.iter().map(|w| w.window.end)).into(),
+            each(keep, |k| k.device.clone()).into(),
+            each(keep, |k| timestamp(start(&k.item))).into(),
+        ],
+        |row| row.get(1),
+    )
+}
+
+/// Marks points as taken in by their batches: ids and the batch of each.
+pub fn mark_points(source: &Source, points: (Vec<String>, Vec<Uuid>)) -> Result<(), Error> {
+    if points.0.is_empty() {
+        return Ok(());
+    }
+    execute(
+        "mark points as processed",
+        &source.statement(include_str!("mark_points.sql")),
+        &[points.0.into(), points.1.into()],
+    )
+}
+
+/// Removes batches that windows of another length replace.
+pub fn forget_batches(batches: Vec<Uuid>) -> Result<(), Error> {
+    execute(
+        "remove batches of another window length",
+        "DELETE FROM processing_batches WHERE batch_id = ANY ($1)",
+        &[batches.into()],
+    )
+}
+
+/// Makes finished windows due again.
+pub fn reopen(windows: &[DeviceWindow]) -> Result<(), Error> {
+    execute(
+        "reopen windows that new points reach",
+        include_str!("reopen.sql"),
+        &[
+            windows
+                .iter()
+                .map(|w| w.device.as_str())
+                .collect::<Vec<_>>()
+                .into(),
+            timestamps(windows.iter().map(|w| w.window.start)).into(),
+        ],
+    )
+}
+
+/// Tells listeners which devices have new paths, once the transaction commits.
+pub fn notify(devices: Vec<String>) -> Result<(), Error> {
+    execute(
+        "notify listeners",
+        "SELECT pg_notify('osrm_matcher_paths', device) FROM unnest($1::text[]) AS device",
+        &[devices.into()],
+    )
+}

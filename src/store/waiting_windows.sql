@@ -1,0 +1,28 @@
+-- Windows of devices $1 that hold unprocessed points from $2 (one a device) until $3, at most $5
+-- a device, oldest first, each with its first and last unprocessed point. $4 is the window length
+-- as an interval. Hops from window to window in the partial index.
+WITH RECURSIVE waiting AS (
+    SELECT d.device, first.at, 1 AS nth
+      FROM unnest($1::text[], $2::timestamptz[]) AS d (device, since)
+     CROSS JOIN LATERAL (
+        SELECT {time_expression} AS at FROM {relation} p
+         WHERE NOT p.processed AND p.{device} = d.device::{device_type}
+           AND p.{time} >= {bound:d.since} AND p.{time} < {bound:$3}
+         ORDER BY p.{time} LIMIT 1) first
+    UNION ALL
+    SELECT w.device,
+           (SELECT {time_expression} FROM {relation} p
+             WHERE NOT p.processed AND p.{device} = w.device::{device_type}
+               AND p.{time} >= {bound:(date_bin($4, w.at, 'epoch') + $4)} AND p.{time} < {bound:$3}
+             ORDER BY p.{time} LIMIT 1),
+           w.nth + 1
+      FROM waiting w
+     WHERE w.at IS NOT NULL AND w.nth < $5
+)
+SELECT w.device, w.at,
+       (SELECT {time_expression} FROM {relation} p
+         WHERE NOT p.processed AND p.{device} = w.device::{device_type}
+           AND p.{time} >= {bound:w.at} AND p.{time} < {bound:(date_bin($4, w.at, 'epoch') + $4)}
+         ORDER BY p.{time} DESC LIMIT 1)
+  FROM waiting w
+ WHERE w.at IS NOT NULL

@@ -1,0 +1,30 @@
+-- One row a window. A batch that is put off keeps what is known of its last outcome.
+INSERT INTO processing_batches AS b (
+    batch_id, device_id, start_time, end_time, status, coordinate_count, osrm_calls,
+    processing_started_at, error_message, error_code, retry_count, next_attempt_at,
+    context_start, context_end, duplicate_count, outlier_count, rejected_count,
+    processing_completed_at)
+SELECT n.*, CASE WHEN n.status <> 'pending' THEN clock_timestamp() END
+  FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[],
+              $6::integer[], $7::integer[], $8::timestamptz[], $9::text[], $10::text[],
+              $11::integer[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[],
+              $15::integer[], $16::integer[], $17::integer[])
+    AS n (batch_id, device_id, start_time, end_time, status, coordinate_count, osrm_calls,
+          processing_started_at, error_message, error_code, retry_count, next_attempt_at,
+          context_start, context_end, duplicate_count, outlier_count, rejected_count)
+ON CONFLICT (device_id, start_time) DO UPDATE SET
+    status = excluded.status,
+    coordinate_count = excluded.coordinate_count,
+    osrm_calls = excluded.osrm_calls,
+    processing_started_at = excluded.processing_started_at,
+    processing_completed_at = coalesce(excluded.processing_completed_at, b.processing_completed_at),
+    error_message = excluded.error_message,
+    error_code = excluded.error_code,
+    retry_count = excluded.retry_count,
+    next_attempt_at = excluded.next_attempt_at,
+    context_start = coalesce(excluded.context_start, b.context_start),
+    context_end = coalesce(excluded.context_end, b.context_end),
+    duplicate_count = excluded.duplicate_count,
+    outlier_count = excluded.outlier_count,
+    rejected_count = excluded.rejected_count,
+    updated_at = clock_timestamp()

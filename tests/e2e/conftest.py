@@ -22,9 +22,9 @@ def pytest_configure():
     exit_on_signals()
 
 
-def start_cluster(name, url, **options):
-    """A cluster whose databases ask the OSRM at `url`. Settings of pg_cron are those of a user."""
-    return Cluster(f"{name}-{os.getpid()}", conf={"osrm_matcher.osrm_url": url}, **options)
+def new_cluster(name, url, **conf):
+    """A cluster, not yet started, whose databases ask the OSRM at `url`."""
+    return Cluster(f"{name}-{os.getpid()}", conf={"osrm_matcher.osrm_url": url, **conf})
 
 
 @pytest.fixture(scope="session")
@@ -35,10 +35,8 @@ def osrm():
 
 @pytest.fixture(scope="session")
 def cluster(osrm):
-    with start_cluster("test", osrm.url) as cluster:
-        # A hundred databases come and go: safe against a crash of a process, only not of the machine.
-        cluster.configure(fsync="off")
-        cluster.restart()
+    # Many databases come and go: without fsync they are safe against a crash of any process.
+    with new_cluster("test", osrm.url, fsync="off") as cluster:
         cluster.create_database(TEMPLATE)
         template = Database(cluster, TEMPLATE)
         template.rows("CREATE EXTENSION osrm_matcher")
@@ -80,7 +78,7 @@ def own_osrm(db):
 @pytest.fixture
 def own_db(osrm):
     """A database in a cluster of its own that may be killed (own_db.cluster), with fsync on."""
-    with start_cluster(f"own-{next(_numbers)}", osrm.url) as cluster:
+    with new_cluster(f"own-{next(_numbers)}", osrm.url) as cluster:
         database = Database(cluster, "postgres")
         database.rows("CREATE EXTENSION osrm_matcher")
         yield database

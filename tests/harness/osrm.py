@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import urllib.error
 import urllib.request
 
 from . import env
@@ -74,6 +75,12 @@ class Osrm:
         self.stop(signal.SIGKILL)
 
     def get(self, path, timeout=30):
-        """The JSON answer to a request such as /route/v1/driving/24.93,60.17;24.95,60.18."""
-        with _opener.open(self.url + path, timeout=timeout) as answer:
-            return json.load(answer)
+        """The JSON answer to a request such as /route/v1/driving/24.93,60.17;24.95,60.18.
+
+        A refusal is an answer, too: HTTP 400 with a `code` other than Ok.
+        """
+        try:
+            with _opener.open(self.url + path, timeout=timeout) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as refusal:
+            return json.load(refusal)

@@ -1,0 +1,52 @@
+# Two commands are enough: `make demo` and `make test`. Both set up what is missing on a bare Debian.
+
+SHELL := /bin/bash
+PYTHON := /usr/bin/python3 -B
+prepare := tests/setup/prepare.sh
+# The features to lint and test with follow the PostgreSQL that setup chose.
+features = --no-default-features --features "pg$$(sed -n 's/^PG_MAJOR=//p' target/setup.env)"
+
+.PHONY: help setup demo psql test lint bench quality soak install clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: ## set up, then let twenty vehicles drive and watch the schedule match them (4 minutes)
+	@$(prepare) demo
+	@$(PYTHON) tests/demo/demo.py
+
+psql: ## look into the database that the last demo left
+	@$(PYTHON) tests/demo/look.py
+
+test: ## set up, then run every test
+	@$(prepare) test
+	@$(PYTHON) tests/run.py
+
+lint: ## formatting, clippy and shellcheck, warnings denied
+	@$(prepare) test
+	cargo fmt --check
+	cargo clippy --locked --all-targets $(features) -- -D warnings
+	@if command -v shellcheck >/dev/null; then shellcheck -x tests/setup/*.sh .ci/run; fi
+
+bench: ## points a second of the whole pipeline, and of OSRM alone on the same requests
+	@$(prepare) bench
+	@$(PYTHON) tests/bench/bench.py
+
+quality: ## how far matched routes are from a known truth
+	@$(prepare) quality
+	@$(PYTHON) tests/quality/run.py
+
+soak: ## workers, writers, readers, backfill, vacuum and a dump at once, for ten minutes
+	@$(prepare) test
+	@$(PYTHON) tests/soak/run.py
+
+install: ## set up, then install the extension into the system's PostgreSQL
+	@$(prepare) demo
+	@tests/setup/install.sh
+
+setup: ## only set up and build
+	@$(prepare) test
+
+clean: ## remove everything that was built or downloaded here
+	@tests/setup/clean.sh

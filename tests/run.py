@@ -1,0 +1,90 @@
+"""Runs every kind of test, one after another, and ends with the line `N passed, N failed`.
+
+The counts are those that the tools themselves report. A kind that ran no test at all has failed.
+"""
+
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+
+from harness import env
+from harness.process import exit_on_signals
+
+PYTHON = "/usr/bin/python3"  # the one whose packages setup installs
+
+
+def stream(command, **options):
+    """Runs a command, shows what it prints, and returns (exit code, the lines)."""
+    lines = []
+    child = subprocess.Popen(
+        [str(word) for word in command], cwd=env.ROOT, text=True, errors="replace",
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options,
+    )
+    try:
+        for line in child.stdout:
+            print(line, end="", flush=True)
+            lines.append(line)
+        return child.wait(), lines
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            child.wait()
+
+
+def unit():
+    """Tests of the modules that know no PostgreSQL."""
+    code, lines = stream(
+        ["cargo", "test", "--quiet", "--locked", "--no-default-features", "--features", f"pg{env.PG_MAJOR}"],
+    )
+    counts = [re.match(r"test result: .*? (\d+) passed; (\d+) failed", line) for line in lines]
+    counts = [(int(found[1]), int(found[2])) for found in counts if found]
+    return code, sum(passed for passed, _ in counts), sum(failed for _, failed in counts)
+
+
+def regress():
+    """The SQL surface, compared with what it is expected to print."""
+    code, lines = stream([PYTHON, "-B", env.ROOT / "tests/regress/run.py"])
+    verdicts = [re.match(r"(ok|not ok) - ", line) for line in lines]
+    verdicts = [found[1] for found in verdicts if found]
+    return code, verdicts.count("ok"), verdicts.count("not ok")
+
+
+def end_to_end():
+    """A real cluster, a real OSRM, real pg_cron, seen from outside."""
+    report = env.TARGET / "pytest.xml"
+    report.unlink(missing_ok=True)
+    code, _ = stream(
+        [PYTHON, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-q", "--durations=10",
+         f"--junitxml={report}", env.ROOT / "tests"],
+    )
+    if not report.exists():
+        return code, 0, 0
+    suite = ElementTree.parse(report).getroot().find("testsuite")
+    count = {name: int(suite.get(name)) for name in ("tests", "failures", "errors", "skipped")}
+    failed = count["failures"] + count["errors"]
+    return code, count["tests"] - failed - count["skipped"], failed
+
+
+def main():
+    exit_on_signals()
+    total_passed = total_failed = 0
+    for title, phase in (("unit", unit), ("SQL regression", regress), ("end to end", end_to_end)):
+        print(f"\n==> {title} tests", flush=True)
+        begin = time.monotonic()
+        code, passed, failed = phase()
+        if passed + failed == 0 or (code != 0 and failed == 0):
+            print(f"the {title} tests did not run to their end (exit code {code})")
+            failed += 1
+        print(f"==> {title}: {passed} passed, {failed} failed in {time.monotonic() - begin:.0f} s", flush=True)
+        total_passed += passed
+        total_failed += failed
+    verdict = f"{total_passed} passed, {total_failed} failed"
+    (env.TARGET / "test-verdict").write_text(verdict + "\n")
+    print(f"\n{verdict}", flush=True)
+    return 1 if total_failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

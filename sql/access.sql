@@ -1,0 +1,104 @@
+-- last_accessed, without making readers write to paths: a read leaves a note, a run stores the notes.
+-- Needs support.sql and read.sql.
+--
+-- A note is one row for a device's range, at most every ten minutes, in a table that no reader waits
+-- for: it has no unique index, so two readers never meet, and it is unlogged, so that a transaction that
+-- wrote nothing else ends without waiting for the disk or for a standby. A crash loses a few notes.
+
+CREATE UNLOGGED TABLE path_reads (
+    device_id      text,
+    from_time      timestamptz NOT NULL,
+    to_time        timestamptz NOT NULL,
+    read_at        timestamptz NOT NULL DEFAULT now(),
+    points_cached  bigint NOT NULL DEFAULT 0,
+    points_waiting bigint NOT NULL DEFAULT 0,
+    stored         boolean NOT NULL DEFAULT false
+);
+COMMENT ON TABLE path_reads IS 'what was read lately, one row a device and ten minutes; kept for a day, emptied by a crash';
+COMMENT ON COLUMN path_reads.device_id IS 'null: all devices';
+COMMENT ON COLUMN path_reads.points_cached IS 'points of the range that paths stood for';
+COMMENT ON COLUMN path_reads.points_waiting IS 'points of the range that were in no path yet';
+COMMENT ON COLUMN path_reads.stored IS 'whether last_accessed of the paths has been set';
+
+CREATE INDEX path_reads_device ON path_reads (device_id, read_at);
+COMMENT ON INDEX path_reads_device IS 'finds a note that is recent enough to spare another';
+CREATE INDEX path_reads_new ON path_reads (read_at) WHERE NOT stored;
+COMMENT ON INDEX path_reads_new IS 'finds the notes that are not stored yet';
+
+CREATE FUNCTION note_read(device_id text, from_time timestamptz, to_time timestamptz) RETURNS boolean
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- A standby is read-only, too. A serializable reader would be in conflict with other readers.
+    IF current_setting('transaction_read_only')::boolean
+       OR current_setting('transaction_isolation') = 'serializable'
+       OR EXISTS (SELECT FROM @extschema@.path_reads r
+                   WHERE (r.device_id = note_read.device_id OR note_read.device_id IS NULL AND r.device_id IS NULL)
+                     AND r.read_at > now() - interval '10 min'
+                     AND r.from_time <= note_read.from_time
+                     AND r.to_time >= note_read.to_time - interval '10 min')
+    THEN
+        RETURN false;
+    END IF;
+    INSERT INTO @extschema@.path_reads (device_id, from_time, to_time, points_cached, points_waiting)
+    SELECT note_read.device_id, note_read.from_time, note_read.to_time,
+           (SELECT coalesce(sum(p.source_coordinates_count), 0)
+              FROM @extschema@.cached_polylines p
+             WHERE p.device_id = note_read.device_id
+               AND p.end_time >= note_read.from_time AND p.start_time < note_read.to_time),
+           (SELECT count(*)
+              FROM @extschema@._waiting_points(note_read.device_id, note_read.from_time, note_read.to_time, 10000));
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION note_read IS
+    'notes that paths of a device (null: all) were read, for last_accessed; once in ten minutes, nothing on a standby or in a read-only or serializable transaction; volatile, parallel unsafe';
+
+CREATE FUNCTION _store_reads() RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    touched bigint;
+BEGIN
+    IF NOT EXISTS (SELECT FROM @extschema@.path_reads r WHERE NOT r.stored) THEN
+        RETURN 0;
+    END IF;
+    WITH fresh AS (
+        UPDATE @extschema@.path_reads r
+           SET stored = true
+         WHERE r.ctid = ANY (ARRAY(SELECT n.ctid FROM @extschema@.path_reads n
+                                    WHERE NOT n.stored
+                                    ORDER BY n.read_at LIMIT 100
+                                      FOR UPDATE SKIP LOCKED))
+        RETURNING r.device_id, r.from_time, r.to_time, r.read_at
+    ), asked AS (
+        SELECT f.device_id, min(f.from_time) AS from_time, max(f.to_time) AS to_time, max(f.read_at) AS read_at
+          FROM fresh f
+         GROUP BY f.device_id
+    ), devices AS (
+        SELECT a.* FROM asked a WHERE a.device_id IS NOT NULL
+        UNION ALL
+        SELECT d.device_id, a.from_time, a.to_time, a.read_at
+          FROM asked a CROSS JOIN @extschema@.get_devices() d
+         WHERE a.device_id IS NULL
+    ), due AS (
+        SELECT c.id, d.read_at
+          FROM devices d
+          JOIN @extschema@.cached_polylines c
+            ON c.device_id = d.device_id AND c.end_time >= d.from_time AND c.start_time < d.to_time
+         WHERE c.last_accessed < d.read_at - interval '10 min'
+           FOR UPDATE OF c SKIP LOCKED
+    )
+    UPDATE @extschema@.cached_polylines c
+       SET last_accessed = d.read_at
+      FROM (SELECT due.id, max(due.read_at) AS read_at FROM due GROUP BY due.id) d
+     WHERE c.id = d.id;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    DELETE FROM @extschema@.path_reads r WHERE r.stored AND r.read_at < now() - interval '1 day';
+    RETURN touched;
+END
+$$;
+COMMENT ON FUNCTION _store_reads IS
+    'sets last_accessed of the paths that notes speak of, passing over locked ones; runs at the end of a run; volatile, parallel unsafe';

@@ -1,0 +1,240 @@
+-- Paths, stops and points along paths as rows. Needs schema.sql, support.sql and decode_polyline().
+--
+-- These only read: they run on a standby and in a read-only transaction. Bodies are of the BEGIN ATOMIC
+-- kind: their names are bound when the extension is made, so no search_path can lead them astray, and
+-- the planner still puts them into the query that calls them.
+
+-- ---------------------------------------------------------------------------------------------
+-- Paths
+-- ---------------------------------------------------------------------------------------------
+CREATE TYPE device_path AS (
+    device_id        text,
+    start_time       timestamptz,
+    end_time         timestamptz,
+    encoded_polyline text,
+    osrm_confidence  double precision,
+    point_count      integer,
+    match_status     text,
+    grade            text
+);
+COMMENT ON TYPE device_path IS 'a piece of line that was driven without a break, as the readers give it';
+COMMENT ON COLUMN device_path.encoded_polyline IS 'Google encoded polyline, precision 5';
+COMMENT ON COLUMN device_path.osrm_confidence IS 'OSRM''s own score, 0 to 1; null where the line is not matched';
+COMMENT ON COLUMN device_path.point_count IS 'vertices of the line';
+COMMENT ON COLUMN device_path.match_status IS 'matched: on the road; raw: straight through the points; tail: points that are in no path yet';
+COMMENT ON COLUMN device_path.grade IS 'good, doubtful, raw or tail: one word to colour a map by';
+
+-- No path is longer than a window (a day at most) and a gap: two days bound the search on the far side,
+-- whichever of the two indexes is taken. Paths of a device do not overlap, so their ends have the order of
+-- their starts, and the index on (device_id, end_time) gives it without sorting.
+CREATE FUNCTION get_device_paths(device_id text, from_time timestamptz, to_time timestamptz)
+RETURNS SETOF device_path
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
+BEGIN ATOMIC
+    SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
+           p.match_status, p.grade
+      FROM cached_polylines p
+     WHERE p.device_id = get_device_paths.device_id
+       AND p.end_time >= get_device_paths.from_time
+       AND p.end_time < get_device_paths.to_time + interval '2 days'
+       AND p.start_time >= get_device_paths.from_time - interval '2 days'
+       AND p.start_time < get_device_paths.to_time
+     ORDER BY p.end_time;
+END;
+COMMENT ON FUNCTION get_device_paths(text, timestamptz, timestamptz) IS
+    'paths of a device that lie in or reach into [from_time, to_time), oldest first; stable, parallel safe, a null argument gives no rows';
+
+-- A device's clock may be ahead a little: what it says is of the next hour is shown, too.
+CREATE FUNCTION get_device_paths(device_id text, hours numeric DEFAULT 24)
+RETURNS SETOF device_path
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
+BEGIN ATOMIC
+    SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
+           p.match_status, p.grade
+      FROM cached_polylines p
+     WHERE p.device_id = get_device_paths.device_id
+       AND p.end_time >= now() - get_device_paths.hours::double precision * interval '1 hour'
+       AND p.start_time >= now() - get_device_paths.hours::double precision * interval '1 hour' - interval '2 days'
+       AND p.start_time < now() + interval '1 hour'
+     ORDER BY p.end_time;
+END;
+COMMENT ON FUNCTION get_device_paths(text, numeric) IS
+    'paths of a device of the last hours, oldest first; stable, parallel safe, a null argument gives no rows';
+
+-- Hops from device to device in the index on (device_id, end_time): the cost goes with the devices.
+CREATE FUNCTION get_devices() RETURNS TABLE (device_id text)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
+BEGIN ATOMIC
+    WITH RECURSIVE known AS (
+        (SELECT p.device_id FROM cached_polylines p ORDER BY p.device_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT p.device_id FROM cached_polylines p
+                 WHERE p.device_id > k.device_id ORDER BY p.device_id LIMIT 1)
+          FROM known k
+         WHERE k.device_id IS NOT NULL
+    )
+    SELECT k.device_id FROM known k WHERE k.device_id IS NOT NULL;
+END;
+COMMENT ON FUNCTION get_devices IS 'devices that have paths, in alphabetical order; stable, parallel safe';
+
+CREATE FUNCTION get_paths_between(device_ids text[], from_time timestamptz, to_time timestamptz)
+RETURNS SETOF device_path
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
+BEGIN ATOMIC
+    SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
+           p.match_status, p.grade
+      FROM (SELECT DISTINCT unnest(get_paths_between.device_ids) AS device_id
+            UNION ALL
+            SELECT d.device_id FROM get_devices() d WHERE get_paths_between.device_ids IS NULL) AS asked
+     CROSS JOIN LATERAL (
+            -- Set apart by OFFSET: a join by hash would read the paths of all times.
+            SELECT * FROM cached_polylines c
+             WHERE c.device_id = asked.device_id
+               AND c.end_time >= get_paths_between.from_time
+               AND c.end_time < get_paths_between.to_time + interval '2 days'
+               AND c.start_time >= get_paths_between.from_time - interval '2 days'
+               AND c.start_time < get_paths_between.to_time
+            OFFSET 0) AS p
+     ORDER BY p.device_id, p.end_time;
+END;
+COMMENT ON FUNCTION get_paths_between IS
+    'paths of some devices (null: all) that lie in or reach into [from_time, to_time), by device, oldest first; stable, parallel safe';
+
+CREATE FUNCTION get_fleet_paths(hours numeric DEFAULT 1)
+RETURNS SETOF device_path
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
+BEGIN ATOMIC
+    SELECT * FROM get_paths_between(NULL, now() - get_fleet_paths.hours::double precision * interval '1 hour',
+                                    now() + interval '1 hour');
+END;
+COMMENT ON FUNCTION get_fleet_paths IS
+    'paths of all devices of the last hours, by device, oldest first; stable, parallel safe, null gives no rows';
+
+-- ---------------------------------------------------------------------------------------------
+-- The newest minutes
+-- ---------------------------------------------------------------------------------------------
+-- Points after the end of what is known of the device, at most one a second and about a thousand in all,
+-- as straight lines. The first begins where the last path or stop ended, if that was a moment ago.
+CREATE FUNCTION get_device_tail(device_id text)
+RETURNS SETOF device_path
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    gap interval := @extschema@._setting('max_gap', '5 min');
+    known_until timestamptz;
+    last_line text;
+    known_lon double precision;
+    known_lat double precision;
+BEGIN
+    SELECT p.end_time, p.encoded_polyline INTO known_until, last_line
+      FROM @extschema@.cached_polylines p
+     WHERE p.device_id = get_device_tail.device_id
+     ORDER BY p.end_time DESC
+     LIMIT 1;
+    SELECT v.longitude, v.latitude INTO known_lon, known_lat
+      FROM @extschema@.decode_polyline(last_line) v
+     ORDER BY v.ordinal DESC
+     LIMIT 1;
+    SELECT s.end_time, s.longitude, s.latitude INTO known_until, known_lon, known_lat
+      FROM (SELECT s.end_time, s.longitude, s.latitude FROM @extschema@.stops s
+             WHERE s.device_id = get_device_tail.device_id
+             ORDER BY s.start_time DESC LIMIT 1) s
+     WHERE s.end_time > known_until OR known_until IS NULL
+    UNION ALL SELECT known_until, known_lon, known_lat
+     LIMIT 1;
+
+    RETURN QUERY
+    WITH waiting AS (
+        SELECT w.recorded_at AS at, w.longitude AS lon, w.latitude AS lat
+          FROM @extschema@._waiting_points(
+                   get_device_tail.device_id,
+                   greatest(known_until, now() - @extschema@._setting('look_back', '1 day')),
+                   now() + interval '1 hour', 20000) w
+         WHERE w.longitude BETWEEN -180 AND 180 AND w.latitude BETWEEN -90 AND 90
+           AND NOT (w.longitude = 0 AND w.latitude = 0)
+    ), pace AS (
+        SELECT greatest(1, ceil(extract(epoch FROM max(at) - min(at)) / 1000))::int AS seconds FROM waiting
+    ), thinned AS (
+        SELECT DISTINCT ON (floor(extract(epoch FROM w.at) / p.seconds)) w.at, w.lon, w.lat
+          FROM waiting w, pace p
+         ORDER BY floor(extract(epoch FROM w.at) / p.seconds), w.at
+    ), joined AS (
+        SELECT t.at, t.lon, t.lat FROM thinned t WHERE t.at > known_until OR known_until IS NULL
+        UNION ALL
+        SELECT known_until, known_lon, known_lat WHERE known_lon IS NOT NULL
+    ), numbered AS (
+        SELECT b.*, count(*) FILTER (WHERE b.begins) OVER (ORDER BY b.at) AS line
+          FROM (SELECT j.*, j.at - lag(j.at) OVER (ORDER BY j.at) > gap AS begins FROM joined j) b
+    )
+    SELECT get_device_tail.device_id, min(n.at), max(n.at),
+           @extschema@.encode_polyline(array_agg(n.lon ORDER BY n.at), array_agg(n.lat ORDER BY n.at)),
+           NULL::double precision, count(*)::int, 'tail', 'tail'
+      FROM numbered n
+     GROUP BY n.line
+    HAVING count(*) > 1
+     ORDER BY 2;
+END
+$$;
+COMMENT ON FUNCTION get_device_tail IS
+    'a device''s points that are in no path yet as straight lines, match_status tail; a break longer than max_gap begins a new line; stable, parallel safe';
+
+-- ---------------------------------------------------------------------------------------------
+-- Stops
+-- ---------------------------------------------------------------------------------------------
+CREATE FUNCTION get_device_stops(device_id text, from_time timestamptz, to_time timestamptz)
+RETURNS TABLE (start_time timestamptz, end_time timestamptz, longitude double precision,
+               latitude double precision, source_coordinates_count bigint)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- A row of the table ends with its window: rows that follow each other at one place are one stop.
+    WITH reached AS (
+        SELECT s.* FROM stops s
+         WHERE s.device_id = get_device_stops.device_id
+           AND s.start_time >= get_device_stops.from_time - interval '2 days'
+           AND s.start_time < get_device_stops.to_time
+    ), marked AS (
+        SELECT r.*, coalesce(
+                   r.start_time - lag(r.end_time) OVER earlier > _setting('max_gap', '5 min')
+                   OR 111320 * sqrt((r.latitude - lag(r.latitude) OVER earlier) ^ 2
+                          + ((r.longitude - lag(r.longitude) OVER earlier) * cos(radians(r.latitude))) ^ 2) > 60,
+                   true) AS begins
+          FROM reached r
+        WINDOW earlier AS (ORDER BY r.start_time)
+    ), numbered AS (
+        SELECT m.*, count(*) FILTER (WHERE m.begins) OVER (ORDER BY m.start_time) AS stop FROM marked m
+    )
+    SELECT min(n.start_time), max(n.end_time),
+           sum(n.longitude * n.source_coordinates_count) / sum(n.source_coordinates_count),
+           sum(n.latitude * n.source_coordinates_count) / sum(n.source_coordinates_count),
+           sum(n.source_coordinates_count)
+      FROM numbered n
+     GROUP BY n.stop
+    HAVING max(n.end_time) >= get_device_stops.from_time
+     ORDER BY 1;
+END;
+COMMENT ON FUNCTION get_device_stops IS
+    'where and how long a device stood, stops that reach into [from_time, to_time), oldest first; stable, parallel safe, a null argument gives no rows';
+
+-- ---------------------------------------------------------------------------------------------
+-- Points along the paths
+-- ---------------------------------------------------------------------------------------------
+CREATE FUNCTION get_path_points(device_id text, from_time timestamptz, to_time timestamptz)
+RETURNS TABLE ("time" timestamptz, longitude double precision, latitude double precision,
+               match_status text, path_start timestamptz)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
+BEGIN ATOMIC
+    -- A vertex has no time of its own: the path's time is shared out by the distance along the line.
+    SELECT p.start_time + (p.end_time - p.start_time) * coalesce(v.along / nullif(v.length, 0), 0),
+           v.longitude, v.latitude, p.match_status, p.start_time
+      FROM get_device_paths(get_path_points.device_id, get_path_points.from_time, get_path_points.to_time) p
+     CROSS JOIN LATERAL (
+        SELECT s.*, sum(s.step) OVER (ORDER BY s.ordinal) AS along, sum(s.step) OVER () AS length
+          FROM (SELECT d.*, coalesce(sqrt((d.latitude - lag(d.latitude) OVER earlier) ^ 2
+                       + ((d.longitude - lag(d.longitude) OVER earlier) * cos(radians(d.latitude))) ^ 2), 0) AS step
+                  FROM decode_polyline(p.encoded_polyline) d
+                WINDOW earlier AS (ORDER BY d.ordinal)) AS s) AS v
+     ORDER BY p.end_time, v.ordinal;
+END;
+COMMENT ON FUNCTION get_path_points IS
+    'vertices of a device''s paths with the time at which each was passed, interpolated along the path; stable, parallel safe, a null argument gives no rows';

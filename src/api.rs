@@ -12,8 +12,6 @@ use crate::pipeline::{self, Limits};
 use crate::settings::Settings;
 use crate::store::{self, RunRow};
 
-type Row<T> = Result<TableIterator<'static, T>, ErrorReport>;
-
 /// Matches what is pending, live windows first, in the caller's transaction.
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
 #[search_path(@extschema@, pg_temp)]
@@ -21,17 +19,23 @@ type Row<T> = Result<TableIterator<'static, T>, ErrorReport>;
 fn process_pending_gps(
     max_windows: default!(i32, 500),
     max_seconds: default!(i32, 30),
-) -> Row<(
-    name!(windows_completed, i32),
-    name!(windows_failed, i32),
-    name!(windows_deferred, i32),
-    name!(points, i64),
-    name!(rejected, i64),
-    name!(paths, i32),
-    name!(osrm_calls, i32),
-    name!(duration_ms, i32),
-    name!(osrm_error, Option<String>),
-)> {
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(windows_completed, i32),
+            name!(windows_failed, i32),
+            name!(windows_deferred, i32),
+            name!(points, i64),
+            name!(rejected, i64),
+            name!(paths, i32),
+            name!(osrm_calls, i32),
+            name!(duration_ms, i32),
+            name!(osrm_error, Option<String>),
+        ),
+    >,
+    ErrorReport,
+> {
     let (_, run) = pipeline::process(limits(max_windows, max_seconds)?, None)?;
     Ok(TableIterator::once(figures(run)))
 }
@@ -43,7 +47,7 @@ fn _process_round(
     run: Option<i64>,
     max_windows: i32,
     max_seconds: i32,
-) -> Row<(name!(run_id, i64), name!(more, bool))> {
+) -> Result<TableIterator<'static, (name!(run_id, i64), name!(more, bool))>, ErrorReport> {
     let limits = limits(max_windows, max_seconds)?;
     let (id, run) = pipeline::process(limits, run)?;
     let done = run.windows_completed + run.windows_failed;
@@ -81,17 +85,23 @@ fn claim_batches(
 #[allow(clippy::type_complexity)]
 fn match_batches(
     batch_ids: Vec<Option<Uuid>>,
-) -> Row<(
-    name!(windows_completed, i32),
-    name!(windows_failed, i32),
-    name!(windows_deferred, i32),
-    name!(points, i64),
-    name!(rejected, i64),
-    name!(paths, i32),
-    name!(osrm_calls, i32),
-    name!(duration_ms, i32),
-    name!(osrm_error, Option<String>),
-)> {
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(windows_completed, i32),
+            name!(windows_failed, i32),
+            name!(windows_deferred, i32),
+            name!(points, i64),
+            name!(rejected, i64),
+            name!(paths, i32),
+            name!(osrm_calls, i32),
+            name!(duration_ms, i32),
+            name!(osrm_error, Option<String>),
+        ),
+    >,
+    ErrorReport,
+> {
     let run = pipeline::process_batches(batch_ids.into_iter().flatten().collect())?;
     Ok(TableIterator::once(figures(run)))
 }
@@ -132,14 +142,20 @@ fn limits(max_windows: i32, max_seconds: i32) -> Result<Limits, Error> {
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
 #[search_path(@extschema@, pg_temp)]
 #[allow(clippy::type_complexity)]
-fn osrm_health() -> Row<(
-    name!(reachable, bool),
-    name!(round_trip_ms, Option<f64>),
-    name!(data_version, Option<String>),
-    name!(max_matching_size, i32),
-    name!(problem, Option<String>),
-    name!(advice, Option<String>),
-)> {
+fn osrm_health() -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(reachable, bool),
+            name!(round_trip_ms, Option<f64>),
+            name!(data_version, Option<String>),
+            name!(max_matching_size, i32),
+            name!(problem, Option<String>),
+            name!(advice, Option<String>),
+        ),
+    >,
+    ErrorReport,
+> {
     let settings = Settings::read();
     let size = settings.client.max_matching_size as i32;
     let client = Client::new(&settings.client).map_err(Error::BadAddress)?;
@@ -201,11 +217,17 @@ fn encode_polyline(
 fn decode_polyline(
     encoded: &str,
     precision: default!(i32, 5),
-) -> Row<(
-    name!(ordinal, i32),
-    name!(longitude, f64),
-    name!(latitude, f64),
-)> {
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(ordinal, i32),
+            name!(longitude, f64),
+            name!(latitude, f64),
+        ),
+    >,
+    ErrorReport,
+> {
     let line = polyline::decode_polyline(encoded, decimals(precision)?).map_err(|cause| {
         let hint =
             "See that the text is whole, and that its precision is the one it was made with.";

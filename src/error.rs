@@ -8,11 +8,20 @@ use pgrx::{PgSqlErrorCode, function_name};
 #[derive(Debug)]
 pub enum Error {
     /// A query of our own failed in a way that Postgres did not report itself.
-    Query { doing: &'static str, cause: pgrx::spi::Error },
+    Query {
+        doing: &'static str,
+        cause: pgrx::spi::Error,
+    },
     /// `osrm_matcher.osrm_url` or `.profile` cannot be used.
     BadAddress(String),
-    BadArgument { name: &'static str, why: String, hint: &'static str },
-    ReadOnly { standby: bool },
+    BadArgument {
+        name: &'static str,
+        why: String,
+        hint: &'static str,
+    },
+    ReadOnly {
+        standby: bool,
+    },
     Threads(std::io::Error),
     /// A defect of ours: the window is put off, and the run goes on, wherever that is possible.
     Defect(String),
@@ -28,12 +37,12 @@ impl Error {
 impl From<Error> for ErrorReport {
     fn from(error: Error) -> Self {
         use PgSqlErrorCode as Code;
-        let report =
-            |code, message: String| ErrorReport::new(code, message, function_name!());
+        let report = |code, message: String| ErrorReport::new(code, message, function_name!());
         match error {
-            Error::Query { doing, cause } => {
-                report(Code::ERRCODE_INTERNAL_ERROR, format!("could not {doing}: {cause}"))
-            }
+            Error::Query { doing, cause } => report(
+                Code::ERRCODE_INTERNAL_ERROR,
+                format!("could not {doing}: {cause}"),
+            ),
             Error::BadAddress(why) => report(
                 Code::ERRCODE_INVALID_PARAMETER_VALUE,
                 format!("the address of OSRM cannot be used: {why}"),

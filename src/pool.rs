@@ -27,19 +27,29 @@ impl<J: Send + 'static, R: Send + 'static> Pool<J, R> {
         let (done, results) = mpsc::channel();
         let queue = Arc::new(Mutex::new(queue));
         let work = Arc::new(work);
-        let mut pool = Self { jobs: Some(jobs), results, threads: Vec::new(), open: 0 };
+        let mut pool = Self {
+            jobs: Some(jobs),
+            results,
+            threads: Vec::new(),
+            open: 0,
+        };
         let _masked = MaskedSignals::new();
         for _ in 0..size {
             let (queue, done, work) = (queue.clone(), done.clone(), work.clone());
-            let thread = thread::Builder::new().name("osrm_matcher".into()).spawn(move || {
-                loop {
-                    let job = queue.lock().unwrap_or_else(|e| e.into_inner()).recv();
-                    let Ok(job) = job else { break };
-                    if done.send(catch_unwind(AssertUnwindSafe(|| work(job)))).is_err() {
-                        break;
+            let thread = thread::Builder::new()
+                .name("osrm_matcher".into())
+                .spawn(move || {
+                    loop {
+                        let job = queue.lock().unwrap_or_else(|e| e.into_inner()).recv();
+                        let Ok(job) = job else { break };
+                        if done
+                            .send(catch_unwind(AssertUnwindSafe(|| work(job))))
+                            .is_err()
+                        {
+                            break;
+                        }
                     }
-                }
-            })?;
+                })?;
             pool.threads.push(thread);
         }
         Ok(pool)
@@ -117,8 +127,9 @@ mod tests {
     fn every_job_gives_one_result() {
         let mut pool = Pool::start(3, |n: u64| n * n).unwrap();
         (0..100).for_each(|n| pool.submit(n));
-        let mut squares: Vec<u64> =
-            (0..100).map(|_| pool.receive(LIMIT).unwrap().unwrap()).collect();
+        let mut squares: Vec<u64> = (0..100)
+            .map(|_| pool.receive(LIMIT).unwrap().unwrap())
+            .collect();
         squares.sort_unstable();
         assert_eq!(squares, (0..100).map(|n| n * n).collect::<Vec<_>>());
         assert_eq!(pool.open(), 0);

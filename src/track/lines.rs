@@ -174,17 +174,6 @@ impl Strand {
         a.fixes_length += b.fixes_length;
         a.max_speed = a.max_speed.max(b.max_speed);
     }
-
-    /// Draws this strand straight through its waypoints.
-    pub fn unmatch(&mut self, trace: &[Waypoint]) {
-        let last = self.line.len() - 1;
-        let ends = (self.line[0], self.line[last]);
-        self.kind = PathKind::Raw;
-        self.line = trace[self.from..=self.to].iter().map(|w| w.place).collect();
-        let last = self.line.len() - 1;
-        (self.line[0], self.line[last]) = ends;
-        (self.tally.matched, self.tally.offsets) = (0, 0.0);
-    }
 }
 
 /// Takes away short raw stubs at loose ends of matched lines.

@@ -256,3 +256,11 @@ impl Run<'_> {
         Ok(edge)
     }
 }
+
+pub(crate) fn knob(name: &str, default: f64) -> f64 {
+    use std::sync::{Mutex, OnceLock};
+    static K: OnceLock<Mutex<BTreeMap<String, f64>>> = OnceLock::new();
+    *K.get_or_init(Default::default).lock().unwrap().entry(name.to_owned()).or_insert_with(|| {
+        std::env::var(format!("K_{name}")).ok().and_then(|s| s.parse().ok()).unwrap_or(default)
+    })
+}

@@ -213,7 +213,7 @@ pub fn waypoints(thinned: &[Smoothed]) -> Vec<Waypoint> {
     let sparse = steps
         .get(steps.len() / 2)
         .is_some_and(|median| *median >= 20.0);
-    let radius = if sparse { 10.0 } else { 15.0 };
+    let radius = super::knob("R", if sparse { 10.0 } else { 15.0 });
     thinned
         .iter()
         .map(|p| Waypoint {

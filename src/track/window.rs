@@ -138,7 +138,13 @@ impl Piece {
         let mut road = asker.follow(&trace)?;
         lines::mend(&mut road, &trace, asker)?;
         let mut strands = lines::strands(&road, &trace, &fixed);
-        keep_within(&mut strands, &trace, window);
+        let last_in = trace.partition_point(|w| w.time < window.end).saturating_sub(1);
+        if strands.iter().any(|strand| strand.from > last_in) {
+            // Every path must begin in the window: what would change its kind beyond the
+            // window's end is raw from the last waypoint in the window on.
+            road.links.retain(|link| link.to <= last_in);
+            strands = lines::strands(&road, &trace, &fixed);
+        }
         let count = strands.len();
         for (i, strand) in strands.into_iter().enumerate() {
             let open = i + 1 == count && self.end.is_none();
@@ -150,20 +156,6 @@ impl Piece {
             paths.extend(path(strand, start, end, fixes, refusal));
         }
         Ok(road.refusal)
-    }
-}
-
-/// Every path must begin in the window: what begins beyond it joins the strand before.
-fn keep_within(strands: &mut Vec<Strand>, trace: &[super::road::Waypoint], window: Window) {
-    while let [.., before, last] = &mut strands[..]
-        && trace[last.from].time >= window.end
-    {
-        before.to = last.to;
-        let end = last.line[last.line.len() - 1];
-        let at = before.line.len() - 1;
-        before.line[at] = end;
-        before.unmatch(trace);
-        strands.pop();
     }
 }
 

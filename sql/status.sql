@@ -1,0 +1,304 @@
+-- How the worker does, in one row, and views for a dashboard. Needs support.sql, read.sql, access.sql and
+-- cron.sql. Nothing here scans what is done: what is counted is what waits, a bounded number of rows, and
+-- beyond that an estimate that says so.
+
+-- ---------------------------------------------------------------------------------------------
+-- What a run adds to its row, beside what it did
+-- ---------------------------------------------------------------------------------------------
+ALTER TABLE worker_runs
+    ADD COLUMN points_waiting bigint,
+    ADD COLUMN delay_avg_ms   double precision,
+    ADD COLUMN delay_max_ms   double precision;
+COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog()';
+COMMENT ON COLUMN worker_runs.delay_avg_ms IS 'mean age of the live points that the run took in, in milliseconds';
+COMMENT ON COLUMN worker_runs.delay_max_ms IS 'greatest age of a live point that the run took in, in milliseconds';
+CREATE INDEX worker_runs_osrm_answered ON worker_runs (started_at) WHERE osrm_error IS NULL AND osrm_calls > 0;
+COMMENT ON INDEX worker_runs_osrm_answered IS 'finds when OSRM answered last';
+
+-- ---------------------------------------------------------------------------------------------
+-- What waits
+-- ---------------------------------------------------------------------------------------------
+-- Hops over the devices in each source's partial index and reads their waiting points in order, until so
+-- many are counted; what the counted devices hold on average stands for the others.
+CREATE FUNCTION _backlog(most integer DEFAULT 5000)
+RETURNS TABLE (points bigint, windows bigint, devices bigint, oldest timestamptz, waiting_since timestamptz,
+               estimated boolean)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    source record;
+    part record;
+    since timestamptz := now() - @extschema@._setting('look_back', '1 day');
+    until timestamptz := now() + interval '1 hour';
+    share double precision;
+BEGIN
+    points := 0;
+    windows := 0;
+    devices := 0;
+    estimated := false;
+    FOR source IN SELECT * FROM @extschema@._sources() LOOP
+        EXECUTE @extschema@._fill(
+            'WITH RECURSIVE known AS (
+                (SELECT p.{device} AS device, {time_expression} AS at, {arrival} AS arrival FROM {relation} p
+                  WHERE NOT p.processed ORDER BY p.{device}, p.{time} LIMIT 1)
+                UNION ALL
+                SELECT next.*
+                  FROM known k
+                 CROSS JOIN LATERAL (
+                    SELECT p.{device}, {time_expression}, {arrival} FROM {relation} p
+                     WHERE NOT p.processed AND p.{device} > k.device
+                     ORDER BY p.{device}, p.{time} LIMIT 1) next
+            ), waiting AS MATERIALIZED (
+                SELECT k.device, k.at, k.arrival FROM known k WHERE k.at >= $1 AND k.at < $2
+                UNION ALL
+                SELECT k.device, first.*
+                  FROM known k
+                 CROSS JOIN LATERAL (
+                    SELECT {time_expression}, {arrival} FROM {relation} p
+                     WHERE NOT p.processed AND p.{device} = k.device
+                       AND p.{time} >= {bound:$1} AND p.{time} < {bound:$2}
+                     ORDER BY p.{time} LIMIT 1) first
+                 WHERE (k.at >= $1 AND k.at < $2) IS NOT TRUE
+            ), numbered AS (
+                SELECT w.*, row_number() OVER () AS n FROM waiting w
+            ), per_window AS MATERIALIZED (
+                SELECT c.n, c.begin, count(*) AS points
+                  FROM (SELECT w.n, date_bin($3, q.at, ''epoch'') AS begin
+                          FROM numbered w
+                         CROSS JOIN LATERAL (
+                            SELECT {time_expression} AS at FROM {relation} p
+                             WHERE NOT p.processed AND p.{device} = w.device
+                               AND p.{time} >= {bound:$1} AND p.{time} < {bound:$2}
+                             ORDER BY p.{time}) q
+                         LIMIT $4) c
+                 GROUP BY c.n, c.begin
+            ), last AS (
+                SELECT max(v.n) AS n FROM per_window v
+            )
+            -- The last device may have been counted in part.
+            SELECT coalesce(sum(v.points), 0)::bigint AS points, count(*) AS windows,
+                   max(l.n) - 1 AS whole_devices,
+                   coalesce(sum(v.points) FILTER (WHERE v.n < l.n), 0) AS whole_points,
+                   count(*) FILTER (WHERE v.n < l.n) AS whole_windows,
+                   (SELECT count(*) FROM waiting) AS devices,
+                   (SELECT min(w.at) FROM waiting w) AS oldest,
+                   (SELECT min(w.arrival) FROM waiting w) AS waiting_since
+              FROM per_window v, last l', source)
+           INTO part USING since, until, @extschema@._setting('window', '5 min'), most;
+        IF part.points >= most AND part.whole_devices > 0 THEN
+            share := part.devices / part.whole_devices::double precision;
+            part.points := part.whole_points * share;
+            part.windows := part.whole_windows * share;
+        END IF;
+        estimated := estimated OR part.points >= most;
+        points := points + part.points;
+        windows := windows + part.windows;
+        devices := devices + part.devices;
+        oldest := least(oldest, part.oldest);
+        waiting_since := least(waiting_since, part.waiting_since);
+    END LOOP;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION _backlog IS
+    'unprocessed points within the look-back; exact up to so many a source, estimated beyond; stable';
+
+-- Exact while a table is small; then what the statistics collector has counted.
+CREATE FUNCTION _count(relation regclass) RETURNS bigint
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    live bigint;
+    few bigint;
+BEGIN
+    SELECT sum(CASE WHEN pg_stat_get_live_tuples(c.oid) > 0 THEN pg_stat_get_live_tuples(c.oid)
+                    ELSE greatest(c.reltuples, 0)::bigint END)
+      INTO live
+      FROM (SELECT relation AS relid UNION SELECT t.relid FROM pg_partition_tree(relation) t) parts
+      JOIN pg_class c ON c.oid = parts.relid
+     WHERE c.relkind <> 'p';
+    IF live > 20000 THEN
+        RETURN live;
+    END IF;
+    EXECUTE format('SELECT count(*) FROM (SELECT FROM %s LIMIT 10001) AS first_rows', relation) INTO few;
+    RETURN CASE WHEN few <= 10000 THEN few ELSE greatest(live, few) END;
+END
+$$;
+COMMENT ON FUNCTION _count IS 'rows of a table: exact up to 10,000, an estimate from the statistics beyond; stable';
+
+-- ---------------------------------------------------------------------------------------------
+-- One row for the operator
+-- ---------------------------------------------------------------------------------------------
+CREATE FUNCTION worker_status(
+    OUT unprocessed_points bigint, OUT processed_points bigint, OUT active_devices bigint,
+    OUT cached_paths bigint, OUT last_cache_update timestamptz,
+    OUT windows_pending bigint, OUT windows_deferred bigint, OUT windows_failed bigint,
+    OUT oldest_waiting timestamptz, OUT waiting_since timestamptz, OUT estimated boolean,
+    OUT osrm_reachable boolean, OUT osrm_since timestamptz, OUT osrm_error text,
+    OUT enabled boolean, OUT schedule text, OUT next_run timestamptz, OUT last_run json)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    waiting record;
+    newest @extschema@.worker_runs;
+    reopened bigint;
+BEGIN
+    SELECT * INTO waiting FROM @extschema@._backlog();
+    unprocessed_points := waiting.points;
+    oldest_waiting := waiting.oldest;
+    waiting_since := waiting.waiting_since;
+    estimated := waiting.estimated;
+    SELECT greatest(0, sum(@extschema@._count(s.relation)) - unprocessed_points) INTO processed_points
+      FROM @extschema@._sources() s;
+    cached_paths := @extschema@._count('@extschema@.cached_polylines');
+    estimated := estimated OR processed_points + unprocessed_points > 10000 OR cached_paths > 10000;
+
+    -- A vehicle on the road has a window finished every minute: the last quarter of an hour is enough.
+    SELECT count(*) INTO active_devices
+      FROM (SELECT DISTINCT b.device_id FROM @extschema@.processing_batches b
+             WHERE b.processing_completed_at > now() - interval '15 min') d;
+    active_devices := greatest(active_devices, waiting.devices);
+    SELECT b.processing_completed_at INTO last_cache_update
+      FROM @extschema@.processing_batches b
+     WHERE b.processing_completed_at IS NOT NULL
+     ORDER BY b.processing_completed_at DESC
+     LIMIT 1;
+
+    -- A window with unprocessed points is pending, and so is one that is to be done again without any.
+    SELECT count(*) FILTER (WHERE q.next_attempt_at > now()),
+           count(*) FILTER (WHERE q.next_attempt_at <= now()
+                              AND (q.processing_completed_at IS NOT NULL OR q.job_id IS NOT NULL))
+      INTO windows_deferred, reopened
+      FROM (SELECT b.next_attempt_at, b.processing_completed_at, b.job_id FROM @extschema@.processing_batches b
+             WHERE b.status IN ('pending', 'processing')
+             LIMIT 10000) q;
+    windows_pending := greatest(0, waiting.windows - windows_deferred) + reopened;
+    SELECT count(*) INTO windows_failed
+      FROM (SELECT FROM @extschema@.processing_batches b WHERE b.status = 'failed' LIMIT 10000) q;
+
+    SELECT s.reachable, s.since, s.error INTO osrm_reachable, osrm_since, osrm_error
+      FROM @extschema@._osrm_seen() s;
+
+    enabled := coalesce(current_setting('osrm_matcher.enabled', true)::boolean, true);
+    SELECT j.schedule, CASE WHEN j.active THEN @extschema@._next_run(j.schedule) END INTO schedule, next_run
+      FROM @extschema@._cron_job('osrm_matcher') j;
+    SELECT r.* INTO newest FROM @extschema@.worker_runs r ORDER BY r.started_at DESC LIMIT 1;
+    last_run := CASE WHEN newest.id IS NOT NULL THEN row_to_json(newest) END;
+END
+$$;
+
+-- What the runs saw of OSRM; asking it would make a reader wait (see osrm_health() for that).
+CREATE FUNCTION _osrm_seen(OUT reachable boolean, OUT since timestamptz, OUT error text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    answered timestamptz;
+    refused timestamptz;
+BEGIN
+    SELECT r.started_at INTO answered
+      FROM @extschema@.worker_runs r
+     WHERE r.osrm_error IS NULL AND r.osrm_calls > 0
+     ORDER BY r.started_at DESC LIMIT 1;
+    SELECT r.started_at, r.osrm_error INTO refused, error
+      FROM @extschema@.worker_runs r
+     WHERE r.osrm_error IS NOT NULL AND (answered IS NULL OR r.started_at > answered)
+     ORDER BY r.started_at DESC LIMIT 1;
+    IF refused IS NULL THEN
+        reachable := CASE WHEN answered IS NOT NULL THEN true END;
+        since := answered;
+    ELSE
+        reachable := false;
+        SELECT min(r.started_at) INTO since
+          FROM @extschema@.worker_runs r
+         WHERE r.osrm_error IS NOT NULL AND (answered IS NULL OR r.started_at > answered);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _osrm_seen IS
+    'whether OSRM answered the last run that asked it, and since when not; null where none has asked; stable';
+COMMENT ON FUNCTION worker_status IS
+    'how the worker does, in one row: what waits, what is done, OSRM, the last run and the next; stable, reads only what waits';
+
+-- ---------------------------------------------------------------------------------------------
+-- Views for a dashboard
+-- ---------------------------------------------------------------------------------------------
+CREATE VIEW worker_health AS
+SELECT s.unprocessed_points AS points_waiting,
+       s.windows_pending,
+       s.windows_deferred,
+       s.windows_failed,
+       r.points AS points_last_hour,
+       r.windows AS windows_last_hour,
+       r.runs AS runs_last_hour,
+       r.calls AS osrm_calls_last_hour,
+       round(r.delay_avg_ms)::bigint AS delay_avg_ms,
+       round(r.delay_max_ms)::bigint AS delay_max_ms,
+       coalesce(greatest(0, round(extract(epoch FROM now() - s.waiting_since) * 1000)), 0)::bigint AS waiting_ms,
+       s.osrm_reachable
+  FROM worker_status() s
+ CROSS JOIN (
+    SELECT coalesce(sum(w.points), 0)::bigint AS points,
+           coalesce(sum(w.windows_completed), 0)::bigint AS windows,
+           count(*) AS runs,
+           coalesce(sum(w.osrm_calls), 0)::bigint AS calls,
+           sum(w.delay_avg_ms * w.points) / nullif(sum(w.points) FILTER (WHERE w.delay_avg_ms IS NOT NULL), 0)
+               AS delay_avg_ms,
+           max(w.delay_max_ms) AS delay_max_ms
+      FROM worker_runs w
+     WHERE w.started_at > now() - interval '1 hour') r;
+COMMENT ON VIEW worker_health IS 'backlog, what the last hour did, and the delay of live points, one row';
+COMMENT ON COLUMN worker_health.delay_avg_ms IS 'mean age of live points when they were taken into a path, last hour';
+COMMENT ON COLUMN worker_health.delay_max_ms IS 'greatest age of a live point when it was taken into a path, last hour';
+COMMENT ON COLUMN worker_health.waiting_ms IS 'for how long the point that waits longest has been waiting';
+
+-- Averages come from all rows while the table is small, from some 2,000 of its pages beyond.
+CREATE FUNCTION _cache_performance(
+    OUT paths bigint, OUT devices bigint, OUT points_per_path double precision, OUT last_access timestamptz,
+    OUT matched_share double precision, OUT hit_rate double precision, OUT reads_last_day bigint,
+    OUT size_bytes bigint, OUT size text, OUT bytes_per_path double precision)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    pages bigint := pg_relation_size('@extschema@.cached_polylines') / current_setting('block_size')::int;
+BEGIN
+    paths := @extschema@._count('@extschema@.cached_polylines');
+    SELECT count(*) INTO devices FROM (SELECT FROM @extschema@.get_devices() LIMIT 100000) d;
+    EXECUTE format(
+        'SELECT avg(p.source_coordinates_count), avg((p.match_status = ''matched'')::int)
+           FROM @extschema@.cached_polylines p %s',
+        CASE WHEN pages > 2000 THEN format('TABLESAMPLE SYSTEM (%s) REPEATABLE (1)', 100.0 * 2000 / pages) END)
+       INTO points_per_path, matched_share;
+    SELECT max(p.last_accessed) INTO last_access FROM @extschema@.cached_polylines p;
+    -- The notes of reads are not there on a standby: an unlogged table is not copied.
+    IF NOT pg_is_in_recovery() THEN
+        SELECT sum(r.points_cached)::double precision / nullif(sum(r.points_cached + r.points_waiting), 0), count(*)
+          INTO hit_rate, reads_last_day
+          FROM @extschema@.path_reads r
+         WHERE r.read_at > now() - interval '1 day';
+    END IF;
+    size_bytes := pg_total_relation_size('@extschema@.cached_polylines');
+    size := pg_size_pretty(size_bytes);
+    bytes_per_path := size_bytes / nullif(paths, 0)::double precision;
+END
+$$;
+COMMENT ON FUNCTION _cache_performance IS 'the row of cache_performance; stable';
+
+CREATE VIEW cache_performance AS
+SELECT paths, devices, points_per_path, last_access, matched_share, hit_rate, reads_last_day, size_bytes, size,
+       bytes_per_path
+  FROM _cache_performance();
+COMMENT ON VIEW cache_performance IS 'how much is cached and how well it serves, one row';
+COMMENT ON COLUMN cache_performance.points_per_path IS 'GPS points that a path stands for, on average';
+COMMENT ON COLUMN cache_performance.matched_share IS 'share of the paths that lie on roads; the others are raw';
+COMMENT ON COLUMN cache_performance.hit_rate IS
+    'of the points in the ranges that pages read in the last day, the share that paths stood for; a device''s reads count once in ten minutes';
+COMMENT ON COLUMN cache_performance.size_bytes IS 'table and indexes on disk';

@@ -10,15 +10,26 @@ CREATE FUNCTION _require_cron() RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    home text := current_setting('cron.database_name', true);
 BEGIN
-    IF NOT @extschema@._cron_is_here() THEN
-        RAISE EXCEPTION 'pg_cron is not installed in database "%"', current_database()
-            USING ERRCODE = 'undefined_object',
-                  HINT = 'Run CREATE EXTENSION pg_cron in the database that cron.database_name names, or call from there cron.schedule_in_database().';
+    IF @extschema@._cron_is_here() THEN
+        RETURN;
     END IF;
+    RAISE EXCEPTION 'pg_cron is not installed in database "%"', current_database()
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+              DETAIL = CASE
+                  WHEN home IS NULL THEN 'pg_cron is not loaded: shared_preload_libraries does not name it.'
+                  ELSE format('pg_cron keeps its jobs in database "%s".', home) END,
+              HINT = CASE
+                  WHEN home IS NULL THEN 'Add pg_cron to shared_preload_libraries, set cron.database_name, restart, then CREATE EXTENSION pg_cron.'
+                  WHEN home = current_database() THEN 'CREATE EXTENSION pg_cron.'
+                  ELSE format('In database "%s": SELECT cron.schedule_in_database(''osrm_matcher'', ''* * * * *'', ''CALL %s.process_pending()'', %L).',
+                              home, '@extschema@', current_database()) END;
 END
 $$;
-COMMENT ON FUNCTION _require_cron IS 'raises undefined_object where pg_cron is missing; stable';
+COMMENT ON FUNCTION _require_cron() IS
+    'raises object_not_in_prerequisite_state, with what to do, where pg_cron is missing; stable';
 
 -- Values of one field of a schedule ('*/5', '1-5,9', 'mon'), null where it cannot be read.
 CREATE FUNCTION _cron_field(field text, low integer, high integer, names text[] DEFAULT '{}') RETURNS integer[]

@@ -51,28 +51,6 @@ COMMENT ON FUNCTION decode_polyline(text, integer) IS
 -- ---------------------------------------------------------------------------------------------
 -- The schedule: a thin wrapper over pg_cron, which need not be there until it is called
 -- ---------------------------------------------------------------------------------------------
-CREATE FUNCTION _require_cron() RETURNS void
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    home text := current_setting('cron.database_name', true);
-BEGIN
-    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
-        RETURN;
-    END IF;
-    RAISE EXCEPTION 'cannot schedule processing: pg_cron is not installed in database "%"', current_database()
-        USING ERRCODE = 'object_not_in_prerequisite_state',
-              DETAIL = CASE
-                  WHEN home IS NULL THEN 'pg_cron is not loaded: shared_preload_libraries does not name it.'
-                  ELSE format('pg_cron keeps its jobs in database "%s".', home) END,
-              HINT = CASE
-                  WHEN home IS NULL THEN 'Add pg_cron to shared_preload_libraries, set cron.database_name, restart, then CREATE EXTENSION pg_cron.'
-                  WHEN home = current_database() THEN 'CREATE EXTENSION pg_cron.'
-                  ELSE format('In database "%s": SELECT cron.schedule_in_database(''osrm_matcher'', ''* * * * *'', ''CALL %s.process_pending()'', %L).',
-                              home, '@extschema@', current_database()) END;
-END
-$$;
-COMMENT ON FUNCTION _require_cron() IS 'raises an error that says what to do where pg_cron cannot be used';
-
 CREATE FUNCTION schedule_processing(schedule text DEFAULT '* * * * *') RETURNS bigint
 LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -93,7 +71,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     done boolean;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
+    IF NOT @extschema@._cron_is_here() THEN
         RETURN false;
     END IF;
     EXECUTE 'SELECT coalesce(bool_or(cron.unschedule(jobid)), false) FROM cron.job
@@ -110,6 +88,6 @@ COMMENT ON FUNCTION unschedule_processing() IS
 REVOKE ALL ON FUNCTION
     process_pending_gps(integer, integer), _process_round(bigint, integer, integer),
     make_batches(integer), claim_batches(integer), match_batches(uuid[]), osrm_health(),
-    _require_cron(), schedule_processing(text), unschedule_processing()
+    schedule_processing(text), unschedule_processing()
     FROM PUBLIC;
 REVOKE ALL ON PROCEDURE process_pending(integer, integer) FROM PUBLIC;

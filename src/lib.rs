@@ -31,6 +31,18 @@ pgrx::extension_sql_file!(
     ]
 );
 
+pgrx::extension_sql_file!(
+    "../sql/support.sql",
+    name = "support",
+    requires = ["processing"]
+);
+pgrx::extension_sql_file!("../sql/read.sql", name = "read", requires = ["support"]);
+pgrx::extension_sql_file!("../sql/access.sql", name = "access", requires = ["read"]);
+pgrx::extension_sql_file!("../sql/page.sql", name = "page", requires = ["access"]);
+pgrx::extension_sql_file!("../sql/changes.sql", name = "changes", requires = ["page"]);
+pgrx::extension_sql_file!("../sql/cron.sql", name = "cron", requires = ["changes"]);
+pgrx::extension_sql_file!("../sql/stubs.sql", name = "stubs", requires = ["cron"]);
+
 /// Called by Postgres when the library is loaded.
 #[pgrx::pg_guard]
 pub extern "C-unwind" fn _PG_init() {

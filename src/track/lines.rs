@@ -12,6 +12,8 @@ use crate::osrm::MatchError;
 const DETOUR: f64 = 1.6;
 const DETOUR_SLACK: f64 = 60.0;
 const DETOUR_SPEED: f64 = 8.0;
+/// A waypoint that a link left out is astray so many metres from it, and twice its radius.
+const ASTRAY: f64 = 20.0;
 /// So many gaps of one trace are asked about anew.
 const MOST_BRIDGES: usize = 8;
 /// A raw stub at the end of a matched line is drawn from this length on, in metres; a shorter one
@@ -31,51 +33,119 @@ pub struct Strand {
 
 /// Whether a vehicle that left these fixes can have driven this link.
 pub fn believable(link: &Link, trace: &[Waypoint]) -> bool {
-    let way = &trace[link.from..=link.to];
-    let own: f64 = way
-        .windows(2)
-        .map(|w| geo::distance(w[0].place, w[1].place))
-        .sum();
-    let time = seconds(way[0].time, way[way.len() - 1].time);
+    let own = own_way(link, trace);
+    let time = time(link, trace);
+    let skipped = &trace[link.from + 1..link.to];
+    let astray = |w: &&Waypoint| geo::off_line(w.place, &link.line) > ASTRAY + 2.0 * w.radius;
     link.distance <= DETOUR * own + DETOUR_SLACK + DETOUR_SPEED * time
         && can_travel(link.distance, time)
+        && skipped.iter().filter(astray).count() < 2
 }
 
-/// Leaves only believable links, and asks anew where OSRM saw no connection: with only the two
-/// ends of the gap in the question it looks farther.
+/// Metres along the fixes that a link stands for.
+fn own_way(link: &Link, trace: &[Waypoint]) -> f64 {
+    trace[link.from..=link.to]
+        .windows(2)
+        .map(|w| geo::distance(w[0].place, w[1].place))
+        .sum()
+}
+
+/// Seconds between the ends of a link.
+fn time(link: &Link, trace: &[Waypoint]) -> f64 {
+    seconds(trace[link.from].time, trace[link.to].time)
+}
+
+/// Leaves only believable links and asks anew where OSRM went astray.
+///
+/// OSRM never turns round between two fixes and drives round the block instead; asked about the
+/// two ends alone it is free to. Where it saw no connection it leaves out whole stretches, which
+/// match well if they are asked about alone.
 pub fn mend(road: &mut Road, trace: &[Waypoint], asker: &Asker) -> Result<(), MatchError> {
-    road.links.retain(|link| believable(link, trace));
-    let ends: Vec<(usize, usize)> = road
-        .links
+    let mut links = Vec::with_capacity(road.links.len());
+    for link in std::mem::take(&mut road.links) {
+        let detour = link.distance - own_way(&link, trace);
+        let least = 40.0 + 3.0 * time(&link, trace);
+        if detour > least
+            && let Some(shorter) = bridge(link.from, link.to, road, trace, asker)?
+            && shorter.distance < link.distance - least
+        {
+            links.push(shorter);
+        } else {
+            links.push(link);
+        }
+    }
+    links.retain(|link| believable(link, trace));
+    let mut from = 0;
+    let mut found = Vec::new();
+    for next in links
+        .iter()
+        .map(|l| (l.from, l.to))
+        .chain([(trace.len(), trace.len())])
+    {
+        // Waypoints that no link touches.
+        let gap = from..next.0;
+        from = next.1 + 1;
+        if gap.len() >= 2 && gap.len() < trace.len() {
+            let part = asker.follow(&trace[gap.clone()])?;
+            for (i, spot) in part.spots.into_iter().enumerate() {
+                road.spots[gap.start + i] = spot;
+            }
+            found.extend(part.links.into_iter().map(|l| Link {
+                from: l.from + gap.start,
+                to: l.to + gap.start,
+                ..l
+            }));
+        }
+    }
+    found.retain(|link| believable(link, trace));
+    links.extend(found);
+    links.sort_by_key(|link| link.from);
+    let ends: Vec<(usize, usize)> = links
         .windows(2)
         .filter(|pair| pair[0].to < pair[1].from)
         .map(|pair| (pair[0].to, pair[1].from))
         .take(MOST_BRIDGES)
         .collect();
     for (from, to) in ends {
-        let end = |i: usize| {
-            let place = road.spots[i].map_or(trace[i].place, |spot| spot.place);
-            Waypoint {
-                place,
-                radius: super::road::ANCHOR,
-                ..trace[i]
-            }
-        };
-        let bridge = asker.follow(&[end(from), end(to)])?;
-        let links = bridge
-            .links
-            .into_iter()
-            .map(|link| Link { from, to, ..link });
-        road.links
-            .extend(links.filter(|link| believable(link, trace)));
+        links.extend(bridge(from, to, road, trace, asker)?.filter(|l| believable(l, trace)));
     }
-    road.links.sort_by_key(|link| link.from);
+    links.sort_by_key(|link| link.from);
+    road.links = links;
     Ok(())
+}
+
+/// The shortest road between the spots of two waypoints, whatever the direction at its ends.
+fn bridge(
+    from: usize,
+    to: usize,
+    road: &Road,
+    trace: &[Waypoint],
+    asker: &Asker,
+) -> Result<Option<Link>, MatchError> {
+    let end = |i: usize| {
+        let place = road.spots[i].map_or(trace[i].place, |spot| spot.place);
+        Waypoint {
+            place,
+            radius: super::road::ANCHOR,
+            ..trace[i]
+        }
+    };
+    let bridge = asker.follow(&[end(from), end(to)])?;
+    Ok(bridge
+        .links
+        .into_iter()
+        .next()
+        .map(|link| Link { from, to, ..link }))
 }
 
 /// The line along a whole trace. `fixed` says which waypoints have a place of their own that the
 /// line must meet exactly.
-pub fn strands(road: &Road, trace: &[Waypoint], fixed: &[Option<Place>]) -> Vec<Strand> {
+pub fn strands(
+    road: &Road,
+    trace: &[Waypoint],
+    fixed: &[Option<Place>],
+    radius: f64,
+) -> Vec<Strand> {
     let mut strands: Vec<Strand> = Vec::new();
     let mut links = road.links.iter().peekable();
     let mut at = 0;
@@ -99,7 +169,7 @@ pub fn strands(road: &Road, trace: &[Waypoint], fixed: &[Option<Place>]) -> Vec<
     trim(&mut strands, fixed);
     for strand in &mut strands {
         if strand.kind == PathKind::Matched {
-            super::spikes::remove(&mut strand.line);
+            super::spikes::remove(&mut strand.line, (2.0 * radius).min(30.0));
         }
         strand.tally.length = geo::length(&strand.line);
     }

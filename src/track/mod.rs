@@ -1,6 +1,7 @@
 //! From fixes of one device to paths on the road: pure logic that knows neither Postgres nor HTTP.
 
 mod clean;
+mod fit;
 mod geo;
 mod lines;
 mod quality;
@@ -211,6 +212,9 @@ impl Run<'_> {
         let ends = window::Ends {
             start: seam(&start),
             end: end.as_ref().and_then(seam),
+            radius: start
+                .radius
+                .max(end.as_ref().map_or(0.0, |edge| edge.radius)),
         };
         let mut outcome = window::outcome(window, &ends, span, self.recipe, &self.asker)?;
         if start.kind == EdgeKind::Nothing {
@@ -255,12 +259,4 @@ impl Run<'_> {
         self.edges.insert(window.start, edge.clone());
         Ok(edge)
     }
-}
-
-pub(crate) fn knob(name: &str, default: f64) -> f64 {
-    use std::sync::{Mutex, OnceLock};
-    static K: OnceLock<Mutex<BTreeMap<String, f64>>> = OnceLock::new();
-    *K.get_or_init(Default::default).lock().unwrap().entry(name.to_owned()).or_insert_with(|| {
-        std::env::var(format!("K_{name}")).ok().and_then(|s| s.parse().ok()).unwrap_or(default)
-    })
 }

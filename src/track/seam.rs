@@ -4,7 +4,8 @@
 //! by the raw fixes around the edge alone, in a small request of its own, so that the windows on
 //! both sides find the same one: the earlier line runs on to it, the later one begins there.
 
-use super::clean::{self, Cleaned, SECOND, seconds};
+use super::clean::{self, Cleaned, SECOND};
+use super::fit::{self, Anchors, Fitted};
 use super::geo::{self, Place};
 use super::lines::believable;
 use super::road::{Asker, Road, Waypoint};
@@ -29,6 +30,8 @@ pub struct Edge {
     /// `[from, to)`: the span whose fixes decided it.
     pub context: (Micros, Micros),
     pub refusal: Option<Refusal>,
+    /// The radius that suited the fixes around it; 0 if none was needed.
+    pub radius: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,33 +87,37 @@ pub fn edge(
             to.map_or(full, |time| time.saturating_add(1))
         },
     );
-    let decided = |kind, refusal| {
+    let decided = |kind| {
         Ok(Edge {
             kind,
             context,
-            refusal,
+            refusal: None,
+            radius: 0.0,
         })
     };
     let prepared = prepare(&sorted[at - before..at + after], recipe);
     if !prepared.cleaned.fixes.iter().any(|f| window.holds(f.time)) {
         let seen_whole = context.1 >= window.end;
-        return decided(
-            if seen_whole {
-                EdgeKind::Nothing
-            } else {
-                EdgeKind::Break
-            },
-            None,
-        );
+        return decided(if seen_whole {
+            EdgeKind::Nothing
+        } else {
+            EdgeKind::Break
+        });
     }
     let across = prepared.segments.iter().find(|segment| {
         segment[0].time < window.start && segment[segment.len() - 1].time >= window.start
     });
     match across {
-        None => decided(EdgeKind::Break, None),
+        None => decided(EdgeKind::Break),
         Some(segment) => {
-            let (seam, refusal) = place(segment, window, asker)?;
-            decided(seam.map_or(EdgeKind::Break, EdgeKind::Seam), refusal)
+            let (seam, refusal, radius) = place(segment, window, asker)?;
+            let kind = seam.map_or(EdgeKind::Break, EdgeKind::Seam);
+            Ok(Edge {
+                kind,
+                context,
+                refusal,
+                radius,
+            })
         }
     }
 }
@@ -145,19 +152,23 @@ fn place(
     segment: &[Smoothed],
     window: Window,
     asker: &Asker,
-) -> Result<(Option<Seam>, Option<Refusal>), MatchError> {
+) -> Result<(Option<Seam>, Option<Refusal>, f64), MatchError> {
     let first = segment.partition_point(|p| p.time < window.start);
     if !window.holds(segment[first].time) {
-        return Ok((None, None));
+        return Ok((None, None, 0.0));
     }
     let side = SIDE.min((asker.size() - 1) / 2).max(1);
     let (near, at) = thin::around(segment, first, side);
     if near.len() < 2 {
         // All of it lies in one place: that is the seam.
-        return Ok((Some(off_road(&near[at])), None));
+        return Ok((Some(off_road(&near[at])), None, 0.0));
     }
-    let trace = waypoints(&near);
-    let road = asker.follow(&trace)?;
+    let first = fit::first_radius(&near);
+    let Fitted {
+        trace,
+        road,
+        radius,
+    } = fit::fit(&near, Anchors::default(), first, asker)?;
     let best = (at..near.len().min(at + CHOICE))
         .filter(|i| window.holds(near[*i].time))
         .filter_map(|i| Some((cost(i, i - at, &road, &trace)?, i)))
@@ -170,7 +181,7 @@ fn place(
         },
         None => off_road(&near[at]),
     };
-    Ok((Some(seam), road.refusal))
+    Ok((Some(seam), road.refusal, radius))
 }
 
 fn off_road(fix: &Smoothed) -> Seam {
@@ -201,25 +212,4 @@ fn cost(i: usize, later: usize, road: &Road, trace: &[Waypoint]) -> Option<f64> 
             + penalty(!left, 20.0)
             + penalty(!right, 20.0),
     )
-}
-
-/// What OSRM is asked about a thinned trace.
-pub fn waypoints(thinned: &[Smoothed]) -> Vec<Waypoint> {
-    let mut steps: Vec<f64> = thinned
-        .windows(2)
-        .map(|w| seconds(w[0].time, w[1].time))
-        .collect();
-    steps.sort_by(f64::total_cmp);
-    let sparse = steps
-        .get(steps.len() / 2)
-        .is_some_and(|median| *median >= 20.0);
-    let radius = super::knob("R", if sparse { 10.0 } else { 15.0 });
-    thinned
-        .iter()
-        .map(|p| Waypoint {
-            time: p.time,
-            place: p.place,
-            radius,
-        })
-        .collect()
 }

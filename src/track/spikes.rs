@@ -2,13 +2,12 @@
 
 use super::geo::{self, Place, Plane};
 
-/// Deeper spikes are mostly true turns, in metres.
-const DEEPEST: f64 = 30.0;
 /// Two arms that lie so near each other are the same road, in metres.
 const SAME: f64 = 1.0;
 
-/// Removes spikes from a line; its two ends stay.
-pub fn remove(line: &mut Vec<Place>) {
+/// Removes spikes up to so many metres deep from a line; its two ends stay. Deeper ones are mostly
+/// true turns.
+pub fn remove(line: &mut Vec<Place>, deepest: f64) {
     let mut kept: Vec<Place> = Vec::with_capacity(line.len());
     let mut rest = line.as_slice();
     while let Some((next, tail)) = rest.split_first() {
@@ -16,7 +15,7 @@ pub fn remove(line: &mut Vec<Place>) {
         if kept.last() != Some(next) {
             kept.push(*next);
         }
-        while let Some((out, back)) = spike(&kept, rest) {
+        while let Some((out, back)) = spike(&kept, rest, deepest) {
             kept.truncate(out);
             rest = &rest[back..];
         }
@@ -28,7 +27,7 @@ pub fn remove(line: &mut Vec<Place>) {
 
 /// If the last vertex of `before` is the tip of a spike: how many vertices stay of `before`, and
 /// how many of `after` belong to the spike.
-fn spike(before: &[Place], after: &[Place]) -> Option<(usize, usize)> {
+fn spike(before: &[Place], after: &[Place], deepest: f64) -> Option<(usize, usize)> {
     let (tip, before) = before.split_last()?;
     let plane = Plane::at(*tip);
     let (a, b) = (plane.flat(*before.last()?), plane.flat(*after.first()?));
@@ -55,7 +54,7 @@ fn spike(before: &[Place], after: &[Place]) -> Option<(usize, usize)> {
             }
             (back, last_back, j) = (next_back, q, j + 1);
         }
-        if out.max(back) > DEEPEST {
+        if out.max(back) > deepest {
             return None;
         }
     }
@@ -79,7 +78,7 @@ mod tests {
 
     fn after(metres: &[(f64, f64)]) -> Vec<Place> {
         let mut line = line(metres);
-        remove(&mut line);
+        remove(&mut line, 30.0);
         line
     }
 

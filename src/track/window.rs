@@ -1,9 +1,10 @@
 //! One window, from its raw fixes to its paths and stops.
 
 use super::clean::SECOND;
+use super::fit::{self, Anchors, Fitted};
 use super::geo;
 use super::lines::{self, Strand};
-use super::road::{ANCHOR, Asker};
+use super::road::Asker;
 use super::seam::{self, Prepared, Seam};
 use super::smooth::Smoothed;
 use super::{Fix, Micros, Outcome, Path, PathKind, Recipe, Stop, Window, thin};
@@ -13,6 +14,8 @@ use crate::osrm::{MatchError, Refusal};
 pub struct Ends {
     pub start: Option<Seam>,
     pub end: Option<Seam>,
+    /// The radius that suited the fixes around them.
+    pub radius: f64,
 }
 
 /// Matches what lies between the two ends. `span` holds the fixes that may have a say, sorted.
@@ -32,7 +35,7 @@ pub fn outcome(
     let moving = moving(&prepared);
     for segment in &prepared.segments {
         if let Some(piece) = Piece::cut(segment, window, ends) {
-            let refusal = piece.paths(window, asker, &moving, &mut outcome.paths)?;
+            let refusal = piece.paths(window, ends.radius, asker, &moving, &mut outcome.paths)?;
             outcome.refusal = outcome.refusal.or(refusal);
         }
     }
@@ -116,34 +119,39 @@ impl Piece {
     fn paths(
         &self,
         window: Window,
+        radius: f64,
         asker: &Asker,
         moving: &[Micros],
         paths: &mut Vec<Path>,
     ) -> Result<Option<Refusal>, MatchError> {
         let thinned = thin::thin(&self.points);
-        let mut trace = seam::waypoints(&thinned);
-        let last = trace.len() - 1;
-        let mut fixed = vec![None; trace.len()];
-        for (i, seam) in [(0, self.start), (last, self.end)] {
-            if let Some(seam) = seam {
-                fixed[i] = Some(seam.place);
-                if seam.on_road {
-                    trace[i].radius = ANCHOR;
-                }
-            }
-        }
-        if geo::length(&trace.iter().map(|w| w.place).collect::<Vec<_>>()) < 1.0 {
+        if geo::length(&thinned.iter().map(|p| p.place).collect::<Vec<_>>()) < 1.0 {
             return Ok(None);
         }
-        let mut road = asker.follow(&trace)?;
+        let mut fixed = vec![None; thinned.len()];
+        fixed[0] = self.start.map(|seam| seam.place);
+        fixed[thinned.len() - 1] = self.end.map(|seam| seam.place);
+        let on_road = |seam: Option<Seam>| seam.is_some_and(|seam| seam.on_road);
+        let anchors = Anchors {
+            first: on_road(self.start),
+            last: on_road(self.end),
+        };
+        let first = radius.max(fit::first_radius(&thinned));
+        let Fitted {
+            trace,
+            mut road,
+            radius,
+        } = fit::fit(&thinned, anchors, first, asker)?;
         lines::mend(&mut road, &trace, asker)?;
-        let mut strands = lines::strands(&road, &trace, &fixed);
-        let last_in = trace.partition_point(|w| w.time < window.end).saturating_sub(1);
+        let mut strands = lines::strands(&road, &trace, &fixed, radius);
+        let last_in = trace
+            .partition_point(|w| w.time < window.end)
+            .saturating_sub(1);
         if strands.iter().any(|strand| strand.from > last_in) {
             // Every path must begin in the window: what would change its kind beyond the
             // window's end is raw from the last waypoint in the window on.
             road.links.retain(|link| link.to <= last_in);
-            strands = lines::strands(&road, &trace, &fixed);
+            strands = lines::strands(&road, &trace, &fixed, radius);
         }
         let count = strands.len();
         for (i, strand) in strands.into_iter().enumerate() {

@@ -1,0 +1,104 @@
+//! How far OSRM should look around each fix, found out by asking.
+//!
+//! The radius is what decides about a match: too small and the road is not among the candidates,
+//! too large and noise drives into every side street, at a cost that grows with its fourth power.
+//! How far fixes lie off the road can only be known from the road itself, for the errors of real
+//! receivers change slowly and hide from every look at the fixes alone. So we begin with a small
+//! radius, look how far off the road the fixes came to lie, and ask once more if that was too much.
+
+use super::geo;
+use super::road::{ANCHOR, Asker, Road, Waypoint};
+use super::smooth::Smoothed;
+use crate::osrm::MatchError;
+
+/// The radiuses that are tried, in metres.
+const SMALLEST: f64 = 5.0;
+const LARGEST: f64 = 25.0;
+/// The best radius is so many times the standard deviation of the fixes.
+const FACTOR: f64 = 2.5;
+
+/// A trace with the radius that suits it and the road that was found.
+pub struct Fitted {
+    pub trace: Vec<Waypoint>,
+    pub road: Road,
+    pub radius: f64,
+}
+
+/// Which ends of a trace are spots on the road already.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Anchors {
+    pub first: bool,
+    pub last: bool,
+}
+
+/// The radius for fixes of which this much is known.
+pub fn radius_for(deviation: f64) -> f64 {
+    if deviation < 1.5 {
+        return SMALLEST;
+    }
+    (FACTOR * deviation).clamp(SMALLEST, LARGEST)
+}
+
+/// What the fixes themselves say about the radius to begin with.
+pub fn first_radius(points: &[Smoothed]) -> f64 {
+    let mut known: Vec<f64> = points.iter().filter_map(|p| p.deviation).collect();
+    known.sort_by(f64::total_cmp);
+    known
+        .get(known.len() / 2)
+        .map_or(radius_for(0.0), |d| radius_for(*d))
+}
+
+pub fn fit(
+    points: &[Smoothed],
+    anchors: Anchors,
+    first: f64,
+    asker: &Asker,
+) -> Result<Fitted, MatchError> {
+    let mut radius = first;
+    let mut tries = 3.0 as i32;
+    loop {
+        let trace = waypoints(points, anchors, radius);
+        let road = asker.follow(&trace)?;
+        let better = radius_for(deviation(&road, &trace));
+        tries -= 1;
+        if tries == 0 || better <= radius * 1.3 {
+            return Ok(Fitted {
+                trace,
+                road,
+                radius,
+            });
+        }
+        radius = better;
+    }
+}
+
+fn waypoints(points: &[Smoothed], anchors: Anchors, radius: f64) -> Vec<Waypoint> {
+    let mut trace: Vec<Waypoint> = points
+        .iter()
+        .map(|p| Waypoint {
+            time: p.time,
+            place: p.place,
+            radius,
+        })
+        .collect();
+    if let (true, Some(first)) = (anchors.first, trace.first_mut()) {
+        first.radius = ANCHOR;
+    }
+    if let (true, Some(last)) = (anchors.last, trace.last_mut()) {
+        last.radius = ANCHOR;
+    }
+    trace
+}
+
+/// Standard deviation of the fixes off the road, from its median. A fix that found no road lies
+/// beyond what was looked at.
+fn deviation(road: &Road, trace: &[Waypoint]) -> f64 {
+    let mut off: Vec<f64> = trace
+        .iter()
+        .zip(&road.spots)
+        .filter(|(w, _)| w.radius > ANCHOR)
+        .map(|(w, spot)| spot.map_or(4.0 * w.radius, |s| geo::distance(s.place, w.place)))
+        .collect();
+    off.sort_by(f64::total_cmp);
+    off.get(off.len() / 2).map_or(0.0, |median| median / 0.6745)
+}

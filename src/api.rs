@@ -36,8 +36,8 @@ fn process_pending_gps(
     >,
     ErrorReport,
 > {
-    let (_, run) = pipeline::process(limits(max_windows, max_seconds)?, None)?;
-    Ok(TableIterator::once(figures(run)))
+    let done = pipeline::process(limits(max_windows, max_seconds)?, None)?;
+    Ok(TableIterator::once(figures(done.report)))
 }
 
 /// A round of the procedure `process_pending`: the run's id, and whether another round is worth it.
@@ -49,12 +49,8 @@ fn _process_round(
     max_seconds: i32,
 ) -> Result<TableIterator<'static, (name!(run_id, i64), name!(more, bool))>, ErrorReport> {
     let limits = limits(max_windows, max_seconds)?;
-    let (id, run) = pipeline::process(limits, run)?;
-    let done = run.windows_completed + run.windows_failed;
-    Ok(TableIterator::once((
-        id,
-        done > 0 && run.osrm_error.is_none(),
-    )))
+    let done = pipeline::process(limits, run)?;
+    Ok(TableIterator::once((done.id, done.more)))
 }
 
 /// Puts windows that want work on record as pending batches and returns how many.

@@ -15,6 +15,8 @@ const CLOCK_AHEAD: Micros = 24 * 60 * MINUTE;
 /// Windows of one device that are worth taking together: neighbours share what is decided at
 /// their common edge.
 const RUN_OF_WINDOWS: usize = 12;
+/// Devices that are tried at a time; other workers may have most of them.
+const MANY_DEVICES: usize = 200;
 
 /// A window that this run has taken.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ type Wanted = BTreeMap<DeviceWindow, Option<(Micros, Micros)>>;
 /// Takes up to about `most` windows; their devices are ours until the transaction ends.
 pub fn claim(run: &Run, most: usize) -> Result<Vec<Claim>, Error> {
     let wanted = choose(run, most)?;
-    settle(run, wanted, false)
+    settle(run, wanted)
 }
 
 /// Takes windows of batches that were claimed by hand, as far as nobody else has their devices.
@@ -59,7 +61,7 @@ pub fn claim_batches(run: &Run, batches: Vec<Uuid>) -> Result<Vec<Claim>, Error>
         .filter(|w| locked.contains(&w.device))
         .map(|w| (w, None))
         .collect();
-    settle(run, wanted, true)
+    settle(run, wanted)
 }
 
 /// Puts windows that want work on record as pending and returns how many.
@@ -81,7 +83,6 @@ fn choose(run: &Run, most: usize) -> Result<Wanted, Error> {
     let (since, until) = (now - run.settings.look_back, now + CLOCK_AHEAD);
     // The window before the present one is live too: it settles only now.
     let live_since = floor(now - length.max(5 * MINUTE), length).max(since);
-    let mut wanted = Wanted::new();
 
     let mut live: Vec<(Micros, String)> = Vec::new();
     let mut backlog: Vec<(Micros, String)> = Vec::new();
@@ -95,23 +96,21 @@ fn choose(run: &Run, most: usize) -> Result<Wanted, Error> {
             }
         }
     }
-    let live = in_order(live);
-    let locked = store::lock_devices(&live, most)?;
-    add_waiting(run, &mut wanted, &locked, (live_since, until), most)?;
-
-    if wanted.len() < most {
-        add_due(&mut wanted, false, most)?;
+    let held = Held::read()?;
+    let mut choice = Choice {
+        run,
+        wanted: Wanted::new(),
+        held,
+        most,
+    };
+    choice.add_waiting(&in_order(live), (live_since, until), 1)?;
+    choice.add_due(false)?;
+    choice.add_waiting(&in_order(backlog), (since, live_since), RUN_OF_WINDOWS)?;
+    if choice.left() > 0 {
+        store::advance_jobs(choice.left())?;
+        choice.add_due(true)?;
     }
-    if wanted.len() < most {
-        let left = most - wanted.len();
-        let locked = store::lock_devices(&in_order(backlog), left.div_ceil(RUN_OF_WINDOWS))?;
-        add_waiting(run, &mut wanted, &locked, (since, live_since), left)?;
-    }
-    if wanted.len() < most {
-        store::advance_jobs(most - wanted.len())?;
-        add_due(&mut wanted, true, most)?;
-    }
-    Ok(wanted)
+    Ok(choice.wanted)
 }
 
 /// Names without repetition, oldest first.
@@ -125,54 +124,111 @@ fn in_order(mut devices: Vec<(Micros, String)>) -> Vec<String> {
         .collect()
 }
 
-/// Adds windows of these devices that have unprocessed points in the span.
-fn add_waiting(
-    run: &Run,
-    wanted: &mut Wanted,
-    devices: &[String],
-    (since, until): (Micros, Micros),
-    most: usize,
-) -> Result<(), Error> {
-    if devices.is_empty() {
-        return Ok(());
-    }
-    let length = run.settings.recipe.window;
-    let each = most.div_ceil(devices.len()).max(RUN_OF_WINDOWS.min(most)) as i32;
-    let from: Vec<_> = devices.iter().map(|d| (d.clone(), since)).collect();
-    for source in &run.sources {
-        for (device, first, last) in store::waiting_windows(source, &from, until, length, each)? {
-            let start = floor(first, length);
-            let place = DeviceWindow {
-                device,
-                window: Window {
-                    start,
-                    end: start + length,
-                },
-            };
-            let span = wanted.entry(place).or_default();
-            *span = Some(span.map_or((first, last), |s| (s.0.min(first), s.1.max(last))));
+/// Windows that must be left alone for now: put off, or in somebody's hands.
+struct Held {
+    windows: BTreeSet<DeviceWindow>,
+    /// The most that any one device has.
+    most_of_one: usize,
+}
+
+impl Held {
+    fn read() -> Result<Self, Error> {
+        let windows: BTreeSet<DeviceWindow> = store::held_windows()?.into_iter().collect();
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for place in &windows {
+            *counts.entry(&place.device).or_default() += 1;
         }
+        let most_of_one = counts.values().copied().max().unwrap_or(0);
+        Ok(Self {
+            windows,
+            most_of_one,
+        })
     }
-    Ok(())
 }
 
-/// Adds windows that are on record as due.
-fn add_due(wanted: &mut Wanted, of_jobs: bool, most: usize) -> Result<(), Error> {
-    let left = most - wanted.len();
-    let devices = store::due_devices(of_jobs, left)?;
-    let locked = store::lock_devices(&devices, left)?;
-    if locked.is_empty() {
-        return Ok(());
-    }
-    for place in store::due_windows(&locked, left)? {
-        wanted.entry(place).or_default();
-    }
-    Ok(())
+/// A choice in the making.
+struct Choice<'run> {
+    run: &'run Run,
+    wanted: Wanted,
+    held: Held,
+    most: usize,
 }
 
-/// Completes the choice: what must be left alone for now goes, finished neighbours that new
-/// points reach and windows of another length come in.
-fn settle(run: &Run, mut wanted: Wanted, by_hand: bool) -> Result<Vec<Claim>, Error> {
+impl Choice<'_> {
+    fn left(&self) -> usize {
+        self.most.saturating_sub(self.wanted.len())
+    }
+
+    /// Adds windows that have unprocessed points in the span, `together` of a device, device
+    /// after device until there are enough.
+    fn add_waiting(
+        &mut self,
+        mut devices: &[String],
+        (since, until): (Micros, Micros),
+        together: usize,
+    ) -> Result<(), Error> {
+        while self.left() > 0 && !devices.is_empty() {
+            let next;
+            (next, devices) = devices.split_at(devices.len().min(self.left().max(MANY_DEVICES)));
+            let locked = store::lock_devices(next, self.left().div_ceil(together))?;
+            if !locked.is_empty() {
+                self.add_windows(&locked, (since, until), together)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_windows(
+        &mut self,
+        devices: &[String],
+        (since, until): (Micros, Micros),
+        together: usize,
+    ) -> Result<(), Error> {
+        let length = self.run.settings.recipe.window;
+        // Held windows are found too, and must not take the places of those behind them.
+        let each = self.left().div_ceil(devices.len()).max(together) + self.held.most_of_one;
+        let from: Vec<_> = devices.iter().map(|d| (d.clone(), since)).collect();
+        for source in &self.run.sources {
+            let found = store::waiting_windows(source, &from, until, length, each as i32)?;
+            for (device, first, last) in found {
+                let start = floor(first, length);
+                let place = DeviceWindow {
+                    device,
+                    window: Window {
+                        start,
+                        end: start + length,
+                    },
+                };
+                if self.held.windows.contains(&place) {
+                    continue;
+                }
+                let span = self.wanted.entry(place).or_default();
+                *span = Some(span.map_or((first, last), |s| (s.0.min(first), s.1.max(last))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds windows that are on record as due.
+    fn add_due(&mut self, of_jobs: bool) -> Result<(), Error> {
+        if self.left() == 0 {
+            return Ok(());
+        }
+        let devices = store::due_devices(of_jobs, self.left().max(MANY_DEVICES))?;
+        let locked = store::lock_devices(&devices, self.left())?;
+        if locked.is_empty() {
+            return Ok(());
+        }
+        for place in store::due_windows(&locked, self.left())? {
+            self.wanted.entry(place).or_default();
+        }
+        Ok(())
+    }
+}
+
+/// Completes the choice: finished neighbours that new points reach and windows of another length
+/// come in.
+fn settle(run: &Run, mut wanted: Wanted) -> Result<Vec<Claim>, Error> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
@@ -189,7 +245,6 @@ fn settle(run: &Run, mut wanted: Wanted, by_hand: bool) -> Result<Vec<Claim>, Er
     Ok(places
         .into_iter()
         .zip(known)
-        .filter(|(_, known)| by_hand || !known.hands_off)
         .map(|(place, known)| Claim {
             recut: recut.contains(&place),
             place,

@@ -97,11 +97,22 @@ impl Run {
     }
 }
 
+/// What a call came to.
+#[derive(Debug)]
+pub struct Processed {
+    /// The run's row in `worker_runs`.
+    pub id: i64,
+    /// The limit of windows was reached; there may be more to do.
+    pub more: bool,
+    pub report: RunRow,
+}
+
 /// Works off what is pending within the limits. `run` is the run that this is a further round of.
-pub fn process(limits: Limits, run: Option<i64>) -> Result<(i64, RunRow), Error> {
+pub fn process(limits: Limits, run: Option<i64>) -> Result<Processed, Error> {
     let begin = Instant::now();
     let mut this = Run::begin(limits)?;
     let _plans = store::IndexPlans::new();
+    let mut more = false;
     if this.settings.enabled {
         this.report.rejected += store::reject_unreachable()?;
         let mut matchers = Matchers::new(&this.settings)?;
@@ -120,12 +131,17 @@ pub fn process(limits: Limits, run: Option<i64>) -> Result<(i64, RunRow), Error>
             if !this.work_off(&mut matchers, claims)? {
                 break;
             }
+            more = left == 0;
         }
         this.report.osrm_calls = matchers.calls() as i32;
     }
     this.report.millis = begin.elapsed().as_millis() as i32;
     let id = store::record_run(run, &this.report)?;
-    Ok((id, this.report))
+    Ok(Processed {
+        id,
+        more,
+        report: this.report,
+    })
 }
 
 /// Matches batches that were claimed by hand.

@@ -24,8 +24,6 @@ pub struct DeviceWindow {
 pub struct Known {
     pub batch: Uuid,
     pub retries: i32,
-    /// Put off, or in somebody's hands.
-    pub hands_off: bool,
 }
 
 fn interval(micros: Micros) -> Interval {
@@ -105,6 +103,16 @@ pub fn due_windows(devices: &[String], most: usize) -> Result<Vec<DeviceWindow>,
     )
 }
 
+/// Windows that must be left alone for now.
+pub fn held_windows() -> Result<Vec<DeviceWindow>, Error> {
+    rows(
+        "look for windows that are put off",
+        include_str!("held_windows.sql"),
+        &[interval(LEASE).into()],
+        |row| device_window(row, 1),
+    )
+}
+
 fn device_window(row: &Columns<'_, '_>, at: usize) -> Result<DeviceWindow, Error> {
     Ok(DeviceWindow {
         device: row.get(at)?,
@@ -127,13 +135,11 @@ pub fn known_batches(windows: &[DeviceWindow]) -> Result<Vec<Known>, Error> {
         &[
             devices(windows).into(),
             timestamps(windows.iter().map(|w| w.window.start)).into(),
-            interval(LEASE).into(),
         ],
         |row| {
             Ok(Known {
                 batch: row.get(1)?,
                 retries: row.get(2)?,
-                hands_off: row.get(3)?,
             })
         },
     )

@@ -11,8 +11,9 @@ mod runs;
 mod source;
 
 pub use claims::{
-    DeviceWindow, Known, due_devices, due_windows, known_batches, lock_devices, make_pending,
-    neighbours, reclaim, recut_windows, take_pending, waiting_devices, waiting_windows,
+    DeviceWindow, Known, due_devices, due_windows, held_windows, known_batches, lock_devices,
+    make_pending, neighbours, reclaim, recut_windows, take_pending, waiting_devices,
+    waiting_windows,
 };
 pub use points::read_points;
 pub use results::{

@@ -7,5 +7,5 @@ SELECT {time_expression},
        CASE WHEN $4 OR NOT p.processed THEN p.{id}::text END,
        NOT p.processed
   FROM {relation} p
- WHERE p.{device} = $1::{device_type}
+ WHERE p.{device} = {named:$1}
    AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}

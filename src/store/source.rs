@@ -11,7 +11,7 @@ pub struct Source {
     id: String,
     id_type: String,
     device: String,
-    device_type: String,
+    device_value: String,
     time: String,
     time_expression: String,
     bound_expression: String,
@@ -22,21 +22,17 @@ pub struct Source {
 
 impl Source {
     /// Fills a statement's `{...}` marks with this source's fragments. `{bound:X}` is the
-    /// timestamptz expression X as a value that the time column is compared with.
+    /// timestamptz X as a value that the time column is compared with, `{named:X}` the text X as
+    /// one that the device column is compared with: null where no device of this source can have
+    /// that name.
     pub(super) fn statement(&self, template: &str) -> String {
-        let mut sql = template.to_string();
-        while let Some(begin) = sql.find("{bound:") {
-            let length = sql[begin..].find('}').expect("statement closes its marks");
-            let moment = sql[begin + 7..begin + length].to_string();
-            let bound = self.bound_expression.replace("$t", &moment);
-            sql.replace_range(begin..=begin + length, &bound);
-        }
+        let bounds = fill(template, "{bound:", &self.bound_expression, "$t");
+        let mut sql = fill(&bounds, "{named:", &self.device_value, "$d");
         for (mark, fragment) in [
             ("{relation}", &self.relation),
             ("{id}", &self.id),
             ("{id_type}", &self.id_type),
             ("{device}", &self.device),
-            ("{device_type}", &self.device_type),
             ("{time}", &self.time),
             ("{time_expression}", &self.time_expression),
             ("{longitude}", &self.longitude),
@@ -54,7 +50,7 @@ impl Source {
             id: "id".into(),
             id_type: "bigint".into(),
             device: "device_id".into(),
-            device_type: "text".into(),
+            device_value: "$d".into(),
             time: "recorded_at".into(),
             time_expression: "p.recorded_at".into(),
             bound_expression: "$t".into(),
@@ -63,6 +59,18 @@ impl Source {
             accuracy: "p.accuracy".into(),
         }
     }
+}
+
+/// Replaces each `{mark:X}` by the expression with X in the place of its variable.
+fn fill(template: &str, mark: &str, expression: &str, variable: &str) -> String {
+    let mut parts = template.split(mark);
+    let mut sql = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let (value, rest) = part.split_once('}').expect("a statement closes its marks");
+        sql.push_str(&expression.replace(variable, value));
+        sql.push_str(rest);
+    }
+    sql
 }
 
 /// All sources, the extension's own table first.
@@ -78,7 +86,7 @@ pub fn sources() -> Result<Vec<Source>, Error> {
                 id: row.get(2)?,
                 id_type: row.get(3)?,
                 device: row.get(4)?,
-                device_type: row.get(5)?,
+                device_value: row.get(5)?,
                 time: row.get(6)?,
                 time_expression: row.get(7)?,
                 bound_expression: row.get(8)?,

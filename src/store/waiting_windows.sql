@@ -6,13 +6,13 @@ WITH RECURSIVE waiting AS (
       FROM unnest($1::text[], $2::timestamptz[]) AS d (device, since)
      CROSS JOIN LATERAL (
         SELECT {time_expression} AS at FROM {relation} p
-         WHERE NOT p.processed AND p.{device} = d.device::{device_type}
+         WHERE NOT p.processed AND p.{device} = {named:d.device}
            AND p.{time} >= {bound:d.since} AND p.{time} < {bound:$3}
          ORDER BY p.{time} LIMIT 1) first
     UNION ALL
     SELECT w.device,
            (SELECT {time_expression} FROM {relation} p
-             WHERE NOT p.processed AND p.{device} = w.device::{device_type}
+             WHERE NOT p.processed AND p.{device} = {named:w.device}
                AND p.{time} >= {bound:(date_bin($4, w.at, 'epoch') + $4)} AND p.{time} < {bound:$3}
              ORDER BY p.{time} LIMIT 1),
            w.nth + 1
@@ -21,7 +21,7 @@ WITH RECURSIVE waiting AS (
 )
 SELECT w.device, w.at,
        (SELECT {time_expression} FROM {relation} p
-         WHERE NOT p.processed AND p.{device} = w.device::{device_type}
+         WHERE NOT p.processed AND p.{device} = {named:w.device}
            AND p.{time} >= {bound:w.at} AND p.{time} < {bound:(date_bin($4, w.at, 'epoch') + $4)}
          ORDER BY p.{time} DESC LIMIT 1)
   FROM waiting w

@@ -4,7 +4,7 @@
 -- Points
 -- ---------------------------------------------------------------------------------------------
 CREATE TABLE gps_coordinates (
-    id          bigserial PRIMARY KEY,
+    id          bigserial,
     device_id   text NOT NULL
         CONSTRAINT device_id_is_1_to_255_bytes CHECK (octet_length(device_id) BETWEEN 1 AND 255),
     -- NaN sorts above every number, so BETWEEN refuses it as it refuses the infinities.
@@ -17,7 +17,10 @@ CREATE TABLE gps_coordinates (
     processed   boolean NOT NULL DEFAULT false,
     batch_id    uuid,
     created_at  timestamptz NOT NULL DEFAULT now(),
-    accuracy    double precision
+    accuracy    double precision,
+    -- One index serves as key and for reading a window with its context: marking a point as
+    -- processed writes to every index, so each one more would cost all points their time.
+    PRIMARY KEY (device_id, recorded_at, id)
 )
 -- Every point is updated once; a table that is vacuumed late makes the search for new ones slow.
 WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
@@ -34,8 +37,6 @@ COMMENT ON COLUMN gps_coordinates.accuracy IS 'standard deviation in metres as t
 
 CREATE INDEX gps_coordinates_unprocessed ON gps_coordinates (device_id, recorded_at) WHERE NOT processed;
 COMMENT ON INDEX gps_coordinates_unprocessed IS 'finds the devices and windows that have new points';
-CREATE INDEX gps_coordinates_device_time ON gps_coordinates (device_id, recorded_at);
-COMMENT ON INDEX gps_coordinates_device_time IS 'reads a window with its context';
 
 -- ---------------------------------------------------------------------------------------------
 -- Tables of the user that were adopted as further sources of points
@@ -56,13 +57,15 @@ CREATE TABLE adopted_sources (
     latitude_expression  text NOT NULL,
     accuracy_expression  text,
     added                text[] NOT NULL DEFAULT '{}',
+    ready                boolean NOT NULL DEFAULT true,
     adopted_at           timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE adopted_sources IS 'tables of the user that points are read from; written by adopt_source() and release_source() only';
 COMMENT ON COLUMN adopted_sources.device_value IS 'the text $d as a value that the device column is compared with; null where it cannot be one';
 COMMENT ON COLUMN adopted_sources.time_expression IS 'the time of row p as timestamptz';
 COMMENT ON COLUMN adopted_sources.bound_expression IS 'the timestamptz $t as a value that the time column is compared with';
-COMMENT ON COLUMN adopted_sources.added IS 'columns and indexes that adoption added and release removes';
+COMMENT ON COLUMN adopted_sources.added IS 'indexes that adoption added and release removes';
+COMMENT ON COLUMN adopted_sources.ready IS 'whether the indexes are there; a table is read only then';
 
 -- ---------------------------------------------------------------------------------------------
 -- Batches: the work on one window of one device

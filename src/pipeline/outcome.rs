@@ -188,11 +188,11 @@ impl<'run> Outbox<'run> {
 
     fn mark(&self, done: &[Settled]) -> Result<(), Error> {
         for (nth, source) in self.sources.iter().enumerate() {
-            let marks = done
-                .iter()
-                .flat_map(|s| s.target.marks[nth].iter().map(move |id| (id, s)));
-            let points = marks.map(|(id, s)| (id.clone(), s.target.batch)).unzip();
-            store::mark_points(source, points)?;
+            let points = done.iter().flat_map(|s| {
+                let batch = s.target.batch;
+                s.target.marks[nth].iter().map(move |place| (*place, batch))
+            });
+            store::mark_points(source, points.collect())?;
         }
         Ok(())
     }

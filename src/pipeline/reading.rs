@@ -8,7 +8,7 @@ use super::claim::Claim;
 use super::matching::Job;
 use crate::error::Error;
 use crate::settings::Settings;
-use crate::store::{self, DeviceWindow, Source};
+use crate::store::{self, DeviceWindow, Place, Source};
 use crate::track::{self, Fix, Micros, Window};
 
 /// Windows that one thread works off in a row; they share what is decided at their edges.
@@ -24,7 +24,7 @@ pub struct Target {
     pub points: usize,
     pub rejected: usize,
     /// Points to be marked, by source.
-    pub marks: Vec<Vec<String>>,
+    pub marks: Vec<Vec<Place>>,
     /// First and last point that was unprocessed.
     pub new: Option<(Micros, Micros)>,
 }
@@ -72,7 +72,7 @@ fn read_stretch(
     let device = first.place.device.clone();
     let from = track::view(first.place.window, &settings.recipe).0;
     let to = track::view(last.place.window, &settings.recipe).1;
-    let all_ids = claims.iter().any(|c| c.recut);
+    let recut = claims.iter().any(|c| c.recut);
     let mut targets: Vec<Target> = claims
         .into_iter()
         .map(|claim| Target {
@@ -87,7 +87,7 @@ fn read_stretch(
         .collect();
     let mut fixes: Vec<Fix> = Vec::new();
     for (nth, source) in sources.iter().enumerate() {
-        store::read_points(source, &device, (from, to), all_ids, |row| {
+        store::read_points(source, &device, (from, to), |row| {
             fixes.extend(row.fix);
             let at = targets.partition_point(|t| t.window().end <= row.time);
             let Some(target) = targets.get_mut(at).filter(|t| t.window().start <= row.time) else {
@@ -95,8 +95,10 @@ fn read_stretch(
             };
             target.points += 1;
             target.rejected += usize::from(row.fix.is_none());
-            target.marks[nth].extend(row.id);
-            if row.unprocessed {
+            if !row.processed || recut {
+                target.marks[nth].push(row.place);
+            }
+            if !row.processed {
                 let (low, high) = target.new.unwrap_or((row.time, row.time));
                 target.new = Some((low.min(row.time), high.max(row.time)));
             }

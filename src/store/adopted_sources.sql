@@ -1,7 +1,5 @@
 -- Adopted tables that are still there, with their names quoted for use in a statement.
 SELECT format('%I.%I', n.nspname, c.relname),
-       quote_ident(s.id_column),
-       s.id_type,
        quote_ident(s.device_column),
        s.device_value,
        quote_ident(s.time_column),

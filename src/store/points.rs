@@ -3,20 +3,20 @@
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{Spi, pg_sys};
 
-use super::{POSTGRES_EPOCH, Source, timestamp};
+use super::{Source, micros, timestamp};
 use crate::error::Error;
 use crate::track::{Fix, Micros};
 
+/// Where a row lies: its table and its place there.
+pub type Place = (pg_sys::Oid, pg_sys::ItemPointerData);
+
 /// A point as its source holds it.
-#[derive(Debug)]
 pub struct Row {
     pub time: Micros,
     /// `None`: the row holds no usable coordinate.
     pub fix: Option<Fix>,
-    /// The row's id, for marking; only where it is unprocessed or all ids were asked for.
-    pub id: Option<String>,
-    /// Whether the row is new to us.
-    pub unprocessed: bool,
+    pub processed: bool,
+    pub place: Place,
 }
 
 /// Reads all points of a device in `[from, to)`, in no particular order, and hands each to `each`.
@@ -24,35 +24,27 @@ pub fn read_points(
     source: &Source,
     device: &str,
     (from, to): (Micros, Micros),
-    all_ids: bool,
     mut each: impl FnMut(Row),
 ) -> Result<(), Error> {
-    let doing = "read points";
-    let failed = Error::query(doing);
+    let failed = Error::query("read points");
     Spi::connect_mut(|client| {
-        let args = [
-            device.into(),
-            timestamp(from).into(),
-            timestamp(to).into(),
-            all_ids.into(),
-        ];
+        let args = [device.into(), timestamp(from).into(), timestamp(to).into()];
         let sql = source.statement(include_str!("read_points.sql"));
         let table = client.update(sql.as_str(), None, &args).map_err(&failed)?;
         for row in table {
-            let time = row
-                .get::<TimestampWithTimeZone>(1)
-                .map_err(&failed)?
-                .map(|t| pg_sys::TimestampTz::from(t).saturating_add(POSTGRES_EPOCH));
-            let Some(time) = time else { continue };
             let number = |at| row.get::<f64>(at).map_err(&failed);
-            let fix = usable(time, number(2)?, number(3)?, number(4)?);
-            let id = row.get::<String>(5).map_err(&failed)?;
-            let unprocessed = row.get::<bool>(6).map_err(&failed)?.unwrap_or(false);
+            let time = row.get::<TimestampWithTimeZone>(1).map_err(&failed)?;
+            let part = row.get::<pg_sys::Oid>(6).map_err(&failed)?;
+            let place = row.get::<pg_sys::ItemPointerData>(7).map_err(&failed)?;
+            // The statement's own conditions leave none of these null.
+            let (Some(time), Some(part), Some(place)) = (time.map(micros), part, place) else {
+                continue;
+            };
             each(Row {
                 time,
-                fix,
-                id,
-                unprocessed,
+                fix: usable(time, number(2)?, number(3)?, number(4)?),
+                processed: row.get::<bool>(5).map_err(&failed)?.unwrap_or(false),
+                place: (part, place),
             });
         }
         Ok(())

@@ -1,11 +1,12 @@
--- All points of device $1 from $2 until $3. The id comes for unprocessed rows only, unless $4:
--- most rows of a window's context were processed before, and an id is dear to carry.
+-- All points of device $1 from $2 until $3, and where each row lies, for marking it: that holds as
+-- long as the statement that called us runs, for it keeps vacuum from putting another row there.
 SELECT {time_expression},
        ({longitude})::double precision,
        ({latitude})::double precision,
        ({accuracy})::double precision,
-       CASE WHEN $4 OR NOT p.processed THEN p.{id}::text END,
-       NOT p.processed
+       p.processed,
+       p.tableoid,
+       p.ctid
   FROM {relation} p
  WHERE p.{device} = {named:$1}
    AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}

@@ -3,6 +3,7 @@
 use pgrx::datum::Uuid;
 
 use super::claims::DeviceWindow;
+use super::points::Place;
 use super::{Source, execute, rows, timestamp, timestamps};
 use crate::error::Error;
 use crate::track::{Grade, Micros, Path, PathKind, Stop, Window};
@@ -190,15 +191,18 @@ fn remove_others<T>(
     )
 }
 
-/// Marks points as taken in by their batches: ids and the batch of each.
-pub fn mark_points(source: &Source, points: (Vec<String>, Vec<Uuid>)) -> Result<(), Error> {
-    if points.0.is_empty() {
+/// Marks points as taken in by their batches.
+pub fn mark_points(source: &Source, points: Vec<(Place, Uuid)>) -> Result<(), Error> {
+    if points.is_empty() {
         return Ok(());
     }
+    let parts: Vec<_> = points.iter().map(|((part, _), _)| *part).collect();
+    let places: Vec<_> = points.iter().map(|((_, place), _)| *place).collect();
+    let batches: Vec<_> = points.iter().map(|(_, batch)| *batch).collect();
     execute(
         "mark points as processed",
         &source.statement(include_str!("mark_points.sql")),
-        &[points.0.into(), points.1.into()],
+        &[parts.into(), places.into(), batches.into()],
     )
 }
 

@@ -8,8 +8,6 @@ use crate::error::Error;
 #[derive(Debug, Clone)]
 pub struct Source {
     relation: String,
-    id: String,
-    id_type: String,
     device: String,
     device_value: String,
     time: String,
@@ -30,8 +28,6 @@ impl Source {
         let mut sql = fill(&bounds, "{named:", &self.device_value, "$d");
         for (mark, fragment) in [
             ("{relation}", &self.relation),
-            ("{id}", &self.id),
-            ("{id_type}", &self.id_type),
             ("{device}", &self.device),
             ("{time}", &self.time),
             ("{time_expression}", &self.time_expression),
@@ -47,8 +43,6 @@ impl Source {
     fn own() -> Self {
         Self {
             relation: "gps_coordinates".into(),
-            id: "id".into(),
-            id_type: "bigint".into(),
             device: "device_id".into(),
             device_value: "$d".into(),
             time: "recorded_at".into(),
@@ -83,16 +77,14 @@ pub fn sources() -> Result<Vec<Source>, Error> {
         |row: &Columns<'_, '_>| {
             Ok(Source {
                 relation: row.get(1)?,
-                id: row.get(2)?,
-                id_type: row.get(3)?,
-                device: row.get(4)?,
-                device_value: row.get(5)?,
-                time: row.get(6)?,
-                time_expression: row.get(7)?,
-                bound_expression: row.get(8)?,
-                longitude: row.get(9)?,
-                latitude: row.get(10)?,
-                accuracy: row.get(11)?,
+                device: row.get(2)?,
+                device_value: row.get(3)?,
+                time: row.get(4)?,
+                time_expression: row.get(5)?,
+                bound_expression: row.get(6)?,
+                longitude: row.get(7)?,
+                latitude: row.get(8)?,
+                accuracy: row.get(9)?,
             })
         },
     )?);

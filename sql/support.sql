@@ -27,6 +27,7 @@ BEGIN ATOMIC
            s.latitude_expression, s.time_expression
       FROM adopted_sources s
       JOIN pg_class c ON c.oid = s.relation
+     WHERE s.ready
      ORDER BY 1;
 END;
 COMMENT ON FUNCTION _sources IS 'tables that points are read from, the extension''s own first; stable, parallel safe';

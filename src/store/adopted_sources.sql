@@ -1,4 +1,4 @@
--- Adopted tables that are still there, with their names quoted for use in a statement.
+-- Adopted tables that are still there and have their indexes, with their names quoted for use in a statement.
 SELECT format('%I.%I', n.nspname, c.relname),
        quote_ident(s.device_column),
        s.device_value,
@@ -11,4 +11,5 @@ SELECT format('%I.%I', n.nspname, c.relname),
   FROM adopted_sources s
   JOIN pg_class c ON c.oid = s.relation
   JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE s.ready
  ORDER BY c.oid

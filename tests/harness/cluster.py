@@ -26,13 +26,17 @@ _STOP_SIGNALS = {
     "kill": signal.SIGKILL,
 }
 _PORT = 5432  # names the socket file, nothing more
+# What the caller has set (PGHOST, RUST_BACKTRACE, a proxy, ...) shall not change what a server does.
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 
 
 class Cluster:
-    """Use as a context manager: on leaving it is stopped and, unless `keep`, removed."""
+    """Use as a context manager: on entering it is made (unless not `fresh`: then it is the one that is
+    there) and started, on leaving it is stopped and (unless `keep`) removed."""
 
-    def __init__(self, name, conf=None, preload=("pg_cron",), keep=False):
+    def __init__(self, name, conf=None, preload=("pg_cron",), fresh=True, keep=False):
         self.name = name
+        self.fresh = fresh
         self.keep = keep
         self.data = env.CLUSTERS / name
         self.process = None
@@ -51,7 +55,7 @@ class Cluster:
 
     def __enter__(self):
         try:
-            if not (self.keep and (self.data / "PG_VERSION").exists()):
+            if self.fresh:
                 self.init()
             self.start()
         except BaseException:
@@ -64,12 +68,22 @@ class Cluster:
 
     def init(self):
         """Makes a new, empty cluster in the place of whatever was there."""
+        self._refuse_if_running()
         self.remove()
         env.CLUSTERS.mkdir(parents=True, exist_ok=True)
         self.data.mkdir(mode=0o700)
         self._give(self.data)
         self.run("initdb", "-D", self.data, "-U", "postgres", "--auth=trust", "--no-sync",
                  "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions", connected=False)
+
+    def _refuse_if_running(self):
+        pid_file = self.data / "postmaster.pid"
+        if pid_file.exists():
+            pid = pid_file.read_text().split()[0]
+            program = Path(f"/proc/{pid}/exe")
+            if program.exists() and program.resolve().parent == env.PG_BIN:
+                self.keep = True
+                raise SystemExit(f"cluster {self.name} is running (process {pid}): is another make at work here?")
 
     def configure(self, **settings):
         """Adds settings for the next start or reload. Dots in names are written as two underscores."""
@@ -104,7 +118,7 @@ class Cluster:
             f"postgres-{self.name}",
             user=self._user,
             death_signal=signal.SIGQUIT,
-            extra_env={"LC_ALL": "C.UTF-8"},
+            environment=_ENVIRONMENT,
         )
         wait_for(self._answers, timeout, f"cluster {self.name} to start (log: {self.process.log_path})")
 
@@ -168,16 +182,16 @@ class Cluster:
         place = {"PGHOST": self.socket_dir, "PGPORT": str(_PORT), "PGUSER": "postgres"} if connected else {}
         result = subprocess.run(
             [str(word) for word in (env.PG_BIN / program, *arguments)],
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", **place},
+            env={**_ENVIRONMENT, **place},
             cwd="/", capture_output=True, text=True, **as_user(self._user), **options,
         )
         if check and result.returncode != 0:
             raise RuntimeError(f"{program} failed:\n{result.stdout}{result.stderr}")
         return result
 
-    def psql_line(self, dbname):
-        """What to type to look into a database of this cluster."""
-        return f"{env.PG_BIN / 'psql'} -h {self.socket_dir} -U postgres {dbname}"
+    def psql_command(self, dbname):
+        """What to run to look into a database of this cluster."""
+        return [str(env.PG_BIN / "psql"), "-h", self.socket_dir, "-U", "postgres", dbname]
 
     def _give(self, path):
         if self._user is not None:

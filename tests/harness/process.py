@@ -15,7 +15,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Process:
     """Started at once. `death_signal` is what the kernel sends it should this process be killed."""
 
-    def __init__(self, command, log_name, user=None, death_signal=signal.SIGKILL, extra_env=None):
+    def __init__(self, command, log_name, user=None, death_signal=signal.SIGKILL, environment=None):
         env.LOGS.mkdir(parents=True, exist_ok=True)
         self.log_path = env.LOGS / f"{log_name}.log"
         parent = os.getpid()
@@ -35,7 +35,7 @@ class Process:
                 # A session of its own: Ctrl-C at the terminal reaches us, and we end it in order.
                 start_new_session=True,
                 preexec_fn=before_exec,
-                env={**os.environ, **(extra_env or {})},
+                env=environment,
                 **as_user(user),
             )
 

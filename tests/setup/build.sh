@@ -16,7 +16,7 @@ lib=$("$PG_CONFIG" --pkglibdir)
 # command may be running on it.
 state=$({
     "$bin/postgres" --version
-    ls "$lib" "$share/extension"
+    find "$lib" "$share/extension" -maxdepth 1 ! -name 'osrm_matcher*' | sort
 } | cksum)
 if [ "$(cat "$copy/.state" 2>/dev/null)" != "$state" ]; then
     say "making a private copy of PostgreSQL $PG_MAJOR"
@@ -36,8 +36,7 @@ rm -rf "$package"
 (
     cd "$root"
     export PGRX_HOME
-    # Without a terminal cargo says nothing until it fails; its log is kept either way.
-    "$CARGO_PGRX" pgrx package --pg-config "$PG_CONFIG" --out-dir "$package"
+    RUST_BACKTRACE=0 "$CARGO_PGRX" pgrx package --pg-config "$PG_CONFIG" --out-dir "$package"
 ) >"$target/build.log" 2>&1 || {
     tail -n 40 "$target/build.log" >&2
     die "the extension could not be built (the whole log: target/build.log)"

@@ -1,0 +1,110 @@
+"""`make demo`: twenty vehicles drive over Helsinki while pg_cron has their points matched each minute.
+
+Ends by itself and stops what it started. `make demo KEEP=1` leaves it running until Ctrl-C.
+"""
+
+import os
+import shlex
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from harness.cluster import Cluster  # noqa: E402
+from harness.database import Database  # noqa: E402
+from harness.osrm import Osrm  # noqa: E402
+from harness.process import exit_on_signals  # noqa: E402
+
+import show  # noqa: E402
+from traffic import Traffic  # noqa: E402
+from vehicles import make_fleet  # noqa: E402
+from watch import Watch  # noqa: E402
+
+DATABASE = "fleet"
+DRIVE_SECONDS = 200
+WORST_DELAY_ALLOWED = 120
+PATIENCE = 180  # seconds without a newly readable point: then something must be wrong
+
+
+def set_up(cluster, osrm):
+    """What a user does once, in these words."""
+    cluster.create_database(DATABASE)
+    cluster.configure(cron__database_name=DATABASE)
+    cluster.restart()  # pg_cron reads that name at the start only
+    database = Database(cluster, DATABASE)
+    for statement in (
+        f"ALTER DATABASE {DATABASE} SET osrm_matcher.osrm_url = '{osrm.url}'",
+        "CREATE EXTENSION pg_cron",
+        "CREATE EXTENSION osrm_matcher",
+        "SELECT schedule_processing()",
+    ):
+        show.statement(statement)
+        database.rows(statement)
+        database.disconnect()
+    return database
+
+
+def drive(database, fleet):
+    """Lets the fleet drive in real time, and shows what the schedule does, until all is processed."""
+    watch = Watch(database)
+    traffic = Traffic(database, fleet, DRIVE_SECONDS)
+    traffic.start()
+    try:
+        while traffic.is_alive() or watch.waiting:
+            time.sleep(0.5)
+            watch.look()
+            for run in watch.new_runs():
+                show.run(run)
+            failures = watch.new_failures()
+            for failure in failures:
+                show.problem(f"pg_cron says: {failure}")
+            if failures or watch.seconds_without_progress() > PATIENCE:
+                break
+            show.status(watch, traffic.is_alive())
+    finally:
+        traffic.stop()
+    return watch
+
+
+def verdict(fleet, watch, lines):
+    """The problems that there are; none is what a demo should end with."""
+    with_paths = {line["device"] for line in lines if line["paths"]}
+    problems = [f"{vehicle.name} moved, and has no path"
+                for vehicle in fleet if vehicle.moves and vehicle.name not in with_paths]
+    if watch.waiting:
+        problems.append("some points never became readable")
+    if watch.worst_delay >= WORST_DELAY_ALLOWED:
+        problems.append(f"a point took {watch.worst_delay:.0f} s to become readable")
+    return problems
+
+
+def main():
+    exit_on_signals()
+    keep = os.environ.get("KEEP", "") not in ("", "0")
+    begin = time.monotonic()
+    show.heading("A private PostgreSQL and a private OSRM with the map of Helsinki")
+    with Osrm(name="osrm-demo") as osrm, Cluster("demo", keep=True) as cluster:
+        database = set_up(cluster, osrm)
+        psql = shlex.join(cluster.psql_command(DATABASE))
+        fleet = make_fleet(osrm, DRIVE_SECONDS)
+        show.ready(time.monotonic() - begin, psql, osrm.url)
+
+        show.heading(f"{len(fleet)} vehicles drive for {DRIVE_SECONDS} seconds; pg_cron looks after them each minute")
+        watch = drive(database, fleet)
+
+        show.heading("The paths, as the map reads them")
+        lines = show.paths(database, fleet)
+        show.page(database, fleet[0].name)
+        problems = verdict(fleet, watch, lines)
+        show.outcome(watch, problems)
+        if keep:
+            show.keeping(psql)
+            threading.Event().wait()
+        show.farewell()
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

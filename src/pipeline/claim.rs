@@ -15,7 +15,7 @@ const CLOCK_AHEAD: Micros = 24 * 60 * MINUTE;
 /// Windows of one device that are worth taking together: neighbours share what is decided at
 /// their common edge.
 const RUN_OF_WINDOWS: usize = 12;
-/// Devices that are tried at a time; other workers may have most of them.
+/// Devices that are looked at for what is due; other workers may have most of them.
 const MANY_DEVICES: usize = 200;
 
 /// A window that this run has taken.
@@ -169,8 +169,8 @@ impl Choice<'_> {
     ) -> Result<(), Error> {
         while self.left() > 0 && !devices.is_empty() {
             let next;
-            (next, devices) = devices.split_at(devices.len().min(self.left().max(MANY_DEVICES)));
-            let locked = store::lock_devices(next, self.left().div_ceil(together))?;
+            (next, devices) = devices.split_at(devices.len().min(self.left().div_ceil(together)));
+            let locked = store::lock_devices(next, next.len())?;
             if !locked.is_empty() {
                 self.add_windows(&locked, (since, until), together)?;
             }

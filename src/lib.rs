@@ -41,7 +41,10 @@ pgrx::extension_sql_file!("../sql/access.sql", name = "access", requires = ["rea
 pgrx::extension_sql_file!("../sql/page.sql", name = "page", requires = ["access"]);
 pgrx::extension_sql_file!("../sql/changes.sql", name = "changes", requires = ["page"]);
 pgrx::extension_sql_file!("../sql/cron.sql", name = "cron", requires = ["changes"]);
-pgrx::extension_sql_file!("../sql/stubs.sql", name = "stubs", requires = ["cron"]);
+pgrx::extension_sql_file!("../sql/status.sql", name = "status", requires = ["cron"]);
+pgrx::extension_sql_file!("../sql/alerts.sql", name = "alerts", requires = ["status"]);
+pgrx::extension_sql_file!("../sql/adoption.sql", name = "adoption", requires = ["alerts"]);
+pgrx::extension_sql_file!("../sql/jobs.sql", name = "jobs", requires = ["adoption"]);
 
 /// Called by Postgres when the library is loaded.
 #[pgrx::pg_guard]

@@ -22,7 +22,7 @@ BEGIN
     IF type_id IS NULL THEN
         RAISE EXCEPTION 'table % has no column "%"', relation, column_name
             USING ERRCODE = 'undefined_column',
-                  HINT = 'Name the table''s columns: adopt_source(relation, id_column => ..., device_column => ..., ...).';
+                  HINT = 'Name the table''s columns: adopt_source(relation, device_column => ..., time_column => ..., ...).';
     END IF;
     WHILE EXISTS (SELECT FROM pg_type t WHERE t.oid = type_id AND t.typtype = 'd') LOOP
         SELECT t.typbasetype INTO type_id FROM pg_type t WHERE t.oid = type_id;
@@ -195,7 +195,6 @@ COMMENT ON FUNCTION _has_index IS 'whether a usable index leads with the columns
 -- ---------------------------------------------------------------------------------------------
 CREATE FUNCTION adopt_source(
     relation regclass,
-    id_column name DEFAULT 'id',
     device_column name DEFAULT 'username',
     time_column name DEFAULT 'created_at',
     coordinates_column name DEFAULT 'coords',
@@ -213,7 +212,6 @@ SET lock_timeout = '200ms'
 AS $$
 #variable_conflict use_column
 DECLARE
-    id_type regtype;
     device_type regtype;
     source @extschema@.adopted_sources;
     base name;
@@ -249,24 +247,9 @@ BEGIN
 
     -- What the worker is to read.
     source.relation := relation;
-    source.id_column := id_column;
     source.device_column := device_column;
     source.time_column := time_column;
-    id_type := @extschema@._column_type(relation, id_column);
-    IF NOT id_type IN ('int2'::regtype, 'int4', 'int8', 'uuid', 'text', 'varchar', 'bpchar', 'numeric') THEN
-        PERFORM @extschema@._refuse_type(relation, id_column, id_type, 'the id of a point');
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_index i
-                     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] AND a.attname = id_column
-                    WHERE i.indrelid = relation AND i.indisvalid AND i.indisunique
-                      AND i.indnkeyatts = 1 AND i.indpred IS NULL) THEN
-        RAISE EXCEPTION 'column "%" of table % has no unique index', id_column, relation
-            USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'Points are marked as processed by their id: give the table a primary key.';
-    END IF;
-    source.id_type := (SELECT format('pg_catalog.%I', t.typname) FROM pg_type t WHERE t.oid = id_type);
     device_type := @extschema@._column_type(relation, device_column);
-    source.device_type := (SELECT format('pg_catalog.%I', t.typname) FROM pg_type t WHERE t.oid = device_type);
     -- A device of another source may have a name that is no value of this type: that is nobody, not an error.
     CASE
         WHEN device_type IN ('text'::regtype, 'varchar', 'name') THEN source.device_value := '$d';
@@ -346,7 +329,7 @@ BEGIN
     END IF;
     source.ready := small;
     source.adopted_at := now();
-    INSERT INTO @extschema@.adopted_sources SELECT source.*;
+    INSERT INTO @extschema@.adopted_sources VALUES (source.*);
 END
 $$;
 COMMENT ON FUNCTION adopt_source IS
@@ -406,8 +389,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    source @extschema@.adopted_sources;
-    fragments record;
+    source record;
     here bigint;
     total bigint := 0;
 BEGIN
@@ -418,9 +400,8 @@ BEGIN
            AND @extschema@._has_index(a.relation, a.device_column, a.time_column, true)
            AND @extschema@._has_index(a.relation, a.device_column, a.time_column, false);
     END IF;
-    FOR source IN SELECT a.* FROM @extschema@.adopted_sources a JOIN pg_class c ON c.oid = a.relation WHERE a.ready LOOP
-        SELECT s.* INTO fragments FROM @extschema@._sources() s WHERE s.relation = source.relation;
-        EXECUTE @extschema@._fill(format(
+    FOR source IN SELECT s.* FROM @extschema@._sources() s WHERE s.place > 0 LOOP
+        EXECUTE @extschema@._fill(
             'WITH RECURSIVE known AS (
                 (SELECT p.{device} AS device FROM {relation} p
                   WHERE NOT p.processed AND p.{device} IS NOT NULL ORDER BY p.{device} LIMIT 1)
@@ -429,26 +410,26 @@ BEGIN
                          WHERE NOT p.processed AND p.{device} > k.device ORDER BY p.{device} LIMIT 1)
                   FROM known k WHERE k.device IS NOT NULL
             ), unusable AS (
-                SELECT p.%1$I AS id FROM {relation} p WHERE NOT p.processed AND p.{device} IS NULL
+                SELECT p.ctid AS place FROM {relation} p WHERE NOT p.processed AND p.{device} IS NULL
                 UNION ALL
-                SELECT bad.id
+                SELECT bad.place
                   FROM known k
                  CROSS JOIN LATERAL (
-                    SELECT p.%1$I AS id FROM {relation} p
+                    SELECT p.ctid AS place FROM {relation} p
                      WHERE NOT p.processed AND p.{device} = k.device AND p.{time} IS NULL
                     UNION ALL
-                    SELECT p.%1$I FROM {relation} p
+                    SELECT p.ctid FROM {relation} p
                      WHERE NOT p.processed AND p.{device} = k.device
                        AND p.{time} >= {bound:''infinity''::timestamptz}
                     UNION ALL
-                    SELECT p.%1$I FROM {relation} p
+                    SELECT p.ctid FROM {relation} p
                      WHERE NOT p.processed AND p.{device} = k.device
                        AND p.{time} <= {bound:''-infinity''::timestamptz}) bad
             ), held AS MATERIALIZED (
-                SELECT p.%1$I AS id FROM {relation} p
-                 WHERE p.%1$I IN (SELECT u.id FROM unusable u) FOR UPDATE SKIP LOCKED
+                SELECT p.ctid AS place FROM {relation} p
+                 WHERE p.ctid = ANY (ARRAY(SELECT u.place FROM unusable u)) FOR UPDATE SKIP LOCKED
             )
-            UPDATE {relation} p SET processed = true FROM held h WHERE p.%1$I = h.id', source.id_column), fragments);
+            UPDATE {relation} p SET processed = true FROM held h WHERE p.ctid = h.place', source);
         GET DIAGNOSTICS here = ROW_COUNT;
         total := total + here;
     END LOOP;

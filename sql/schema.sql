@@ -45,10 +45,7 @@ COMMENT ON INDEX gps_coordinates_unprocessed IS 'finds the devices and windows t
 -- `$d` a device id as text.
 CREATE TABLE adopted_sources (
     relation             regclass PRIMARY KEY,
-    id_column            name NOT NULL,
-    id_type              text NOT NULL,
     device_column        name NOT NULL,
-    device_type          text NOT NULL,
     device_value         text NOT NULL DEFAULT '$d',
     time_column          name NOT NULL,
     time_expression      text NOT NULL,

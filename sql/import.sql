@@ -1,0 +1,77 @@
+-- The cache that the application kept before: its lines become paths, so that nothing has to be matched
+-- anew. Needs schema.sql and the polyline functions.
+
+CREATE FUNCTION import_matched_paths(
+    relation regclass DEFAULT NULL,
+    device_column name DEFAULT 'device_id',
+    start_column name DEFAULT 'start_time',
+    end_column name DEFAULT 'end_time',
+    polyline_column name DEFAULT 'encoded_polyline',
+    confidence_column name DEFAULT NULL,
+    "precision" integer DEFAULT 5,
+    time_zone text DEFAULT 'UTC',
+    OUT imported bigint, OUT already_there bigint, OUT refused bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    old regclass := coalesce(relation, to_regclass('@extschema@.matched_paths'), to_regclass('public.matched_paths'));
+    zoned text[];
+BEGIN
+    IF old IS NULL THEN
+        RAISE EXCEPTION 'there is no table matched_paths' USING ERRCODE = 'undefined_table',
+            HINT = 'Name the table: import_matched_paths(''schema.table'').';
+    END IF;
+    IF "precision" NOT IN (5, 6) THEN
+        RAISE EXCEPTION 'precision is %, and must be 5 or 6', "precision" USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- A time without time zone is of the zone that is named.
+    SELECT array_agg(CASE WHEN @extschema@._column_type(old, c) = 'timestamp'::regtype
+                          THEN format('(o.%I AT TIME ZONE %L)', c, time_zone) ELSE format('o.%I', c) END ORDER BY n)
+      INTO zoned FROM unnest(ARRAY[start_column, end_column]) WITH ORDINALITY AS t (c, n);
+
+    -- A polyline is bytes from '?' to '~'; each number ends with one below '_', and two numbers are a vertex.
+    -- What lies where paths are already, or is too long for the readers' search, is left out.
+    EXECUTE format(
+        'WITH old AS (
+            SELECT o.%1$I::text AS device_id, %2$s AS start_time, %3$s AS end_time, o.%4$I::text AS line,
+                   %5$s AS confidence,
+                   length(regexp_replace(o.%4$I::text, ''[_-~]'', '''', ''g'')) AS numbers
+              FROM %6$s o
+        ), judged AS (
+            SELECT o.*,
+                   coalesce(o.line ~ ''^[?-~]*[?-^]$'' AND o.numbers %% 2 = 0 AND o.numbers >= 4
+                            AND octet_length(o.device_id) BETWEEN 1 AND 255
+                            AND isfinite(o.start_time) AND isfinite(o.end_time)
+                            AND o.end_time >= o.start_time AND o.end_time < o.start_time + interval ''2 days'', false) AS usable
+              FROM old o
+        ), added AS (
+            INSERT INTO @extschema@.cached_polylines (device_id, start_time, end_time, encoded_polyline,
+                   osrm_confidence, point_count, match_status, grade)
+            SELECT DISTINCT ON (j.device_id, j.start_time) j.device_id, j.start_time, j.end_time,
+                   CASE WHEN $1 = 5 THEN j.line
+                        ELSE (SELECT @extschema@.encode_polyline(array_agg(v.longitude ORDER BY v.ordinal),
+                                                                 array_agg(v.latitude ORDER BY v.ordinal))
+                                FROM @extschema@.decode_polyline(j.line, $1) v) END,
+                   CASE WHEN j.confidence IS NOT NULL THEN least(1, greatest(0, j.confidence)) END, j.numbers / 2, ''matched'', ''good''
+              FROM judged j
+             WHERE j.usable
+               AND NOT EXISTS (SELECT FROM @extschema@.cached_polylines c
+                                WHERE c.device_id = j.device_id AND c.start_time < j.end_time
+                                  AND c.end_time > j.start_time AND c.end_time < j.end_time + interval ''2 days'')
+             ORDER BY j.device_id, j.start_time, j.end_time DESC
+            ON CONFLICT (device_id, start_time) DO NOTHING
+            RETURNING id
+        )
+        SELECT (SELECT count(*) FROM added),
+               (SELECT count(*) FILTER (WHERE j.usable) FROM judged j) - (SELECT count(*) FROM added),
+               (SELECT count(*) FILTER (WHERE NOT j.usable) FROM judged j)',
+        device_column, zoned[1], zoned[2], polyline_column,
+        CASE WHEN confidence_column IS NULL THEN 'NULL::double precision'
+             ELSE format('o.%I::double precision', confidence_column) END,
+        old)
+       INTO imported, already_there, refused USING "precision";
+END
+$$;
+COMMENT ON FUNCTION import_matched_paths IS
+    'copies lines of an older cache into cached_polylines, except where paths are already; counts what was left out; volatile';

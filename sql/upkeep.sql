@@ -1,0 +1,217 @@
+-- Upkeep: what is old goes, in small steps; advice on the size. Needs support.sql, access.sql, cron.sql, jobs.sql.
+
+-- ---------------------------------------------------------------------------------------------
+-- Deleting
+-- ---------------------------------------------------------------------------------------------
+-- One step: hops over the devices and takes each one's oldest rows, until so many rows are found. Rows that
+-- a worker has in hand are passed over.
+CREATE FUNCTION _delete_before(relation regclass, time_column name, cutoff timestamptz, condition text, max_rows integer)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    deleted bigint;
+BEGIN
+    EXECUTE format(
+        'WITH RECURSIVE known AS (
+            (SELECT t.device_id FROM %1$s t ORDER BY t.device_id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT t.device_id FROM %1$s t WHERE t.device_id > k.device_id ORDER BY t.device_id LIMIT 1)
+              FROM known k WHERE k.device_id IS NOT NULL
+        ), old AS MATERIALIZED (
+            SELECT o.place
+              FROM known k
+             CROSS JOIN LATERAL (
+                SELECT t.ctid AS place FROM %1$s t
+                 WHERE t.device_id = k.device_id AND t.%2$I < $1 AND %3$s
+                 ORDER BY t.%2$I LIMIT $2) o
+             LIMIT $2
+        ), held AS MATERIALIZED (
+            SELECT t.ctid AS place FROM %1$s t
+             WHERE t.ctid = ANY (ARRAY(SELECT o.place FROM old o)) AND %3$s
+               FOR UPDATE SKIP LOCKED
+        )
+        DELETE FROM %1$s t USING held h WHERE t.ctid = h.place', relation, time_column, condition)
+    USING cutoff, max_rows;
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted;
+END
+$$;
+COMMENT ON FUNCTION _delete_before IS 'deletes up to so many rows of a table that are older than a moment; volatile';
+
+CREATE FUNCTION delete_old(
+    paths_older_than interval DEFAULT '30 days',
+    batches_older_than interval DEFAULT '30 days',
+    points_older_than interval DEFAULT NULL,
+    max_rows integer DEFAULT 10000,
+    OUT paths bigint, OUT stops bigint, OUT batches bigint, OUT points bigint, OUT runs bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    reach interval := 2 * @extschema@._setting('look_back', '1 day');
+BEGIN
+    -- A point that comes late opens its window again: what that needs must still be there.
+    IF least(paths_older_than, batches_older_than, points_older_than) < reach THEN
+        RAISE EXCEPTION 'nothing younger than % may be deleted', reach
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Late points open windows of the look-back again; twice that has to stay.';
+    END IF;
+    IF max_rows IS NULL OR max_rows < 1 THEN
+        RAISE EXCEPTION 'max_rows must be at least 1' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    paths := 0;
+    stops := 0;
+    batches := 0;
+    points := 0;
+    IF paths_older_than IS NOT NULL THEN
+        paths := @extschema@._delete_before('@extschema@.cached_polylines', 'end_time', now() - paths_older_than, 'true', max_rows);
+        stops := @extschema@._delete_before('@extschema@.stops', 'start_time', now() - paths_older_than, 'true', max_rows);
+    END IF;
+    IF batches_older_than IS NOT NULL THEN
+        batches := @extschema@._delete_before('@extschema@.processing_batches', 'start_time', now() - batches_older_than,
+                                              't.status = ''completed''', max_rows);
+    END IF;
+    IF points_older_than IS NOT NULL THEN
+        points := @extschema@._delete_before('@extschema@.gps_coordinates', 'recorded_at', now() - points_older_than,
+                                             't.processed', max_rows);
+    END IF;
+    DELETE FROM @extschema@.worker_runs r
+     WHERE r.id = ANY (ARRAY(SELECT o.id FROM @extschema@.worker_runs o
+                              WHERE o.started_at < now() - greatest(batches_older_than, interval '2 days')
+                              ORDER BY o.started_at LIMIT max_rows));
+    GET DIAGNOSTICS runs = ROW_COUNT;
+END
+$$;
+COMMENT ON FUNCTION delete_old IS
+    'one step of upkeep: deletes up to max_rows each of paths with stops, batches, processed points and runs beyond an age; null keeps all; unprocessed points and tables of the application are never deleted from; volatile';
+
+CREATE FUNCTION _trim_cron_log() RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    deleted bigint := 0;
+BEGIN
+    IF @extschema@._cron_is_here() THEN
+        EXECUTE 'DELETE FROM cron.job_run_details d
+                  WHERE d.end_time < now() - interval ''1 day'' AND d.database = current_database()
+                    AND (d.jobid IN (SELECT j.jobid FROM cron.job j WHERE j.jobname IN ($1, $2))
+                         OR d.command IN ($3, $4))'
+          USING 'osrm_matcher', 'osrm_matcher_upkeep',
+                'CALL @extschema@.process_pending()', 'CALL @extschema@.upkeep()';
+        GET DIAGNOSTICS deleted = ROW_COUNT;
+    END IF;
+    RETURN deleted;
+END
+$$;
+COMMENT ON FUNCTION _trim_cron_log IS 'deletes what pg_cron logged of this extension''s jobs more than a day ago; volatile';
+
+-- Commits after each step, so it can have no SET clause: every name is qualified.
+CREATE PROCEDURE upkeep(
+    paths_older_than interval DEFAULT '30 days',
+    batches_older_than interval DEFAULT '30 days',
+    points_older_than interval DEFAULT NULL,
+    max_seconds integer DEFAULT 600)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    until pg_catalog.timestamptz := pg_catalog.clock_timestamp()
+        OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => max_seconds);
+    gone record;
+BEGIN
+    IF pg_catalog.pg_is_in_recovery() THEN
+        RAISE NOTICE 'nothing done: this server is a standby';
+        RETURN;
+    END IF;
+    LOOP
+        SELECT * INTO gone
+          FROM @extschema@.delete_old(paths_older_than, batches_older_than, points_older_than, 10000);
+        COMMIT;
+        EXIT WHEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until
+               OR GREATEST(gone.paths, gone.stops, gone.batches, gone.points, gone.runs) OPERATOR(pg_catalog.=) 0;
+    END LOOP;
+    PERFORM @extschema@._store_reads();
+    PERFORM @extschema@._trim_cron_log();
+    COMMIT;
+END
+$$;
+COMMENT ON PROCEDURE upkeep IS
+    'repeats delete_old() with a commit after each step until nothing is left to delete or its time is up, and keeps pg_cron''s log of our jobs to a day';
+
+CREATE FUNCTION schedule_upkeep(schedule text DEFAULT '17 3 * * *', command text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    job bigint;
+BEGIN
+    PERFORM @extschema@._require_cron();
+    EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
+      USING 'osrm_matcher_upkeep', schedule, coalesce(command, 'CALL @extschema@.upkeep()');
+    RETURN job;
+END
+$$;
+COMMENT ON FUNCTION schedule_upkeep IS
+    'lets pg_cron call upkeep(), or another command, by a schedule (UTC); called again, it changes the schedule; volatile';
+
+CREATE FUNCTION unschedule_upkeep() RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    done boolean := false;
+BEGIN
+    IF @extschema@._cron_is_here() THEN
+        EXECUTE 'SELECT coalesce(bool_or(cron.unschedule(j.jobid)), false) FROM cron.job j
+                  WHERE j.jobname = $1 AND j.username = current_user' INTO done USING 'osrm_matcher_upkeep';
+    END IF;
+    RETURN done;
+END
+$$;
+COMMENT ON FUNCTION unschedule_upkeep IS 'takes upkeep off pg_cron''s schedule; false if it was not on it; volatile';
+
+-- ---------------------------------------------------------------------------------------------
+-- Advice
+-- ---------------------------------------------------------------------------------------------
+-- Looks at the last seven days of up to a hundred devices; bytes are those of table and indexes on disk.
+CREATE FUNCTION storage_advice(days integer DEFAULT 30)
+RETURNS TABLE (table_name text, size_bytes bigint, row_count bigint, rows_per_device_day double precision,
+               bytes_per_device_day double precision, expected_bytes double precision, expected_size text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    item record;
+    device_days double precision;
+    rows_found bigint;
+    devices bigint;
+BEGIN
+    SELECT count(*) INTO devices FROM (SELECT FROM @extschema@.get_devices() LIMIT 100000) d;
+    FOR item IN VALUES ('cached_polylines', 'start_time'), ('stops', 'start_time'),
+                       ('processing_batches', 'start_time'), ('gps_coordinates', 'recorded_at')
+    LOOP
+        table_name := item.column1;
+        size_bytes := pg_total_relation_size(('@extschema@.' || table_name)::regclass);
+        row_count := @extschema@._count(('@extschema@.' || table_name)::regclass);
+        EXECUTE format(
+            'SELECT sum(extract(epoch FROM now() - d.first)) / 86400, sum(d.found)
+               FROM (SELECT k.device_id FROM @extschema@.get_devices() k LIMIT 100) k
+              CROSS JOIN LATERAL (
+                 SELECT count(*) AS found, min(t.%2$I) AS first FROM @extschema@.%1$I t
+                  WHERE t.device_id = k.device_id AND t.%2$I >= now() - interval ''7 days'' AND t.%2$I <= now()) d',
+            table_name, item.column2)
+           INTO device_days, rows_found;
+        rows_per_device_day := rows_found / nullif(device_days, 0);
+        bytes_per_device_day := rows_per_device_day * size_bytes / nullif(row_count, 0);
+        expected_bytes := bytes_per_device_day * devices * days;
+        expected_size := pg_size_pretty(expected_bytes::bigint);
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION storage_advice IS
+    'size of each table, what a device adds a day (from the last week of up to a hundred devices), and what so many days of all devices will take; stable';

@@ -1,5 +1,8 @@
 //! Every function that SQL can call in this library, each a few lines over the module that does it.
 
+// pgrx takes a SQLSTATE, a detail and a hint from this error type only, whatever its size.
+#![allow(clippy::result_large_err)]
+
 use std::time::Duration;
 
 use pgrx::datum::Uuid;

@@ -43,8 +43,16 @@ pgrx::extension_sql_file!("../sql/changes.sql", name = "changes", requires = ["p
 pgrx::extension_sql_file!("../sql/cron.sql", name = "cron", requires = ["changes"]);
 pgrx::extension_sql_file!("../sql/status.sql", name = "status", requires = ["cron"]);
 pgrx::extension_sql_file!("../sql/alerts.sql", name = "alerts", requires = ["status"]);
-pgrx::extension_sql_file!("../sql/adoption.sql", name = "adoption", requires = ["alerts"]);
+pgrx::extension_sql_file!(
+    "../sql/adoption.sql",
+    name = "adoption",
+    requires = ["alerts"]
+);
 pgrx::extension_sql_file!("../sql/jobs.sql", name = "jobs", requires = ["adoption"]);
+pgrx::extension_sql_file!("../sql/upkeep.sql", name = "upkeep", requires = ["jobs"]);
+pgrx::extension_sql_file!("../sql/import.sql", name = "import", requires = ["upkeep"]);
+pgrx::extension_sql_file!("../sql/release.sql", name = "release", requires = ["import"]);
+pgrx::extension_sql_file!("../sql/roles.sql", name = "roles", requires = ["release"]);
 
 /// Called by Postgres when the library is loaded.
 #[pgrx::pg_guard]

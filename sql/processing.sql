@@ -1,4 +1,4 @@
--- How processing is run: the procedure for the schedule, the schedule itself, and who may call what.
+-- How processing is run: the procedure for the schedule, the schedule itself.
 
 -- ---------------------------------------------------------------------------------------------
 -- The procedure
@@ -81,13 +81,3 @@ END
 $$;
 COMMENT ON FUNCTION unschedule_processing() IS
     'takes processing off pg_cron''s schedule; false if it was not on it';
-
--- ---------------------------------------------------------------------------------------------
--- Nobody works or administers unless told so
--- ---------------------------------------------------------------------------------------------
-REVOKE ALL ON FUNCTION
-    process_pending_gps(integer, integer), _process_round(bigint, integer, integer),
-    make_batches(integer), claim_batches(integer), match_batches(uuid[]), osrm_health(),
-    schedule_processing(text), unschedule_processing()
-    FROM PUBLIC;
-REVOKE ALL ON PROCEDURE process_pending(integer, integer) FROM PUBLIC;

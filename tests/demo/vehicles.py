@@ -2,13 +2,9 @@
 
 import math
 import random
-from bisect import bisect_right
 from dataclasses import dataclass, field
-from itertools import accumulate
 
-# The part of Helsinki that the map covers.
-WEST, EAST, SOUTH, NORTH = 24.9355, 24.9530, 60.1645, 60.1788
-METRES_A_DEGREE = 111_195.0
+from harness.route import Route, moved, random_route
 
 # name, seconds between fixes, habit
 FLEET = [
@@ -52,8 +48,7 @@ class Vehicle:
     name: str
     interval: int
     habit: str
-    route: list  # (longitude, latitude), vertex by vertex
-    times: list  # seconds at which each vertex is reached
+    route: Route
     chance: random.Random
     noise: float = 4.0
     held: list = field(default_factory=list)
@@ -93,26 +88,12 @@ class Vehicle:
         return second - sum(max(0, min(second, end) - begin) for begin, end in LIGHTS)
 
     def _fix(self, second):
-        longitude, latitude = self._place(self._driven(second))
         # Errors of a receiver change slowly: a part of the last one stays in the next.
         kept = math.exp(-self.interval / 15)
         fresh = self.noise * math.sqrt(1 - kept * kept)
         self.drift = tuple(kept * old + self.chance.gauss(0, fresh) for old in self.drift)
-        east, north = self.drift
-        return Fix(
-            self.name,
-            longitude + east / (METRES_A_DEGREE * math.cos(math.radians(latitude))),
-            latitude + north / METRES_A_DEGREE,
-            second,
-        )
-
-    def _place(self, driven):
-        index = bisect_right(self.times, driven) - 1
-        if index >= len(self.route) - 1:
-            return self.route[-1]
-        span = self.times[index + 1] - self.times[index]
-        part = (driven - self.times[index]) / span
-        return tuple(a + (b - a) * part for a, b in zip(self.route[index], self.route[index + 1]))
+        place = self.route.at(self._driven(second))
+        return Fix(self.name, *moved(place, *self.drift), second)
 
 
 def make_fleet(osrm, seconds, seed=20):
@@ -123,48 +104,16 @@ def make_fleet(osrm, seconds, seed=20):
 
 def _make_vehicle(osrm, seconds, chance, name, interval, habit):
     if habit == "is where no road is":
-        route, times = _at_sea(seconds)
+        route = _at_sea(seconds)
     else:
-        route, times = _on_roads(osrm, seconds, chance)
+        route = random_route(osrm, seconds, chance)
         if habit == "is parked":
-            route, times = route[:1], times[:1]
+            route = Route(route.vertices[:1], route.times[:1])
     noise = 12.0 if habit == "has a poor receiver" else 4.0
-    return Vehicle(name, interval, habit, route, times, random.Random(chance.random()), noise)
-
-
-def _on_roads(osrm, seconds, chance):
-    """A route over random places, as long as is needed."""
-    places = []
-    route = {"duration": 0}
-    # More than is needed: the route's duration counts turns, which the steps below leave out.
-    while route["duration"] < 1.5 * seconds:
-        places.append(_random_place(chance))
-        if len(places) < 2:
-            continue
-        query = ";".join(f"{longitude:.6f},{latitude:.6f}" for longitude, latitude in places)
-        answer = osrm.get(
-            f"/route/v1/driving/{query}?overview=full&geometries=geojson&annotations=duration")
-        if answer["code"] == "Ok":
-            route = answer["routes"][0]
-        else:
-            places.clear()  # one of them lies where no way leads to
-    steps = [step for leg in route["legs"] for step in leg["annotation"]["duration"]]
-    # Where the route passes a place it was asked to pass, a vertex is there twice and no time passes.
-    vertices = [tuple(vertex) for vertex in route["geometry"]["coordinates"]]
-    reached = list(accumulate([0.0, *steps]))
-    route, times = [vertices[0]], [0.0]
-    for vertex, time in zip(vertices[1:], reached[1:]):
-        if time > times[-1]:
-            route.append(vertex)
-            times.append(time)
-    return route, times
-
-
-def _random_place(chance):
-    return chance.uniform(WEST, EAST), chance.uniform(SOUTH, NORTH)
+    return Vehicle(name, interval, habit, route, random.Random(chance.random()), noise)
 
 
 def _at_sea(seconds):
     """A straight course at 6 m/s, kilometres away from the nearest road of the map."""
-    north = 6.0 * seconds / METRES_A_DEGREE
-    return [(24.985, 60.10), (24.985, 60.10 + north)], [0.0, float(seconds)]
+    start = (24.985, 60.10)
+    return Route([start, moved(start, 0, 6.0 * seconds)], [0.0, float(seconds)])

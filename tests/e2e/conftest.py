@@ -22,9 +22,15 @@ def pytest_configure():
     exit_on_signals()
 
 
-def new_cluster(name, url, **conf):
-    """A cluster, not yet started, whose databases ask the OSRM at `url`."""
-    return Cluster(f"{name}-{os.getpid()}", conf={"osrm_matcher.osrm_url": url, **conf})
+@pytest.fixture(scope="session")
+def new_cluster():
+    """Makes clusters, not yet started, whose databases ask the OSRM at `url`."""
+
+    def make(name, url, **conf):
+        name = f"{name}-{os.getpid()}-{next(_numbers)}"
+        return Cluster(name, conf={"osrm_matcher.osrm_url": url, **conf})
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +40,7 @@ def osrm():
 
 
 @pytest.fixture(scope="session")
-def cluster(osrm):
+def cluster(osrm, new_cluster):
     # Many databases come and go: without fsync they are safe against a crash of any process.
     with new_cluster("test", osrm.url, fsync="off") as cluster:
         cluster.create_database(TEMPLATE)
@@ -76,9 +82,9 @@ def own_osrm(db):
 
 
 @pytest.fixture
-def own_db(osrm):
+def own_db(osrm, new_cluster):
     """A database in a cluster of its own that may be killed (own_db.cluster), with fsync on."""
-    with new_cluster(f"own-{next(_numbers)}", osrm.url) as cluster:
+    with new_cluster("own", osrm.url) as cluster:
         database = Database(cluster, "postgres")
         database.rows("CREATE EXTENSION osrm_matcher")
         yield database

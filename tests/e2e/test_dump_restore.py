@@ -1,0 +1,45 @@
+"""pg_dump and restore into a fresh cluster: every row is there, and work goes on."""
+
+import pytest
+
+from drives import drive, insert, paths, process_all, recent_window, stops, waiting
+from harness.database import Database
+
+TABLES = ("gps_coordinates", "processing_batches", "cached_polylines", "stops", "worker_runs")
+
+
+def contents(db):
+    return {table: db.rows(f"SELECT * FROM {table} ORDER BY 1") for table in TABLES}
+
+
+@pytest.fixture
+def second_db(osrm, new_cluster):
+    """An empty database in another cluster."""
+    with new_cluster("restored", osrm.url) as cluster:
+        database = Database(cluster, "postgres")
+        yield database
+        database.disconnect()
+
+
+@pytest.mark.parametrize("schema", ["public", "fleet"])
+def test_every_row_comes_back_and_processing_goes_on(empty_db, second_db, osrm, schema):
+    empty_db.rows(f"CREATE SCHEMA IF NOT EXISTS {schema}; CREATE EXTENSION osrm_matcher SCHEMA {schema}")
+    for db in (empty_db, second_db):
+        db.set("search_path", schema)
+    fixes = drive(osrm, recent_window(), 600)
+    insert(empty_db, "car", fixes[:40])
+    process_all(empty_db)
+    insert(empty_db, "car", fixes[40:80])  # still waiting when the dump is made
+    before = contents(empty_db)
+
+    dump = empty_db.cluster.run("pg_dump", "-d", empty_db.name).stdout
+    second_db.psql("-q", input=dump)
+
+    assert contents(second_db) == before
+    assert waiting(second_db) == 40
+    insert(second_db, "car", fixes[80:])  # a sequence that began anew would collide
+    insert(empty_db, "car", fixes[80:])
+    process_all(second_db)
+    process_all(empty_db)
+    assert paths(second_db) == paths(empty_db)
+    assert stops(second_db) == stops(empty_db)

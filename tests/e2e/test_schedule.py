@@ -1,0 +1,55 @@
+"""The schedule over a real pg_cron: it is set, changed and taken off, and it does the work."""
+
+import psycopg2
+import pytest
+
+from drives import drive, insert, recent_window, waiting
+
+JOBS = "SELECT jobname, schedule, command, database FROM cron.job"
+
+
+def test_called_twice_it_changes_the_schedule_instead_of_adding_a_job(cron_db):
+    first = cron_db.value("SELECT schedule_processing()")
+    assert cron_db.rows(JOBS) == [("osrm_matcher", "* * * * *", "CALL public.process_pending()", "postgres")]
+    second = cron_db.value("SELECT schedule_processing('*/5 * * * *')")
+    assert second == first
+    assert cron_db.rows(JOBS) == [("osrm_matcher", "*/5 * * * *", "CALL public.process_pending()", "postgres")]
+    assert cron_db.value("SELECT unschedule_processing()") is True
+    assert cron_db.rows(JOBS) == []
+    assert cron_db.value("SELECT unschedule_processing()") is False
+
+
+# pg_cron runs a job over a connection of its own, or within the server.
+@pytest.mark.parametrize("in_the_server", [False, True])
+def test_within_a_minute_the_points_are_paths(cron_db, osrm, in_the_server):
+    if in_the_server:
+        cron_db.disconnect()
+        cron_db.cluster.configure(cron__use_background_workers="on")
+        cron_db.cluster.restart()
+    cron_db.rows("SELECT schedule_processing()")
+    insert(cron_db, "car", drive(osrm, recent_window(), 240))
+    cron_db.wait_until("SELECT EXISTS (SELECT FROM cached_polylines WHERE match_status = 'matched')", timeout=75)
+    assert waiting(cron_db) == 0
+    cron_db.wait_until("SELECT EXISTS (SELECT FROM cron.job_run_details WHERE status = 'succeeded')")
+    assert cron_db.rows("SELECT return_message FROM cron.job_run_details WHERE status = 'failed'") == []
+    assert cron_db.value("SELECT sum(windows_completed) FROM worker_runs") >= 1
+
+
+def refusal(db):
+    with pytest.raises(psycopg2.Error) as caught:
+        db.rows("SELECT schedule_processing()")
+    assert caught.value.pgcode == "55000"
+    return caught.value.diag
+
+
+def test_where_pg_cron_is_not_created_the_error_says_what_to_do(own_db):
+    said = refusal(own_db)
+    assert "pg_cron is not installed in database" in said.message_primary
+    assert said.message_hint == "CREATE EXTENSION pg_cron."
+
+
+def test_where_pg_cron_lives_in_another_database_the_error_names_it(db):
+    said = refusal(db)
+    assert said.message_detail == 'pg_cron keeps its jobs in database "postgres".'
+    assert "cron.schedule_in_database('osrm_matcher'" in said.message_hint
+    assert db.name in said.message_hint

@@ -1,0 +1,55 @@
+"""Several workers at once: they share the work, nothing is done twice, nothing is lost."""
+
+import threading
+
+from drives import drive, insert, paths, process_all, recent_window, waiting
+
+DEVICES = 24
+WINDOWS_EACH = 3
+
+
+def fill(db, osrm):
+    for number in range(DEVICES):
+        seconds = WINDOWS_EACH * 300
+        insert(db, f"car-{number}", drive(osrm, recent_window(60), seconds, interval=3, seed=number))
+
+
+def run_at_once(db, workers):
+    """Lets so many sessions work until nothing is left; returns the windows that each completed."""
+    completed = [0] * workers
+    gate = threading.Barrier(workers)
+
+    def work(number):
+        connection = db.connect()
+        with connection.cursor() as cursor:
+            gate.wait()
+            while True:
+                # A device at a time: a window whose neighbour comes later would rightly be done again.
+                cursor.execute(f"SELECT windows_completed FROM process_pending_gps({WINDOWS_EACH}, 60)")
+                (windows,) = cursor.fetchone()
+                if windows == 0:
+                    break
+                completed[number] += windows
+        connection.close()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    return completed
+
+
+def test_two_workers_do_each_window_once_and_leave_what_one_would(db, osrm):
+    fill(db, osrm)
+    process_all(db)
+    alone = paths(db)
+    db.rows("TRUNCATE gps_coordinates, processing_batches, cached_polylines, stops, worker_runs")
+
+    fill(db, osrm)
+    completed = run_at_once(db, workers=2)
+    assert waiting(db) == 0
+    assert paths(db) == alone
+    assert sum(completed) == DEVICES * WINDOWS_EACH, "a window was done twice, or not at all"
+    assert all(completed), "one worker did everything"
+    assert db.rows("SELECT DISTINCT status FROM processing_batches") == [("completed",)]

@@ -136,7 +136,10 @@ pub fn process(limits: Limits, run: Option<i64>) -> Result<Processed, Error> {
         this.report.osrm_calls = matchers.calls() as i32;
     }
     this.report.millis = begin.elapsed().as_millis() as i32;
-    let id = store::record_run(run, &this.report)?;
+    if !more {
+        store::store_reads()?;
+    }
+    let id = store::record_run(run, &this.report, !more)?;
     Ok(Processed {
         id,
         more,
@@ -164,7 +167,7 @@ pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
         this.report.osrm_calls = matchers.calls() as i32;
     }
     this.report.millis = begin.elapsed().as_millis() as i32;
-    store::record_run(None, &this.report)?;
+    store::record_run(None, &this.report, true)?;
     Ok(this.report)
 }
 

@@ -144,6 +144,7 @@ impl<'run> Outbox<'run> {
                 report.points += one.target.marks.iter().map(Vec::len).sum::<usize>() as i64;
                 report.rejected += one.target.rejected as i64;
                 report.paths += one.outcome.paths.len() as i32;
+                report.delay.add(one.target.delay);
             }
         }
     }

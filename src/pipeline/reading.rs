@@ -8,7 +8,7 @@ use super::claim::Claim;
 use super::matching::Job;
 use crate::error::Error;
 use crate::settings::Settings;
-use crate::store::{self, DeviceWindow, Place, Source};
+use crate::store::{self, Delay, DeviceWindow, Place, Source};
 use crate::track::{self, Fix, Micros, Window};
 
 /// Windows that one thread works off in a row; they share what is decided at their edges.
@@ -27,6 +27,7 @@ pub struct Target {
     pub marks: Vec<Vec<Place>>,
     /// First and last point that was unprocessed.
     pub new: Option<(Micros, Micros)>,
+    pub delay: Delay,
 }
 
 impl Target {
@@ -72,6 +73,7 @@ fn read_stretch(
     let device = first.place.device.clone();
     let from = track::view(first.place.window, &settings.recipe).0;
     let to = track::view(last.place.window, &settings.recipe).1;
+    let now = store::now();
     let recut = claims.iter().any(|c| c.recut);
     let mut targets: Vec<Target> = claims
         .into_iter()
@@ -83,6 +85,7 @@ fn read_stretch(
             rejected: 0,
             marks: vec![Vec::new(); sources.len()],
             new: None,
+            delay: Delay::default(),
         })
         .collect();
     let mut fixes: Vec<Fix> = Vec::new();
@@ -101,6 +104,7 @@ fn read_stretch(
             if !row.processed {
                 let (low, high) = target.new.unwrap_or((row.time, row.time));
                 target.new = Some((low.min(row.time), high.max(row.time)));
+                target.delay.count(now - row.time);
             }
         })?;
     }

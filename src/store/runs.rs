@@ -4,6 +4,45 @@ use super::{rows, timestamp};
 use crate::error::Error;
 use crate::track::Micros;
 
+/// Points older than this are no live ones: their age says nothing about the worker.
+const LIVE: Micros = 600_000_000;
+
+/// How old live points were when they were taken in.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Delay {
+    points: i64,
+    total: Micros,
+    greatest: Micros,
+}
+
+impl Delay {
+    /// Takes in the age of a point, if it is a live one.
+    pub fn count(&mut self, age: Micros) {
+        if (0..LIVE).contains(&age) {
+            self.add(Self {
+                points: 1,
+                total: age,
+                greatest: age,
+            });
+        }
+    }
+
+    pub fn add(&mut self, other: Self) {
+        self.points += other.points;
+        self.total += other.total;
+        self.greatest = self.greatest.max(other.greatest);
+    }
+
+    /// Mean and greatest age in milliseconds, if there were live points.
+    fn millis(self) -> (Option<f64>, Option<f64>) {
+        if self.points == 0 {
+            return (None, None);
+        }
+        let mean = self.total as f64 / self.points as f64;
+        (Some(mean / 1000.0), Some(self.greatest as f64 / 1000.0))
+    }
+}
+
 /// What a run's row is to say; counts are added to those of an earlier round of the same run.
 #[derive(Debug, Default, Clone)]
 pub struct RunRow {
@@ -17,10 +56,14 @@ pub struct RunRow {
     pub osrm_calls: i32,
     pub millis: i32,
     pub osrm_error: Option<String>,
+    pub delay: Delay,
 }
 
 /// Records a run, or a further round of run `id`; returns the run's id.
-pub fn record_run(id: Option<i64>, run: &RunRow) -> Result<i64, Error> {
+///
+/// With `last`, the row also says what still waits.
+pub fn record_run(id: Option<i64>, run: &RunRow, last: bool) -> Result<i64, Error> {
+    let (mean, greatest) = run.delay.millis();
     let ids = rows(
         "record the run",
         include_str!("record_run.sql"),
@@ -36,6 +79,9 @@ pub fn record_run(id: Option<i64>, run: &RunRow) -> Result<i64, Error> {
             run.osrm_calls.into(),
             run.millis.into(),
             run.osrm_error.clone().into(),
+            mean.into(),
+            greatest.into(),
+            last.into(),
         ],
         |row| row.get(1),
     )?;
@@ -48,6 +94,17 @@ pub fn advance_jobs(most: usize) -> Result<i32, Error> {
         "advance jobs",
         "SELECT coalesce(_advance_jobs($1), 0)",
         &[(most as i32).into()],
+        |row| row.get(1),
+    )?;
+    Ok(counts.first().copied().unwrap_or(0))
+}
+
+/// Stores which paths were read lately; says how many paths that concerns.
+pub fn store_reads() -> Result<i64, Error> {
+    let counts = rows(
+        "store which paths were read",
+        "SELECT _store_reads()",
+        &[],
         |row| row.get(1),
     )?;
     Ok(counts.first().copied().unwrap_or(0))

@@ -3,6 +3,7 @@
 import itertools
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -50,26 +51,41 @@ def cluster(osrm, new_cluster):
         yield cluster
 
 
+@pytest.fixture(scope="session")
+def fresh_database(cluster):
+    """Makes databases that go when their `with` block ends."""
+
+    @contextmanager
+    def make(template):
+        name = f"test_{next(_numbers)}"
+        cluster.create_database(name, template=template)
+        database = Database(cluster, name)
+        try:
+            yield database
+        finally:
+            database.disconnect()
+            cluster.drop_database(name)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def database_with_extension(fresh_database):
+    return lambda: fresh_database(TEMPLATE)
+
+
 @pytest.fixture
-def db(cluster):
+def db(fresh_database):
     """A database of its own, with the extension in schema public."""
-    name = f"test_{next(_numbers)}"
-    cluster.create_database(name, template=TEMPLATE)
-    database = Database(cluster, name)
-    yield database
-    database.disconnect()
-    cluster.drop_database(name)
+    with fresh_database(TEMPLATE) as database:
+        yield database
 
 
 @pytest.fixture
-def empty_db(cluster):
+def empty_db(fresh_database):
     """A database without the extension."""
-    name = f"test_{next(_numbers)}"
-    cluster.create_database(name)
-    database = Database(cluster, name)
-    yield database
-    database.disconnect()
-    cluster.drop_database(name)
+    with fresh_database("template1") as database:
+        yield database
 
 
 @pytest.fixture

@@ -2,18 +2,24 @@
 
 import random
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 
 from psycopg2.extras import execute_values
 
 from harness.route import moved, random_route
 
 
+@lru_cache
 def recent_window(minutes_ago=30, length=5):
-    """The start of a whole window that ended some time ago, so that nothing moves while a test runs."""
+    """The start of a whole window that ended some time ago: live work is over there.
+
+    The same at every call of a session, so that what two tests insert can be compared.
+    """
     now = datetime.now(timezone.utc) - timedelta(minutes=minutes_ago)
     return now.replace(minute=now.minute - now.minute % length, second=0, microsecond=0)
 
 
+@lru_cache
 def drive(osrm, start, seconds, interval=5.0, noise=4.0, seed=1):
     """Fixes (longitude, latitude, recorded_at) of a drive over Helsinki. The same at every call."""
     chance = random.Random(seed)
@@ -23,7 +29,7 @@ def drive(osrm, start, seconds, interval=5.0, noise=4.0, seed=1):
         after = number * interval
         place = moved(route.at(after), chance.gauss(0, noise), chance.gauss(0, noise))
         fixes.append((*place, start + timedelta(seconds=after)))
-    return fixes
+    return tuple(fixes)
 
 
 def insert(db, device, fixes):

@@ -75,7 +75,7 @@ def test_everything_twice(db, fixes, clean):
 def test_equal_timestamps(db, fixes, clean):
     """A receiver that gives several readings the same second: one line, no second path."""
     start = fixes[0][2]
-    doubled = [fix for fix in fixes] + [
+    doubled = list(fixes) + [
         (lon + 0.00001, lat, at) for lon, lat, at in fixes if (at - start).seconds % 15 == 0
     ]
     random.Random(3).shuffle(doubled)

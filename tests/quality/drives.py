@@ -4,7 +4,7 @@
     drives.py --osrm http://127.0.0.1:5000 --out DIR [--seed N] [--drives N]
 
 The truth is made of OSRM's own routes: tours of several stretches over random places. Within a
-stretch the vehicle never turns round but in a dead end; between two it visits a place and leaves
+stretch the vehicle turns round at most once, in a dead end; between two it visits a place and leaves
 in whatever direction is shorter, so roads are driven out and back as deliveries do.
 
 One file `<cell>.json` is written for each cell, that is for each interval, noise and character:
@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 import sensor
-from motion import Plane, Ride
+from motion import Plane, Ride, bends
 
 BOX = (24.930, 60.163, 24.955, 60.180)  # of Helsinki.osm.pbf
 CENTRE = [24.94592, 60.16759]  # on a street that is joined to most others
@@ -36,6 +36,7 @@ MINUTES = (15, 30)  # that a tour should last
 INTERVALS = (1, 5, 15, 30, 60)
 NOISES = (0, 5, 10, 20)
 HASTE = (1.0, 1.5)  # times the speed that the map promises, which is low in a city
+TURN_ROUND = 150  # degrees
 LIGHT_SHARE = 0.15  # of crossings that show red
 LIGHT_SECONDS = (10, 40)
 LIGHT_DISTANCE = 8.0  # metres before the crossing where the vehicle stands
@@ -76,7 +77,7 @@ class Tour:
         while seconds < target:
             vias = [place] + [_somewhere(osrm, rng) for _ in range(rng.integers(2, 5))]
             route = _route(osrm, vias)
-            if route:
+            if route and _turns_round(self.plane.to_metres(route["routes"][0]["geometry"]["coordinates"])) < 2:
                 place = route["waypoints"][-1]["location"]
                 seconds += 1.4 * route["routes"][0]["duration"]
                 self._append(route["routes"][0])
@@ -144,6 +145,12 @@ def _route(osrm, vias):
         if json.load(refusal)["code"] != "NoRoute":
             raise
         return None
+
+
+def _turns_round(line):
+    """How often a line turns on the spot. Streets that the map cuts off are dead ends, between which
+    OSRM may send a vehicle to and fro, as nobody drives."""
+    return int((bends(line) > TURN_ROUND).sum())
 
 
 def tours(osrm, seed, count):

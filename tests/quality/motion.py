@@ -65,9 +65,9 @@ class Ride:
     def _speed(self, places, limits, halts):
         starts, values = np.array(limits, float).T
         speed = values[np.searchsorted(starts, places, side="right") - 1]
-        bends = np.interp(_bends(self.line), BEND_DEGREES, BEND_SPEED)
+        slow = np.interp(bends(self.line), BEND_DEGREES, BEND_SPEED)
         at_bend = np.searchsorted(places, self.along[1:-1])
-        np.minimum.at(speed, np.minimum(at_bend, len(places) - 1), bends)
+        np.minimum.at(speed, np.minimum(at_bend, len(places) - 1), slow)
         for distance, _ in [(0.0, 0), (self.length, 0), *halts]:
             speed[np.argmin(np.abs(places - distance))] = 0.0
         step = places[1] - places[0]
@@ -87,7 +87,7 @@ class Ride:
         self._times, self._places = times, places
 
 
-def _bends(line):
+def bends(line):
     """Degrees by which the line turns at each inner vertex."""
     heading = np.arctan2(*np.diff(line, axis=0).T[::-1])
     turn = np.abs(np.diff(heading))

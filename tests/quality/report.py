@@ -1,0 +1,105 @@
+"""The figures as Markdown."""
+
+from collections import defaultdict
+from statistics import mean
+from typing import NamedTuple
+
+from drives import INTERVALS, cells
+from mismatch import Mismatch
+
+NOISY_TARGET = 0.25  # of the defaults' mismatch, in cells with noise
+
+
+class Result(NamedTuple):
+    """One drive, measured: with all lines that the extension draws, with matched ones only, and
+    with OSRM's defaults on the whole trip."""
+
+    drive: object
+    ours: Mismatch
+    matched: Mismatch
+    defaults: Mismatch
+
+
+class CellFigures(NamedTuple):
+    """Means over the drives of a cell, in per cent of the true length."""
+
+    ours: float
+    missing: float
+    excess: float
+    matched: float
+    defaults: float
+
+    @property
+    def ratio(self):
+        return self.ours / self.defaults
+
+
+def figures(results):
+    """By cell."""
+    by_cell = defaultdict(list)
+    for result in results:
+        by_cell[result.drive.cell].append(result)
+
+    def percent(values):
+        return 100 * mean(values)
+
+    return {
+        cell: CellFigures(
+            percent(r.ours.total for r in group),
+            percent(r.ours.missing for r in group),
+            percent(r.ours.excess for r in group),
+            percent(r.matched.total for r in group),
+            percent(r.defaults.total for r in group),
+        )
+        for cell, group in by_cell.items()
+    }
+
+
+def summary(by_cell):
+    """A row for each kind of noise, a column for each interval; `ours / defaults` in per cent."""
+    rows = [["drives", "noise", *(f"{interval} s" for interval in INTERVALS)]]
+    kinds = dict.fromkeys((cell.rough, cell.noise, cell.correlated) for cell in cells())
+    for rough, noise, correlated in kinds:
+        row = ["rough" if rough else "clean", _noise(noise, correlated)]
+        for interval in INTERVALS:
+            (found,) = [
+                by_cell[cell] for cell in by_cell
+                if (cell.interval, cell.noise, cell.correlated, cell.rough) == (interval, noise, correlated, rough)
+            ]
+            row.append(f"**{found.ours:.1f}** / {found.defaults:.1f}")
+        rows.append(row)
+    return table(rows)
+
+
+def details(by_cell):
+    """Every cell with all its figures."""
+    rows = [["drives", "interval", "noise", "ours", "missing", "excess", "matched lines only", "defaults", "ratio"]]
+    for cell, f in by_cell.items():
+        rows.append([
+            "rough" if cell.rough else "clean", f"{cell.interval} s", _noise(cell.noise, cell.correlated),
+            *(f"{value:.2f}" for value in (f.ours, f.missing, f.excess, f.matched, f.defaults, f.ratio)),
+        ])
+    return table(rows)
+
+
+def shortfalls(by_cell):
+    """Sentences about the cells that miss a target; none if all reach them."""
+    for cell, f in by_cell.items():
+        if f.ours > f.defaults:
+            yield f"{cell.name}: {f.ours:.2f} % is above the defaults' {f.defaults:.2f} %"
+        elif cell.noise and f.ratio > NOISY_TARGET:
+            yield f"{cell.name}: {f.ours:.2f} % is above a quarter of the defaults' {f.defaults:.2f} %"
+
+
+def table(rows):
+    """Markdown of rows of text, the first being the heads."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["| " + " | ".join(text.ljust(width) for text, width in zip(row, widths)) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def _noise(metres, correlated):
+    if not metres:
+        return "none"
+    return f"{metres} m {'correlated' if correlated else 'white'}"

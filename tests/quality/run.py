@@ -1,0 +1,227 @@
+#!/usr/bin/env python3
+"""`make quality`: synthetic drives through the extension, against their truth and OSRM's defaults.
+
+What is measured, all of it in one run, on a private cluster and private OSRM servers:
+
+- route mismatch of every cell (see drives.py), beside OSRM's defaults on the whole trip
+- OSRM's time for 1,000 raw points, ours and the defaults'
+- windows of a minute, 15 minutes and a day (a whole trip) beside the usual five minutes
+- points that arrive minute by minute, a run after each: the outcome must be that of a single run
+
+The tables and pictures of the best, the median and the worst drive go to target/quality. The exit
+code is 1 where live and bulk differ.
+"""
+
+import argparse
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import mean
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from harness import env  # noqa: E402
+from harness.cluster import Cluster  # noqa: E402
+from harness.osrm import Osrm  # noqa: E402
+from harness.process import exit_on_signals  # noqa: E402
+
+import baseline  # noqa: E402
+import drives  # noqa: E402
+import extension  # noqa: E402
+import picture  # noqa: E402
+import report  # noqa: E402
+from mismatch import Truth  # noqa: E402
+
+OUT = env.TARGET / "quality"
+WINDOW = "5min"
+OTHER_WINDOWS = ("1min", "15min", "1d")
+WORKERS = 2
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class Drive(NamedTuple):
+    """A tour as one device recorded it."""
+
+    cell: drives.Cell
+    device: str
+    truth: list
+    fixes: list
+
+
+class Cost(NamedTuple):
+    """What a set of points cost."""
+
+    points: int
+    ours: float  # CPU seconds of OSRM
+    defaults: float
+
+
+def make_drives(osrm, seed, count):
+    tours = drives.tours(osrm.url, seed, count)
+    return [
+        Drive(cell, f"{cell.name}-{drive['id']}", drive["truth"], drive["fixes"])
+        for cell in drives.cells()
+        for drive in drives.drives(tours, cell, seed)
+    ]
+
+
+def cpu_seconds(osrm):
+    """CPU time that a server has used so far."""
+    fields = Path(f"/proc/{osrm.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+
+
+@contextmanager
+def step(what):
+    """Says what is going on and how long it took, for the whole takes minutes."""
+    print(f"... {what}", end="", file=sys.stderr, flush=True)
+    begin = time.monotonic()
+    yield
+    print(f": {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
+
+
+def match_everything(db, osrm, whole, fleet):
+    """Both ways over all drives, interval by interval; the defaults' lines and the costs."""
+    lines, costs = {}, {}
+    for interval in drives.INTERVALS:
+        group = [drive for drive in fleet if drive.cell.interval == interval]
+        before = cpu_seconds(osrm), cpu_seconds(whole)
+        extension.match_in_bulk(db, group)
+        lines |= baseline.match(whole, group)
+        points = sum(len(drive.fixes) for drive in group)
+        costs[interval] = Cost(points, cpu_seconds(osrm) - before[0], cpu_seconds(whole) - before[1])
+    return lines, costs
+
+
+def measure(job):
+    """Mismatches of several outputs with one truth; runs in a worker process."""
+    truth, outputs = job
+    prepared = Truth(truth)
+    return [prepared.mismatch(lines) for lines in outputs]
+
+
+def results(fleet, bulk, defaults):
+    jobs = [
+        (
+            drive.truth,
+            [
+                [path.line for path in bulk[drive.device]],
+                [path.line for path in bulk[drive.device] if path.status == "matched"],
+                defaults[drive.device],
+            ],
+        )
+        for drive in fleet
+    ]
+    with ProcessPoolExecutor(WORKERS) as pool:
+        return [report.Result(drive, *found) for drive, found in zip(fleet, pool.map(measure, jobs, chunksize=4))]
+
+
+def window_table(fleet, by_window):
+    """Mean mismatch over all drives for each length of window, and where it differs most."""
+    names = list(by_window)
+    jobs = [
+        (drive.truth, [[path.line for path in by_window[name][drive.device]] for name in names])
+        for drive in fleet
+    ]
+    with ProcessPoolExecutor(WORKERS) as pool:
+        found = list(pool.map(measure, jobs, chunksize=4))
+    rows = [["window", "missing", "excess", "mismatch"]]
+    for column, name in enumerate(names):
+        column = [mismatches[column] for mismatches in found]
+        rows.append([
+            name,
+            *(f"{100 * mean(getattr(m, part) for m in column):.2f}" for part in ("missing", "excess", "total")),
+        ])
+    return report.table(rows)
+
+
+def cost_table(costs):
+    rows = [["interval", "raw points", "ours, ms per 1,000", "defaults, ms per 1,000", "ratio"]]
+    everything = Cost(*map(sum, zip(*costs.values())))
+    for name, cost in [*((f"{interval} s", cost) for interval, cost in costs.items()), ("all", everything)]:
+        ours, theirs = (1e6 * seconds / cost.points for seconds in (cost.ours, cost.defaults))
+        rows.append([name, f"{cost.points:,}", f"{ours:.0f}", f"{theirs:.0f}", f"{ours / theirs:.2f}"])
+    return report.table(rows)
+
+
+def differences(bulk, live):
+    """Devices whose rows are not the same."""
+    return sorted(device for device in bulk.keys() | live.keys() if bulk.get(device) != live.get(device))
+
+
+def draw_pictures(measured, bulk, defaults):
+    """Of the best, the median and the worst drive; returns their names."""
+    ranked = sorted(measured, key=lambda result: (result.ours.total, -result.defaults.total))
+    for name, result in (("best", ranked[0]), ("median", ranked[len(ranked) // 2]), ("worst", ranked[-1])):
+        drive = result.drive
+        title = (
+            f"{name}: {drive.device}, mismatch {100 * result.ours.total:.1f} %"
+            f" (OSRM's defaults {100 * result.defaults.total:.1f} %)"
+        )
+        lines = [path.line for path in bulk[drive.device]]
+        fixes = [place for _, *place in drive.fixes]
+        picture.draw(OUT / f"{name}.svg", title, fixes, drive.truth, defaults[drive.device], lines)
+        yield title
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--drives", type=int, default=6, help="tours in each cell")
+    args = parser.parse_args()
+    exit_on_signals()
+    OUT.mkdir(parents=True, exist_ok=True)
+    with (
+        Osrm(name="osrm-quality") as osrm,
+        Osrm(name="osrm-quality-whole", max_matching_size=baseline.MAX_MATCHING_SIZE) as whole,
+        Cluster(f"quality-{os.getpid()}", conf={"fsync": "off"}) as cluster,
+    ):
+        fleet = make_drives(osrm, args.seed, args.drives)
+        with step(f"{len(fleet)} drives, {sum(len(drive.fixes) for drive in fleet):,} points: all at once"):
+            bulk_db = extension.new_database(cluster, "bulk", osrm, WINDOW)
+            defaults, costs = match_everything(bulk_db, osrm, whole, fleet)
+            bulk = extension.paths(bulk_db)
+        with step("the same, minute by minute"):
+            live_db = extension.new_database(cluster, "live", osrm, WINDOW)
+            extension.match_live(live_db, fleet)
+            different = differences(bulk, extension.paths(live_db))
+            stops_differ = extension.stops(bulk_db) != extension.stops(live_db)
+        by_window = {WINDOW: bulk}
+        for window in OTHER_WINDOWS:
+            with step(f"windows of {window}"):
+                db = extension.new_database(cluster, f"window_{window}", osrm, window)
+                extension.match_in_bulk(db, fleet)
+                by_window[window] = extension.paths(db)
+    with step("measuring"):
+        measured = results(fleet, bulk, defaults)
+        by_cell = report.figures(measured)
+        windows = window_table(fleet, by_window)
+    rows = sum(map(len, bulk.values()))
+    text = "\n\n".join([
+        "Route mismatch in per cent of the true length, **ours** / OSRM's defaults on the whole trip;"
+        " all lines drawn count, raw pieces too:",
+        report.summary(by_cell),
+        "Length of the windows, mean over all drives:",
+        windows,
+        "CPU time of OSRM:",
+        cost_table(costs),
+        f"Live against bulk: {rows} paths of {len(fleet)} drives, {len(different)} drives differ,"
+        f" stops {'differ' if stops_differ else 'are equal'}.",
+        *draw_pictures(measured, bulk, defaults),
+    ])
+    print(text)
+    (OUT / "quality.md").write_text(text + "\n")
+    (OUT / "cells.md").write_text(report.details(by_cell) + "\n")
+    for sentence in report.shortfalls(by_cell):
+        print("below target:", sentence)
+    for device in different:
+        print("live and bulk differ:", device)
+    return 1 if different or stops_differ else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

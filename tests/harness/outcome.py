@@ -1,0 +1,52 @@
+"""What must be true of the tables once everything is processed, whatever happened on the way."""
+
+_LEFTOVERS = """
+    SELECT (SELECT count(*) FROM gps_coordinates WHERE NOT processed) AS unprocessed,
+           (SELECT count(*) FROM processing_batches
+             WHERE status IN ('pending', 'processing')) AS open_batches,
+           (SELECT count(*) FROM gps_coordinates p
+             WHERE NOT EXISTS (SELECT FROM processing_batches b
+                                WHERE b.batch_id = p.batch_id AND b.device_id = p.device_id
+                                  AND p.recorded_at >= b.start_time
+                                  AND p.recorded_at < b.end_time)) AS points_of_no_batch,
+           (SELECT count(*) FROM processing_batches b
+             WHERE coordinate_count <> (SELECT count(*) FROM gps_coordinates p
+                                         WHERE p.device_id = b.device_id
+                                           AND p.recorded_at >= b.start_time
+                                           AND p.recorded_at < b.end_time)) AS batches_that_miscount,
+           (SELECT count(*) FROM cached_polylines c
+             WHERE NOT EXISTS (SELECT FROM processing_batches b
+                                WHERE b.batch_id = c.batch_id AND b.device_id = c.device_id
+                                  AND c.start_time >= b.start_time
+                                  AND c.start_time < b.end_time)) AS paths_of_no_batch,
+           (SELECT count(*) FROM stops s
+             WHERE NOT EXISTS (SELECT FROM processing_batches b
+                                WHERE b.batch_id = s.batch_id AND b.device_id = s.device_id
+                                  AND s.start_time >= b.start_time
+                                  AND s.start_time < b.end_time)) AS stops_of_no_batch"""
+
+# Without what may differ from history to history: ids, and when and how fast it was done.
+_DECIDED = {
+    "paths": """
+        SELECT device_id, start_time, end_time, encoded_polyline, osrm_confidence, point_count,
+               source_coordinates_count, match_status, grade, matched_share, mean_offset_m, length_m,
+               fixes_length_m, max_speed_mps, reason
+          FROM cached_polylines ORDER BY device_id, start_time""",
+    "stops": """
+        SELECT device_id, start_time, end_time, longitude, latitude, source_coordinates_count
+          FROM stops ORDER BY device_id, start_time""",
+    "batches": """
+        SELECT device_id, start_time, end_time, status, coordinate_count, error_code, retry_count,
+               context_start, context_end, duplicate_count, outlier_count, rejected_count
+          FROM processing_batches ORDER BY device_id, start_time""",
+}
+
+
+def leftovers(database):
+    """What is open, lost or doubled, as counts by name; empty when nothing is."""
+    return {name: count for name, count in database.row(_LEFTOVERS).items() if count}
+
+
+def decided(database):
+    """Everything that was decided: paths with their figures, stops, and each window's verdict."""
+    return {part: database.rows(query) for part, query in _DECIDED.items()}

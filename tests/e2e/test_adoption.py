@@ -1,0 +1,201 @@
+"""A table of the application becomes a source of points, and becomes again what it was."""
+
+import threading
+import time
+from contextlib import closing
+from datetime import timedelta
+
+import psycopg2
+import pytest
+from drives import drive, insert, paths, process_all, recent_window
+from psycopg2.extras import execute_values
+
+
+def make_markers(db):
+    db.rows("""CREATE TABLE markers (id bigserial PRIMARY KEY, username text, coords double precision[],
+                                     created_at timestamptz DEFAULT now())""")
+
+
+def fill_markers(db, device, fixes):
+    with closing(db.connect()) as session:
+        execute_values(session.cursor(), "INSERT INTO markers (username, coords, created_at) VALUES %s",
+                       [(device, [lon, lat], at) for lon, lat, at in fixes], page_size=10_000)
+
+
+def shape(db, table):
+    """Columns, defaults and indexes of a table, as a stranger sees them."""
+    columns = db.rows("""SELECT column_name, data_type, column_default, is_nullable
+                           FROM information_schema.columns WHERE table_name = %s ORDER BY 1""", (table,))
+    return columns, db.rows("SELECT indexdef FROM pg_indexes WHERE tablename = %s ORDER BY 1", (table,))
+
+
+def test_markers_give_the_same_paths_as_the_table_of_the_extension(db, osrm):
+    fixes = drive(osrm, recent_window(), seconds=600)
+    insert(db, "own", fixes)
+    make_markers(db)
+    fill_markers(db, "adopted", fixes)
+    db.rows("SELECT * FROM adopt_source('markers')")
+    process_all(db)
+    lines = "SELECT start_time, end_time, encoded_polyline FROM get_device_paths(%s)"
+    assert db.rows(lines, ("adopted",)) == db.rows(lines, ("own",)) != []
+    assert db.value("SELECT bool_and(processed AND batch_id IS NOT NULL) FROM markers")
+
+
+@pytest.mark.parametrize("columns, values, adopt", [
+    ("dev integer, t timestamp, lat numeric, lon numeric, acc real",
+     "SELECT 7, %(at)s AT TIME ZONE 'Europe/Helsinki', %(lat)s, %(lon)s, 5",
+     "device_column => 'dev', time_column => 't', longitude_column => 'lon', latitude_column => 'lat', "
+     "accuracy_column => 'acc', time_zone => 'Europe/Helsinki'"),
+    ("dev varchar(10), t bigint, c numeric[]",
+     "SELECT '7', extract(epoch FROM %(at)s) * 1000, ARRAY[%(lat)s, %(lon)s]",
+     "device_column => 'dev', time_column => 't', coordinates_column => 'c', time_unit => 'ms', "
+     "coordinate_order => 'latlon'"),
+    ("dev char(10), t double precision, c point",
+     "SELECT '7', extract(epoch FROM %(at)s), point(%(lon)s, %(lat)s)",
+     "device_column => 'dev', time_column => 't', coordinates_column => 'c', time_unit => 's'"),
+    ("dev bigint, t timestamptz, c geometry(Point, 4326)",
+     "SELECT 7, %(at)s, ST_SetSRID(ST_MakePoint(%(lon)s, %(lat)s), 4326)",
+     "device_column => 'dev', time_column => 't', coordinates_column => 'c'"),
+    ("dev text, t timestamptz, c geography",
+     "SELECT '7', %(at)s, ST_SetSRID(ST_MakePoint(%(lon)s, %(lat)s), 4326)::geography",
+     "device_column => 'dev', time_column => 't', coordinates_column => 'c'"),
+], ids=["columns", "milliseconds", "point", "geometry", "geography"])
+def test_other_shapes_of_tables(db, osrm, columns, values, adopt):
+    if "geo" in columns:
+        db.rows("CREATE EXTENSION postgis")
+    # A device of the extension's own table whose name is no value of the adopted column's type.
+    insert(db, "not a number", drive(osrm, recent_window(), seconds=120))
+    fixes = [(*(round(v, 6) for v in fix[:2]), fix[2]) for fix in drive(osrm, recent_window(), seconds=600)]
+    insert(db, "own", fixes)
+    db.rows(f"CREATE TABLE places (key serial PRIMARY KEY, {columns})")
+    for lon, lat, at in fixes:
+        db.rows(f"INSERT INTO places ({', '.join(c.split()[0] for c in columns.replace('(Point, 4326)', '').split(', '))}) {values}",
+                {"lon": lon, "lat": lat, "at": at})
+    db.rows(f"SELECT * FROM adopt_source('places', {adopt})")
+    process_all(db)
+    assert db.value("SELECT count(*) FROM places WHERE NOT processed") == 0
+    lines = "SELECT start_time, end_time, length(encoded_polyline) > 20 FROM get_device_paths(%s)"
+    if "acc" not in columns:
+        lines = "SELECT start_time, end_time, encoded_polyline FROM get_device_paths(%s)"
+    assert db.rows(lines, ("7",)) == db.rows(lines, ("own",)) != []
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(db):
+    make_markers(db)
+    before = shape(db, "markers")
+    steps = db.rows("SELECT statement, done FROM adopt_source('markers', dry_run => true)")
+    assert [done for _, done in steps] == [False] * 4
+    assert shape(db, "markers") == before
+    for statement, _ in steps:
+        db.rows(statement)
+
+
+def test_release_leaves_the_table_as_it_was_and_the_paths_where_they_are(db, osrm):
+    make_markers(db)
+    before = shape(db, "markers")
+    fill_markers(db, "car", drive(osrm, recent_window(), seconds=600))
+    db.rows("SELECT * FROM adopt_source('markers')")
+    process_all(db)
+    lines = paths(db)
+    assert db.value("SELECT release_source('markers')") is True
+    assert shape(db, "markers") == before
+    assert paths(db) == lines != []
+    assert db.value("SELECT release_source('markers')") is False
+    db.rows("SELECT * FROM adopt_source('markers')")
+
+
+def test_rows_without_usable_coordinates_are_set_aside_and_counted(db):
+    make_markers(db)
+    at = recent_window()
+    bad = [None, [], [24.9], [24.9, 60.1, 3.0], [[24.9, 60.1]], [float("nan"), 60.1], [999.0, 60.1],
+           [24.9, float("inf")], [None, 60.1]]
+    with closing(db.connect()) as session:
+        for number, coords in enumerate(bad):
+            session.cursor().execute("INSERT INTO markers (username, coords, created_at) VALUES ('car', %s::float8[], %s)",
+                                     (coords, at + timedelta(seconds=number)))
+    db.rows("""INSERT INTO markers (username, coords, created_at) VALUES
+                   (NULL, '{24.9,60.1}', now()), ('car', '{24.9,60.1}', NULL), ('car', '{24.9,60.1}', 'infinity'),
+                   ('car', '{24.9,60.1}', '-infinity'), (NULL, NULL, NULL)""")
+    count = db.value("SELECT count(*) FROM markers")
+    db.rows("SELECT * FROM adopt_source('markers')")
+    process_all(db)
+    assert db.value("SELECT count(*) FROM markers WHERE processed") == count
+    assert db.value("SELECT sum(rejected) FROM worker_runs") == count
+    assert db.rows("SELECT * FROM get_device_paths('car', '-infinity', 'infinity')") == []
+
+
+def test_history_older_than_the_look_back_is_left_alone(db, osrm):
+    make_markers(db)
+    fill_markers(db, "old", drive(osrm, recent_window() - timedelta(days=10), seconds=300))
+    fill_markers(db, "new", drive(osrm, recent_window(), seconds=300))
+    db.rows("SELECT * FROM adopt_source('markers')")
+    process_all(db)
+    assert db.rows("SELECT DISTINCT username FROM markers WHERE NOT processed") == [("old",)]
+    assert db.value("SELECT unprocessed_points FROM worker_status()") == 0
+
+
+def test_adoption_of_a_large_table_holds_up_no_writer(db, osrm):
+    """300,000 rows, a writer that never stops, and the statements that adoption leaves to be run."""
+    make_markers(db)
+    db.rows("""INSERT INTO markers (username, coords, created_at)
+               SELECT 'u' || i % 100, '{24.9,60.1}', now() - interval '2 days' - i * interval '1 s'
+                 FROM generate_series(1, 300000) i""")
+    rewritten = db.value("SELECT pg_relation_filenode('markers')")
+    longest, stop = 0.0, threading.Event()
+
+    def write():
+        nonlocal longest
+        with closing(db.connect()) as session:
+            while not stop.is_set():
+                begin = time.monotonic()
+                session.cursor().execute("INSERT INTO markers (username, coords) VALUES ('live', '{24.94,60.17}')")
+                longest = max(longest, time.monotonic() - begin)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        steps = db.rows("SELECT statement, done FROM adopt_source('markers')")
+        assert [done for _, done in steps] == [True, True, False, False]
+        process_all(db)
+        assert db.value("SELECT count(*) FROM markers WHERE processed") == 0
+        for statement, done in steps:
+            if not done:
+                assert "CONCURRENTLY" in statement
+                db.rows(statement)
+    finally:
+        stop.set()
+        writer.join()
+    assert longest < 0.5
+    assert db.value("SELECT pg_relation_filenode('markers')") == rewritten
+    db.rows("CALL process_pending(10)")  # finds the indexes ready; the next run reads the table
+    process_all(db)
+    assert db.value("SELECT count(*) FROM markers WHERE username = 'live' AND NOT processed") == 0
+    assert db.value("SELECT count(*) FROM markers WHERE username <> 'live' AND processed") == 0
+
+
+def test_adoption_gives_up_rather_than_queue_behind_a_long_transaction(db):
+    make_markers(db)
+    with closing(db.connect(autocommit=False)) as reader:
+        reader.cursor().execute("SELECT count(*) FROM markers")
+        with pytest.raises(psycopg2.errors.LockNotAvailable):
+            db.rows("SELECT * FROM adopt_source('markers')")
+    db.rows("SELECT * FROM adopt_source('markers')")
+
+
+@pytest.mark.parametrize("table, call, state", [
+    ("x (id int PRIMARY KEY, name text, t timestamptz, c float8[])", "'x'", "42703"),
+    ("x (id int PRIMARY KEY, username text, created_at date, coords float8[])", "'x'", "42804"),
+    ("x (id int PRIMARY KEY, username text, created_at timestamptz, coords text)", "'x'", "42804"),
+    ("x (id int PRIMARY KEY, username json, created_at timestamptz, coords float8[])", "'x'", "42804"),
+    ("x (id int PRIMARY KEY, username text, created_at bigint, coords float8[])", "'x'", "22023"),
+    ("x (id int PRIMARY KEY, username text, created_at timestamptz, coords float8[], processed int)", "'x'", "42701"),
+    ("x (id int PRIMARY KEY, username text, created_at timestamptz, coords float8[])", "'x', coordinate_order => 'xy'", "22023"),
+    ("x (id int PRIMARY KEY, username text, created_at timestamptz, coords float8[])", "'gps_coordinates'", "42809"),
+    ("x (id int PRIMARY KEY, username text, created_at timestamptz, coords float8[])", "'pg_views'", "42809"),
+])
+def test_what_cannot_be_adopted_is_refused_with_a_reason(db, table, call, state):
+    db.rows(f"CREATE TABLE {table}")
+    with pytest.raises(psycopg2.Error) as refusal:
+        db.rows(f"SELECT * FROM adopt_source({call})")
+    assert refusal.value.pgcode == state
+    assert db.value("SELECT count(*) FROM adopted_sources") == 0

@@ -1,0 +1,117 @@
+"""Backfill and re-match: old ranges, in the background of live work."""
+
+from datetime import timedelta
+
+import psycopg2
+import pytest
+from drives import drive, insert, paths, process_all, recent_window
+
+
+def job(db, number):
+    return db.row("SELECT * FROM get_jobs() WHERE job_id = %s", (number,))
+
+
+def lines_of(db, device):
+    return [row[1:] for row in paths(db) if row[0] == device]
+
+
+def test_a_backfill_takes_its_range_and_no_more(db, osrm):
+    week = recent_window() - timedelta(days=7)
+    insert(db, "bus", drive(osrm, week, seconds=900))
+    insert(db, "bus", drive(osrm, week + timedelta(days=1), seconds=300))
+    insert(db, "van", drive(osrm, week, seconds=300))
+    assert db.value("SELECT points FROM process_pending_gps()") == 0
+    number = db.value("SELECT start_backfill(%s, %s, '{bus}')", (week, week + timedelta(hours=1)))
+    db.rows("CALL process_pending(60)")
+    assert db.value("SELECT count(*) FROM gps_coordinates WHERE processed AND device_id = 'bus'") == 180
+    assert db.value("SELECT count(*) FROM gps_coordinates WHERE processed AND device_id = 'van'") == 0
+    assert lines_of(db, "bus") != []
+    done = job(db, number)
+    assert (done["status"], done["share_done"], done["windows_done"]) == ("done", 1, 3)
+
+
+def test_a_backfill_gives_the_paths_that_live_work_gives(db, osrm):
+    fixes = drive(osrm, recent_window(), seconds=900)
+    insert(db, "live", fixes)
+    process_all(db)
+    week = timedelta(days=7)
+    insert(db, "old", [(lon, lat, at - week) for lon, lat, at in fixes])
+    db.rows("SELECT start_backfill(%s, %s)", (recent_window() - week, recent_window() - week + timedelta(hours=1)))
+    db.rows("CALL process_pending(60)")
+    live = [(start, end, line) for start, end, line, *_ in lines_of(db, "live")]
+    assert [(start + week, end + week, line) for start, end, line, *_ in lines_of(db, "old")] == live != []
+
+
+def test_live_points_come_before_a_backfill(db, osrm):
+    week = recent_window() - timedelta(days=7)
+    for number in range(20):
+        insert(db, f"old-{number}", drive(osrm, week, seconds=300, seed=number))
+    db.rows("SELECT start_backfill(%s, %s)", (week, week + timedelta(hours=1)))
+    insert(db, "live", drive(osrm, recent_window(), seconds=100))
+    db.rows("SELECT process_pending_gps(3)")
+    assert lines_of(db, "live") != []
+
+
+def test_a_job_can_be_stopped_and_goes_on_where_it_was(db, osrm):
+    week = recent_window() - timedelta(days=7)
+    for number in range(6):
+        insert(db, f"bus-{number}", drive(osrm, week, seconds=600, seed=number))
+    number = db.value("SELECT start_backfill(%s, %s)", (week, week + timedelta(hours=1)))
+    db.rows("SELECT process_pending_gps(3)")
+    assert db.value("SELECT stop_job(%s)", (number,)) is True
+    db.rows("CALL process_pending(60)")
+    half = job(db, number)
+    assert half["status"] == "stopped"
+    assert 0 < half["share_done"] < 1
+    waiting = db.value("SELECT count(*) FROM gps_coordinates WHERE NOT processed")
+    assert waiting > 0
+    db.rows("CALL process_pending(60)")
+    assert db.value("SELECT count(*) FROM gps_coordinates WHERE NOT processed") == waiting
+    assert db.value("SELECT resume_job(%s)", (number,)) is True
+    db.rows("CALL process_pending(60)")
+    assert db.value("SELECT count(*) FROM gps_coordinates WHERE NOT processed") == 0
+    assert job(db, number)["status"] == "done"
+    assert db.value("SELECT stop_job(%s)", (number,)) is False
+
+
+def test_a_rematch_gives_what_a_fresh_match_gives(db, osrm):
+    insert(db, "bus", drive(osrm, recent_window(), seconds=900))
+    process_all(db)
+    right = paths(db)
+    db.rows("UPDATE cached_polylines SET encoded_polyline = '_p~iF~ps|U_ulLnnqC', point_count = 2")
+    number = db.value("SELECT start_rematch(now() - interval '2 h', now())")
+    wrong = paths(db)
+    assert wrong != right
+    db.rows("CALL process_pending(60)")
+    assert paths(db) == right
+    assert job(db, number)["status"] == "done"
+
+
+def test_old_paths_stay_readable_until_the_new_ones_are_there(db, own_osrm):
+    insert(db, "bus", drive(own_osrm, recent_window(), seconds=900))
+    process_all(db)
+    before = paths(db)
+    db.rows("SELECT start_rematch(now() - interval '2 h', now())")
+    own_osrm.stop()
+    db.rows("SELECT process_pending_gps()")
+    assert paths(db) == before != []
+
+
+def test_a_rematch_of_an_adopted_table(db, osrm):
+    db.rows("CREATE TABLE markers (id serial PRIMARY KEY, username int, coords float8[], created_at timestamptz)")
+    for lon, lat, at in drive(osrm, recent_window(), seconds=600):
+        db.rows("INSERT INTO markers (username, coords, created_at) VALUES (12, %s, %s)", ([lon, lat], at))
+    db.rows("SELECT * FROM adopt_source('markers')")
+    process_all(db)
+    right = paths(db)
+    db.rows("DELETE FROM cached_polylines")
+    db.rows("SELECT start_rematch(now() - interval '2 h', now(), '{12,nobody}')")
+    db.rows("CALL process_pending(60)")
+    assert paths(db) == right != []
+
+
+@pytest.mark.parametrize("arguments", ["now(), now() - interval '1 h'", "'-infinity', now()", "NULL, now()",
+                                       "now() - interval '1 h', now(), '{}'"])
+def test_a_range_that_is_none_is_refused(db, arguments):
+    with pytest.raises(psycopg2.errors.InvalidParameterValue):
+        db.rows(f"SELECT start_backfill({arguments})")

@@ -191,9 +191,11 @@ CREATE TABLE worker_runs (
     paths             integer NOT NULL DEFAULT 0,
     osrm_calls        integer NOT NULL DEFAULT 0,
     duration_ms       integer NOT NULL DEFAULT 0,
-    osrm_error        text
+    osrm_error        text,
+    osrm_resume_at    timestamptz
 );
 COMMENT ON TABLE worker_runs IS 'what each run did; osrm_error is set where OSRM could not be reached';
+COMMENT ON COLUMN worker_runs.osrm_resume_at IS 'when the server wants to be asked again, where it said so (Retry-After)';
 CREATE INDEX worker_runs_started_at ON worker_runs (started_at);
 
 -- ---------------------------------------------------------------------------------------------

@@ -163,10 +163,10 @@ fn osrm_health() -> Result<
             let millis = health.round_trip.as_secs_f64() * 1000.0;
             (true, Some(millis), health.data_version, size, None, None)
         }
-        Err(problem) => {
+        Err(away) => {
             let advice = "See that osrm-routed runs and that osrm_matcher.osrm_url names it; \
                           points wait until it answers.";
-            (false, None, None, size, Some(problem), Some(advice.into()))
+            (false, None, None, size, Some(away.why), Some(advice.into()))
         }
     };
     Ok(TableIterator::once(row))

@@ -51,7 +51,11 @@ pgrx::extension_sql_file!(
 pgrx::extension_sql_file!("../sql/jobs.sql", name = "jobs", requires = ["adoption"]);
 pgrx::extension_sql_file!("../sql/upkeep.sql", name = "upkeep", requires = ["jobs"]);
 pgrx::extension_sql_file!("../sql/import.sql", name = "import", requires = ["upkeep"]);
-pgrx::extension_sql_file!("../sql/release.sql", name = "release", requires = ["import"]);
+pgrx::extension_sql_file!(
+    "../sql/release.sql",
+    name = "release",
+    requires = ["import"]
+);
 pgrx::extension_sql_file!("../sql/roles.sql", name = "roles", requires = ["release"]);
 
 /// Called by Postgres when the library is loaded.

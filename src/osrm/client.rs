@@ -6,10 +6,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ureq::http::Uri;
 use ureq::{Agent, Error as HttpError, Timeout};
 
-use super::{MatchAnswer, MatchError, MatchRequest, Matcher, response};
+use super::address::{check_profile, check_url};
+use super::reply::{Away, Reply};
+use super::{MatchAnswer, MatchError, MatchRequest, Matcher};
 
 /// A server closes idle connections after 5 s; ours must be given up before.
 const IDLE: Duration = Duration::from_secs(4);
@@ -40,8 +41,8 @@ pub struct Client {
     max_size: AtomicUsize,
     calls: AtomicU64,
     cancelled: AtomicBool,
-    /// Set once a probe found that the server as a whole is away.
-    away: Mutex<Option<String>>,
+    /// Set once the server as a whole is found to be away.
+    away: Mutex<Option<Away>>,
 }
 
 /// What a healthy server says of itself.
@@ -94,7 +95,7 @@ impl Client {
     }
 
     /// Why the server as a whole is held for away, if it is.
-    pub fn away(&self) -> Option<String> {
+    pub fn away(&self) -> Option<Away> {
         self.away.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
@@ -103,15 +104,15 @@ impl Client {
     pub fn probe(&self) -> bool {
         let mut away = self.away.lock().unwrap_or_else(|e| e.into_inner());
         if away.is_none()
-            && let Err(why) = self.health()
+            && let Err(trouble) = self.health()
         {
-            *away = Some(why);
+            *away = Some(trouble);
         }
         away.is_none()
     }
 
     /// One small request; any answer that is OSRM's own will do.
-    pub fn health(&self) -> Result<Health, String> {
+    pub fn health(&self) -> Result<Health, Away> {
         #[derive(serde::Deserialize)]
         struct Sign {
             #[serde(rename = "code")]
@@ -120,38 +121,46 @@ impl Client {
         }
         let begin = Instant::now();
         let path = format!("/nearest/v1/{}/0,0?generate_hints=false", self.profile);
-        let (status, body) = self
+        let reply = self
             .fetch(&path, Some(PROBE_TIMEOUT))
-            .map_err(|e| self.describe(&e))?;
+            .map_err(|error| Away::because(self.describe(&error)))?;
         let round_trip = begin.elapsed();
-        match serde_json::from_slice::<Sign>(&body) {
-            Ok(sign) if status < 500 => Ok(Health {
+        if let Some(away) = reply.turned_away() {
+            return Err(away);
+        }
+        match serde_json::from_slice::<Sign>(&reply.body) {
+            Ok(sign) if reply.status < 500 => Ok(Health {
                 round_trip,
                 data_version: sign.data_version,
             }),
-            _ => Err(unusable(status, &body)),
+            _ => Err(Away::because(reply.describe())),
         }
     }
 
-    fn fetch(&self, path: &str, limit: Option<Duration>) -> Result<(u16, Vec<u8>), HttpError> {
+    fn fetch(&self, path: &str, limit: Option<Duration>) -> Result<Reply, HttpError> {
         let url = format!("{}{path}", self.base);
         let mut request = self.agent.get(&url);
         if limit.is_some() {
             request = request.config().timeout_global(limit).build();
         }
         let mut response = request.call()?;
-        let status = response.status().as_u16();
-        let body = response
-            .body_mut()
-            .with_config()
-            .limit(LARGEST_ANSWER)
-            .read_to_vec()?;
-        Ok((status, body))
+        let retry_after = response.headers().get("retry-after");
+        Ok(Reply {
+            status: response.status().as_u16(),
+            retry_after: retry_after
+                .and_then(|v| v.to_str().ok())
+                .map(str::to_string),
+            body: response
+                .body_mut()
+                .with_config()
+                .limit(LARGEST_ANSWER)
+                .read_to_vec()?,
+        })
     }
 
     /// The server closes a connection after 512 requests or 5 s; a request that meets this is
     /// repeated once on a new connection.
-    fn fetch_on_live_connection(&self, path: &str) -> Result<(u16, Vec<u8>), HttpError> {
+    fn fetch_on_live_connection(&self, path: &str) -> Result<Reply, HttpError> {
         match self.fetch(path, None) {
             Err(HttpError::Io(_) | HttpError::Protocol(_) | HttpError::ConnectionFailed)
                 if !self.cancelled.load(Ordering::Relaxed) =>
@@ -188,15 +197,13 @@ impl Matcher for Client {
         }
         self.calls.fetch_add(1, Ordering::Relaxed);
         let answer = match self.fetch_on_live_connection(&request.path(&self.profile)) {
-            Ok((status @ (200 | 400), body)) => {
-                response::parse(&body).map_err(|error| match error {
-                    MatchError::Unavailable(why) => {
-                        MatchError::Unavailable(format!("HTTP {status}: {why}"))
-                    }
-                    other => other,
-                })
-            }
-            Ok((status, body)) => Err(MatchError::Unavailable(unusable(status, &body))),
+            Ok(reply) => match reply.turned_away() {
+                Some(away) => {
+                    *self.away.lock().unwrap_or_else(|e| e.into_inner()) = Some(away);
+                    Err(MatchError::Cancelled)
+                }
+                None => reply.answer(),
+            },
             Err(HttpError::Timeout(Timeout::Resolve | Timeout::Connect)) => Err(
                 MatchError::Unavailable("no connection within osrm_matcher.connect_timeout".into()),
             ),
@@ -216,84 +223,5 @@ impl Matcher for Client {
 
     fn max_size(&self) -> usize {
         self.max_size.load(Ordering::Relaxed)
-    }
-}
-
-/// An answer that no OSRM gives, in one line.
-fn unusable(status: u16, body: &[u8]) -> String {
-    match status {
-        300..=399 => format!("HTTP {status}: a redirect, which is not followed"),
-        429 => "HTTP 429: too many requests".into(),
-        _ => {
-            let text: String = String::from_utf8_lossy(&body[..body.len().min(120)])
-                .chars()
-                .map(|c| if c.is_control() { ' ' } else { c })
-                .collect();
-            format!("HTTP {status}, not an answer of OSRM: {text:?}")
-        }
-    }
-}
-
-fn check_url(url: &str) -> Result<String, String> {
-    let trimmed = url.trim().trim_end_matches('/');
-    let uri: Uri = trimmed.parse().map_err(|_| "it is not a URL".to_string())?;
-    match uri.scheme_str() {
-        Some("http" | "https") => {}
-        _ => return Err("it must begin with http:// or https://".into()),
-    }
-    if uri.host().is_none_or(str::is_empty) {
-        return Err("it names no host".into());
-    }
-    if uri.query().is_some() || trimmed.contains('#') {
-        return Err("it may hold a path, but no query and no fragment".into());
-    }
-    if uri.authority().is_some_and(|a| a.as_str().contains('@')) {
-        return Err("it must not carry a login; put OSRM behind a network boundary instead".into());
-    }
-    Ok(trimmed.to_string())
-}
-
-fn check_profile(profile: &str) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    if profile.is_empty() || !profile.chars().all(plain) {
-        return Err("osrm_matcher.profile may hold letters, digits, '_', '-' and '.' only".into());
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_checked_before_they_are_called() {
-        assert_eq!(check_url("http://osrm:5000/").unwrap(), "http://osrm:5000");
-        assert_eq!(check_url("https://[::1]/car").unwrap(), "https://[::1]/car");
-        for bad in [
-            "",
-            "osrm:5000",
-            "ftp://osrm",
-            "file:///etc/passwd",
-            "http://",
-            "http://osrm/?a=b",
-            "http://osrm/#f",
-            "http://user:secret@osrm",
-        ] {
-            assert!(check_url(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_profile_cannot_leave_its_place_in_the_path() {
-        assert!(check_profile("driving").is_ok());
-        for bad in ["", "a/b", "..\\", "a?b", "a b", "a%2f"] {
-            assert!(check_profile(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_body_is_quoted_in_one_short_line() {
-        let text = unusable(502, "<html>\n".repeat(1000).as_bytes());
-        assert!(text.len() < 200 && !text.contains('\n'), "{text}");
     }
 }

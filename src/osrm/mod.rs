@@ -2,12 +2,14 @@
 //!
 //! Everything here but `client` is pure: no Postgres, no sockets.
 
+mod address;
 pub mod client;
+pub mod reply;
 pub mod request;
 pub mod response;
 
 pub use request::{MatchRequest, RequestPoint};
-pub use response::{Leg, MatchAnswer, Matching, Tracepoint};
+pub use response::{MatchAnswer, Tracepoint};
 
 /// Whoever can answer a match request: the HTTP client, or a fake in a unit test.
 pub trait Matcher {

@@ -9,6 +9,7 @@ use super::reading::Target;
 use crate::error::Error;
 use crate::interrupts;
 use crate::osrm::client::Client;
+use crate::osrm::reply::Away;
 use crate::osrm::{MatchAnswer, MatchError, MatchRequest, Matcher, Refusal};
 use crate::pool::Pool;
 use crate::settings::Settings;
@@ -116,7 +117,7 @@ impl Matchers {
         self.client.cancel();
     }
 
-    pub fn away(&self) -> Option<String> {
+    pub fn away(&self) -> Option<Away> {
         self.client.away()
     }
 

@@ -18,9 +18,11 @@ pub use claim::plan;
 use crate::error::Error;
 use crate::interrupts;
 use crate::osrm::client::{Client, Health};
+use crate::osrm::reply::Away;
 use crate::pool::Pool;
 use crate::settings::Settings;
 use crate::store::{self, RunRow, Source};
+use crate::track::Micros;
 use claim::Claim;
 use matching::Matchers;
 use outcome::Outbox;
@@ -92,8 +94,23 @@ impl Run {
             }
         }
         outbox.write_if(1, &mut self.report)?;
-        self.report.osrm_error = matchers.away();
+        self.note(matchers.away());
         Ok(self.report.osrm_error.is_none() && !self.out_of_time())
+    }
+
+    /// Records that the server is away, if it is.
+    fn note(&mut self, away: Option<Away>) {
+        let Some(away) = away else { return };
+        self.report.osrm_resume = away
+            .pause
+            .map(|pause| store::now() + pause.as_micros() as Micros);
+        self.report.osrm_error = Some(away.why);
+    }
+
+    /// Claims that cannot be worked off because the server is away.
+    fn put_off(&mut self, claims: &[Claim], away: Option<Away>) {
+        self.report.windows_deferred += claims.len() as i32;
+        self.note(away);
     }
 }
 
@@ -113,7 +130,10 @@ pub fn process(limits: Limits, run: Option<i64>) -> Result<Processed, Error> {
     let mut this = Run::begin(limits)?;
     let _plans = store::IndexPlans::new();
     let mut more = false;
-    if this.settings.enabled {
+    if let Some((why, until)) = store::pause_asked_for()? {
+        this.report.osrm_error = Some(why);
+        this.report.osrm_resume = Some(until);
+    } else if this.settings.enabled {
         this.report.rejected += store::reject_unreachable()?;
         let mut matchers = Matchers::new(&this.settings)?;
         let mut left = limits.windows;
@@ -124,8 +144,7 @@ pub fn process(limits: Limits, run: Option<i64>) -> Result<Processed, Error> {
             }
             left = left.saturating_sub(claims.len());
             if !matchers.start()? {
-                this.report.windows_deferred += claims.len() as i32;
-                this.report.osrm_error = matchers.away();
+                this.put_off(&claims, matchers.away());
                 break;
             }
             if !this.work_off(&mut matchers, claims)? {
@@ -161,8 +180,7 @@ pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
         if matchers.start()? {
             this.work_off(&mut matchers, claims)?;
         } else {
-            this.report.windows_deferred += claims.len() as i32;
-            this.report.osrm_error = matchers.away();
+            this.put_off(&claims, matchers.away());
         }
         this.report.osrm_calls = matchers.calls() as i32;
     }
@@ -172,7 +190,7 @@ pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
 }
 
 /// Asks for a sign of life on a thread of its own, so that a cancel need not wait for the answer.
-pub fn ask_health(client: Client) -> Result<Result<Health, String>, Error> {
+pub fn ask_health(client: Client) -> Result<Result<Health, Away>, Error> {
     let client = Arc::new(client);
     let asked = client.clone();
     let mut pool = Pool::start(1, move |()| asked.health()).map_err(Error::Threads)?;

@@ -20,7 +20,9 @@ pub use results::{
     BatchRow, Status, Written, forget_batches, mark_points, notify, reopen, write_batches,
     write_paths, write_stops,
 };
-pub use runs::{Delay, RunRow, advance_jobs, record_run, reject_unreachable, store_reads};
+pub use runs::{
+    Delay, RunRow, advance_jobs, pause_asked_for, record_run, reject_unreachable, store_reads,
+};
 pub use source::{Source, sources};
 
 use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};

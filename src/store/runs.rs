@@ -56,6 +56,8 @@ pub struct RunRow {
     pub osrm_calls: i32,
     pub millis: i32,
     pub osrm_error: Option<String>,
+    /// When OSRM wants to be asked again, if it said so.
+    pub osrm_resume: Option<Micros>,
     pub delay: Delay,
 }
 
@@ -82,10 +84,22 @@ pub fn record_run(id: Option<i64>, run: &RunRow, last: bool) -> Result<i64, Erro
             mean.into(),
             greatest.into(),
             last.into(),
+            run.osrm_resume.map(timestamp).into(),
         ],
         |row| row.get(1),
     )?;
     Ok(ids.first().copied().unwrap_or_default())
+}
+
+/// Why and until when OSRM wants to be left alone, if the last run was told so.
+pub fn pause_asked_for() -> Result<Option<(String, Micros)>, Error> {
+    let pauses = rows(
+        "look up the last run",
+        include_str!("pause_asked_for.sql"),
+        &[],
+        |row| Ok((row.get(1)?, row.time(2)?)),
+    )?;
+    Ok(pauses.into_iter().next())
 }
 
 /// Lets jobs put up to `most` further windows on record as pending; says how many they did.

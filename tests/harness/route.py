@@ -9,6 +9,7 @@ from itertools import accumulate
 WEST, EAST, SOUTH, NORTH = 24.9355, 24.9530, 60.1645, 60.1788
 SLOWEST = 5.0  # metres a second, on the average of a route
 METRES_A_DEGREE = 111_195.0  # of latitude
+MOST_PLACES = 2000  # that are tried for one route
 
 
 @dataclass
@@ -42,7 +43,9 @@ def random_route(osrm, seconds, chance):
     places = []
     answer = {"duration": 0}
     # More than is needed: the route's duration counts turns, which the steps below leave out.
-    while answer["duration"] < 1.5 * seconds:
+    for _ in range(MOST_PLACES):
+        if answer["duration"] >= 1.5 * seconds:
+            break
         places.append((chance.uniform(WEST, EAST), chance.uniform(SOUTH, NORTH)))
         if len(places) < 2:
             continue
@@ -51,8 +54,12 @@ def random_route(osrm, seconds, chance):
             f"/route/v1/driving/{query}?overview=full&geometries=geojson&annotations=duration")
         if found["code"] == "Ok" and found["routes"][0]["distance"] > SLOWEST * found["routes"][0]["duration"]:
             answer = found["routes"][0]
-        else:
+        elif len(places) == 2:
             places.clear()  # one lies where no way leads to, or in a yard where all drive at a walk
+        else:
+            places.pop()
+    else:
+        raise RuntimeError(f"no route of {seconds} s after {MOST_PLACES} places")
     steps = [step for leg in answer["legs"] for step in leg["annotation"]["duration"]]
     reached = list(accumulate([0.0, *steps]))
     vertices = [tuple(vertex) for vertex in answer["geometry"]["coordinates"]]

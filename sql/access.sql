@@ -30,14 +30,18 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- A standby is read-only, too. A serializable reader would be in conflict with other readers.
+    -- A standby is read-only, too, and has no table of notes that could be asked. A serializable reader
+    -- would be in conflict with other readers.
     IF current_setting('transaction_read_only')::boolean
        OR current_setting('transaction_isolation') = 'serializable'
-       OR EXISTS (SELECT FROM @extschema@.path_reads r
-                   WHERE (r.device_id = note_read.device_id OR note_read.device_id IS NULL AND r.device_id IS NULL)
-                     AND r.read_at > now() - interval '10 min'
-                     AND r.from_time <= note_read.from_time
-                     AND r.to_time >= note_read.to_time - interval '10 min')
+    THEN
+        RETURN false;
+    END IF;
+    IF EXISTS (SELECT FROM @extschema@.path_reads r
+                WHERE (r.device_id = note_read.device_id OR note_read.device_id IS NULL AND r.device_id IS NULL)
+                  AND r.read_at > now() - interval '10 min'
+                  AND r.from_time <= note_read.from_time
+                  AND r.to_time >= note_read.to_time - interval '10 min')
     THEN
         RETURN false;
     END IF;

@@ -1,0 +1,147 @@
+"""Who may do what, with real roles."""
+
+import itertools
+from contextlib import closing
+
+import psycopg2
+import pytest
+from drives import drive, insert, process_all, recent_window
+
+_numbers = itertools.count(1)
+
+READS = ["get_device_paths('bus')", "get_device_paths('bus', now() - interval '1 h', now())",
+         "get_paths_between(NULL, now() - interval '1 h', now())", "get_fleet_paths()", "get_devices()",
+         "get_device_tail('bus')", "get_device_stops('bus', now() - interval '1 h', now())",
+         "get_path_points('bus', now() - interval '1 h', now())", "get_device_page('bus', tail => true)",
+         "get_fleet_page()", "get_device_geojson('bus', tail => true)",
+         "get_paths_geojson(NULL, now() - interval '1 h', now())", "get_changes(now())", "get_page_changes(now())"]
+WORKS = ["process_pending_gps()", "make_batches()", "claim_batches()", "match_batches('{}')"]
+WATCHES = ["worker_status()", "worker_alerts()", "storage_advice()", "get_jobs()", "osrm_health()"]
+ADMINISTERS = ["adopt_source('pg_class')", "release_source('pg_class')", "start_backfill(now() - interval '1 h', now())",
+               "start_rematch(now() - interval '1 h', now())", "stop_job(1)", "resume_job(1)", "retry_failed()",
+               "delete_old()", "schedule_processing()", "unschedule_processing()", "schedule_upkeep()",
+               "unschedule_upkeep()", "release_all()", "keep_paths('x')", "import_matched_paths('pg_class')",
+               "grant_reader('nobody')", "grant_worker('nobody')", "grant_monitor('nobody')", "_advance_jobs(1)",
+               "_reject_unreachable()", "_store_reads()"]
+
+
+@pytest.fixture
+def role(db):
+    """A function that makes a role and returns what it may do: call(statement) -> None or an SQLSTATE."""
+    made = []
+
+    def make(grant=None):
+        name = f"role_{db.name}_{next(_numbers)}"
+        db.rows(f"CREATE ROLE {name} LOGIN")
+        made.append(name)
+        if grant:
+            db.rows(f"SELECT grant_{grant}(%s)", (name,))
+        session = db.connect(user=name)
+        sessions.append(session)
+
+        def state_of(statement):
+            with closing(session.cursor()) as cursor:
+                try:
+                    cursor.execute(statement)
+                except psycopg2.Error as error:
+                    return error.pgcode
+            return None
+
+        state_of.name = name
+        return state_of
+
+    sessions = []
+    yield make
+    for session in sessions:
+        session.close()
+    for name in made:
+        db.rows(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+DENIED = "42501"
+
+
+def allowed(role, calls):
+    return [call for call in calls if role(f"SELECT * FROM {call}") != DENIED]
+
+
+def test_a_role_with_no_rights_can_do_nothing(db, role):
+    nobody = role()
+    assert allowed(nobody, READS + WORKS + WATCHES + ADMINISTERS) == []
+    for procedure in ("process_pending()", "upkeep()"):
+        assert nobody(f"CALL {procedure}") == DENIED
+    for table in ("gps_coordinates", "cached_polylines", "processing_batches", "stops", "worker_runs",
+                  "adopted_sources", "matching_jobs", "path_reads", "worker_health", "cache_performance"):
+        assert nobody(f"SELECT * FROM {table}") == DENIED
+    assert nobody("SELECT encode_polyline('{24.9,24.91}', '{60.1,60.11}')") is None
+    assert nobody("SET osrm_matcher.osrm_url = 'http://169.254.169.254'") == DENIED
+    assert nobody("SELECT set_config('osrm_matcher.osrm_url', 'http://169.254.169.254', false)") == DENIED
+
+
+def test_a_reader_can_read_and_no_more(db, osrm, role):
+    insert(db, "bus", drive(osrm, recent_window(), seconds=300))
+    process_all(db)
+    reader = role("reader")
+    assert allowed(reader, READS) == READS
+    assert [call for call in READS if reader(f"SELECT * FROM {call}") is not None] == []
+    assert allowed(reader, WORKS + WATCHES + ADMINISTERS) == []
+    assert reader("SELECT * FROM gps_coordinates") == DENIED
+    assert reader("SELECT * FROM _waiting_points('bus', '-infinity', 'infinity', 10)") is None
+    for statement in ("DELETE FROM cached_polylines", "UPDATE cached_polylines SET last_accessed = now()",
+                      "INSERT INTO path_reads (from_time, to_time) VALUES (now(), now())", "TRUNCATE stops"):
+        assert reader(statement) == DENIED
+    db.rows("SELECT revoke_reader(%s)", (reader.name,))
+    assert allowed(reader, READS) == []
+
+
+def test_a_worker_can_run_and_nothing_else(db, osrm, role):
+    insert(db, "bus", drive(osrm, recent_window(), seconds=300))
+    worker = role("worker")
+    assert [call for call in WORKS if worker(f"SELECT * FROM {call}") is not None] == []
+    assert worker("CALL process_pending()") is None
+    assert db.value("SELECT count(*) FROM gps_coordinates WHERE NOT processed") == 0
+    assert allowed(worker, READS + WATCHES + ADMINISTERS) == []
+    assert worker("SELECT * FROM cached_polylines") == DENIED
+    assert worker("SET osrm_matcher.osrm_url = 'http://169.254.169.254'") == DENIED
+
+
+def test_a_worker_cannot_choose_the_host_before_the_library_is_loaded(db, osrm, role):
+    """Until then PostgreSQL takes any value for a setting it does not know; it must not count."""
+    insert(db, "bus", drive(osrm, recent_window(), seconds=300))
+    worker = role("worker")
+    assert worker("SET osrm_matcher.osrm_url = 'http://127.0.0.1:1'") is None
+    assert worker("CALL process_pending()") is None
+    assert db.value("SELECT count(*) FROM gps_coordinates WHERE NOT processed") == 0
+    assert db.value("SELECT bool_and(match_status = 'matched') FROM cached_polylines") is True
+
+
+def test_a_monitor_can_watch_and_nothing_else(db, role):
+    monitor = role("monitor")
+    assert [call for call in WATCHES if monitor(f"SELECT * FROM {call}") is not None] == []
+    assert monitor("SELECT * FROM worker_health") is None
+    assert monitor("SELECT * FROM cache_performance") is None
+    assert allowed(monitor, READS + WORKS + ADMINISTERS) == []
+    assert monitor("SELECT * FROM gps_coordinates") == DENIED
+
+
+def test_nobody_leads_the_functions_with_rights_astray(db, osrm, role):
+    """A caller's own tables, functions and operators are not what a function with its owner's rights uses."""
+    insert(db, "bus", drive(osrm, recent_window(), seconds=300))
+    process_all(db)
+    reader = role("reader")
+    db.rows(f"CREATE SCHEMA trap AUTHORIZATION {reader.name}")
+    for statement in (
+        "CREATE TABLE trap.log (who text)",
+        "CREATE FUNCTION trap.spy(text, text) RETURNS boolean LANGUAGE plpgsql AS "
+        "$$BEGIN INSERT INTO trap.log VALUES (current_user); RETURN true; END$$",
+        "CREATE OPERATOR trap.= (FUNCTION = trap.spy, LEFTARG = text, RIGHTARG = text)",
+        "CREATE TABLE trap.gps_coordinates (device_id text)",
+        "CREATE TABLE trap.path_reads (device_id text)",
+        "CREATE FUNCTION trap.now() RETURNS timestamptz LANGUAGE plpgsql AS "
+        "$$BEGIN INSERT INTO trap.log VALUES (current_user); RETURN pg_catalog.now(); END$$",
+        "SET search_path = trap, pg_catalog, public",
+    ):
+        assert reader(statement) is None, statement
+    for call in READS:
+        assert reader(f"SELECT * FROM public.{call}") is None, call
+    assert db.rows("SELECT DISTINCT who FROM trap.log WHERE who <> %s", (reader.name,)) == []

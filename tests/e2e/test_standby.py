@@ -1,0 +1,63 @@
+"""Reads on a real hot standby."""
+
+import psycopg2
+import pytest
+from drives import drive, insert, process_all, recent_window
+from harness.database import Database
+
+
+@pytest.fixture
+def standby(own_db, osrm, new_cluster):
+    """A copy of own_db's cluster that follows it."""
+    cluster = new_cluster("standby", osrm.url)
+
+    def copy():
+        cluster.data.mkdir(mode=0o700)
+        cluster._give(cluster.data)
+        own_db.cluster.run("pg_basebackup", "-D", cluster.data, "-R", "-X", "stream", "-c", "fast")
+
+    cluster.init = copy
+    with cluster:
+        database = Database(cluster, own_db.name)
+        yield database
+        database.disconnect()
+
+
+def follow(primary, standby):
+    position = primary.value("SELECT pg_current_wal_insert_lsn()::text")
+    standby.wait_until("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", parameters=(position,))
+
+
+def test_every_read_works_and_says_what_the_primary_says(own_db, standby, osrm):
+    insert(own_db, "bus", drive(osrm, recent_window(), seconds=600))
+    process_all(own_db)
+    own_db.rows("CREATE TABLE markers (id serial PRIMARY KEY, username text, coords float8[], created_at timestamptz)")
+    own_db.rows("SELECT * FROM adopt_source('markers')")
+    insert(own_db, "late", drive(osrm, recent_window(10), seconds=100))
+    follow(own_db, standby)
+
+    assert standby.value("SELECT pg_is_in_recovery()") is True
+    for call in ("get_device_paths('bus')", "get_paths_between(NULL, now() - interval '2 h', now())",
+                 "get_path_points('bus', now() - interval '2 h', now())", "get_changes(now() - interval '1 h')"):
+        ask = f"SELECT * FROM {call}"
+        assert standby.rows(ask) == own_db.rows(ask) != [], call
+    for call in ("get_device_page('bus')", "get_device_geojson('bus')", "get_fleet_page(2)"):
+        assert standby.value(f"SELECT {call}") == own_db.value(f"SELECT {call}"), call
+    page = standby.value("SELECT get_device_page('late', tail => true)")
+    assert page["paths"][-1]["match_status"] == "tail"
+    assert page["processing_delay_ms"] > 0
+    follow(own_db, standby)
+    assert own_db.value("SELECT count(*) FROM path_reads WHERE device_id = 'late'") == 0
+
+
+def test_what_watches_works_and_what_works_is_refused(own_db, standby, osrm):
+    insert(own_db, "bus", drive(osrm, recent_window(), seconds=100))
+    follow(own_db, standby)
+    assert standby.value("SELECT unprocessed_points FROM worker_status()") == 20
+    assert standby.row("SELECT * FROM cache_performance")["hit_rate"] is None
+    for view in ("worker_health", "worker_alerts()", "storage_advice()", "get_jobs()"):
+        standby.rows(f"SELECT * FROM {view}")
+    standby.rows("CALL process_pending()")
+    standby.rows("CALL upkeep()")
+    with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
+        standby.rows("SELECT process_pending_gps()")

@@ -1,0 +1,130 @@
+"""What the operator sees: status, views, alerts, and the line for a monitoring check."""
+
+import re
+import subprocess
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from drives import drive, insert, process_all, recent_window
+from harness import env
+from harness.wait import wait_for
+
+
+def problems(db, arguments=""):
+    return [name for (name,) in db.rows(f"SELECT problem FROM worker_alerts({arguments})")]
+
+
+def test_status_of_an_empty_database(db):
+    status = db.row("SELECT * FROM worker_status()")
+    counts = {key: value for key, value in status.items() if isinstance(value, int)}
+    assert set(counts.values()) <= {0, False, True}
+    assert status["enabled"] is True
+    assert (status["osrm_reachable"], status["last_run"], status["next_run"]) == (None, None, None)
+
+
+def test_status_counts_what_waits_and_what_is_done(db, osrm):
+    insert(db, "bus", drive(osrm, recent_window(), seconds=600))
+    before = db.row("SELECT * FROM worker_status()")
+    assert (before["unprocessed_points"], before["processed_points"]) == (120, 0)
+    assert before["windows_pending"] == 2
+    assert before["oldest_waiting"] == recent_window()
+    assert before["active_devices"] == 1
+    process_all(db)
+    after = db.row("SELECT * FROM worker_status()")
+    assert (after["unprocessed_points"], after["processed_points"], after["windows_pending"]) == (0, 120, 0)
+    assert after["cached_paths"] == db.value("SELECT count(*) FROM cached_polylines")
+    assert after["osrm_reachable"] is True
+    assert after["estimated"] is False
+    assert datetime.now(timezone.utc) - after["last_cache_update"] < timedelta(minutes=1)
+    assert after["last_run"]["points"] == 120
+    health = db.row("SELECT * FROM worker_health")
+    assert (health["points_waiting"], health["points_last_hour"], health["windows_last_hour"]) == (0, 120, 2)
+    cache = db.row("SELECT * FROM cache_performance")
+    assert (cache["paths"], cache["devices"], cache["matched_share"]) == (after["cached_paths"], 1, 1)
+    assert cache["size_bytes"] > 0
+
+
+def test_a_count_beyond_the_bound_is_an_estimate_near_the_truth(db):
+    db.rows("""INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at)
+               SELECT 'd' || d, 24.9, 60.1, now() - interval '1 h' + s * interval '4 s'
+                 FROM generate_series(1, 400) d, generate_series(1, 100) s""")
+    status = db.row("SELECT * FROM worker_status()")
+    assert status["estimated"] is True
+    assert status["unprocessed_points"] == pytest.approx(40000, rel=0.1)
+    assert status["active_devices"] == 400
+
+
+def test_status_says_since_when_osrm_is_away_and_alerts_do(db, own_osrm):
+    insert(db, "bus", drive(own_osrm, recent_window(), seconds=300))
+    process_all(db)
+    own_osrm.stop()
+    insert(db, "van", [(24.94, 60.17, recent_window()), (24.95, 60.17, recent_window() + timedelta(minutes=1))])
+    begin = datetime.now(timezone.utc)
+    for _ in range(2):
+        db.rows("SELECT process_pending_gps()")
+    status = db.row("SELECT * FROM worker_status()")
+    assert status["osrm_reachable"] is False
+    assert abs(status["osrm_since"] - begin) < timedelta(seconds=5)
+    assert status["osrm_error"]
+    assert "osrm_away" in problems(db)
+    own_osrm.start()
+    process_all(db)
+    assert db.value("SELECT osrm_reachable FROM worker_status()") is True
+    assert "osrm_away" not in problems(db)
+
+
+def test_no_rows_when_all_is_well(db, osrm):
+    insert(db, "bus", drive(osrm, recent_window(), seconds=300))
+    process_all(db)
+    assert problems(db) == []
+
+
+def test_each_problem_has_its_alert(db, osrm):
+    assert problems(db) == ["not_running"]
+    insert(db, "bus", drive(osrm, recent_window(), seconds=300))
+    process_all(db)
+    db.set("osrm_matcher.enabled", "off")
+    assert problems(db) == ["disabled"]
+    db.set("osrm_matcher.enabled", "on")
+    assert problems(db, "cache_budget => 1000") == ["cache_over_budget"]
+    db.rows("UPDATE worker_runs SET windows_failed = 1")
+    assert problems(db) == ["failures"]
+    db.rows("UPDATE worker_runs SET windows_failed = 0")
+    insert(db, "late", drive(osrm, recent_window(), seconds=30))
+    db.rows("UPDATE gps_coordinates SET created_at = now() - interval '3 min' WHERE device_id = 'late'")
+    assert problems(db) == ["delay"]
+    assert problems(db, "max_delay => '5 min'") == []
+    db.rows("""INSERT INTO worker_runs (started_at, finished_at, points_waiting)
+               VALUES (now() - interval '9 min', now(), 2000), (now(), now(), 5000)""")
+    assert problems(db) == ["delay", "backlog_growing"]
+    db.rows("UPDATE worker_runs SET started_at = started_at - interval '10 min'")
+    assert "not_running" in problems(db)
+
+
+def test_a_missing_or_stopped_schedule_is_an_alert(cron_db):
+    assert problems(cron_db) == ["schedule_missing"]
+    assert cron_db.value("SELECT schedule FROM worker_status()") is None
+    job = cron_db.value("SELECT schedule_processing()")
+    status = cron_db.row("SELECT schedule, next_run FROM worker_status()")
+    assert status["schedule"] == "* * * * *"
+    assert timedelta(0) < status["next_run"] - datetime.now(timezone.utc) <= timedelta(seconds=60)
+    cron_db.rows("SELECT cron.alter_job(%s, active => false)", (job,))
+    assert problems(cron_db) == ["schedule_inactive"]
+    assert cron_db.value("SELECT next_run FROM worker_status()") is None
+
+
+def test_the_documented_monitoring_line_ends_with_the_right_code(db):
+    readme = (env.ROOT / "README.md").read_text()
+    (line,) = re.findall(r"```sh\n(problems=.*?)```", readme, re.DOTALL)
+    place = {"PGHOST": db.cluster.socket_dir, "PGPORT": "5432", "PGUSER": "postgres", "PGDATABASE": db.name,
+             "PATH": f"{env.PG_BIN}:/usr/bin:/bin"}
+
+    def check():
+        return subprocess.run(["sh", "-c", line], env=place, capture_output=True, text=True)
+
+    bad = check()
+    assert (bad.returncode, "not_running" in bad.stdout) == (2, True)
+    db.rows("SELECT process_pending_gps()")
+    wait_for(lambda: check().returncode == 0, 10, "no problem left")
+    place["PGDATABASE"] = "nowhere"
+    assert check().returncode == 2

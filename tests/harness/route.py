@@ -54,10 +54,9 @@ def random_route(osrm, seconds, chance):
             f"/route/v1/driving/{query}?overview=full&geometries=geojson&annotations=duration")
         if found["code"] == "Ok" and found["routes"][0]["distance"] > SLOWEST * found["routes"][0]["duration"]:
             answer = found["routes"][0]
-        elif len(places) == 2:
-            places.clear()  # one lies where no way leads to, or in a yard where all drive at a walk
         else:
-            places.pop()
+            # One of the two lies where no way leads to or from, or in a yard where all drive at a walk.
+            del places[-2:]
     else:
         raise RuntimeError(f"no route of {seconds} s after {MOST_PLACES} places")
     steps = [step for leg in answer["legs"] for step in leg["annotation"]["duration"]]

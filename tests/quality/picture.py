@@ -4,7 +4,7 @@ from pathlib import Path
 
 from motion import Plane
 
-WIDTH = 1400  # pixels
+WIDTH, HEIGHT = 1400, 1000  # pixels
 MARGIN = 30
 LEGEND = 60
 LAYERS = (
@@ -21,18 +21,21 @@ def draw(path, title, fixes, truth, defaults, ours):
     lines = [plane.to_metres(line) for line in truth]
     low = [min(float(line[:, k].min()) for line in lines) for k in (0, 1)]
     high = [max(float(line[:, k].max()) for line in lines) for k in (0, 1)]
-    scale = (WIDTH - 2 * MARGIN) / max(high[0] - low[0], 1.0)
-    height = round(scale * (high[1] - low[1])) + 2 * MARGIN + LEGEND
+    scale = min(
+        (WIDTH - 2 * MARGIN) / max(high[0] - low[0], 1.0),
+        (HEIGHT - 2 * MARGIN - LEGEND) / max(high[1] - low[1], 1.0),
+    )
+    left = (WIDTH - scale * (high[0] - low[0])) / 2
 
     def pixels(line):
         return [
-            (MARGIN + scale * (x - low[0]), height - MARGIN - scale * (y - low[1]))
+            (left + scale * (x - low[0]), HEIGHT - MARGIN - scale * (y - low[1]))
             for x, y in plane.to_metres(line)
         ]
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif">',
-        f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
     ]
     for (_, colour, width, opacity), lines in zip(LAYERS, (truth, defaults, ours)):
         parts += [_polyline(pixels(line), colour, width, opacity) for line in lines if len(line) > 1]

@@ -13,9 +13,11 @@ use crate::osrm::MatchError;
 
 /// The radiuses that are tried, in metres.
 const SMALLEST: f64 = 5.0;
-const LARGEST: f64 = 25.0;
+const LARGEST: f64 = 15.0;
 /// The best radius is so many times the standard deviation of the fixes.
-const FACTOR: f64 = 2.5;
+const FACTOR: f64 = 0.75;
+/// A radius that is too small by less than this will do.
+const ENOUGH: f64 = 1.3;
 
 /// A trace with the radius that suits it and the road that was found.
 pub struct Fitted {
@@ -48,28 +50,34 @@ pub fn first_radius(points: &[Smoothed]) -> f64 {
         .map_or(radius_for(0.0), |d| radius_for(*d))
 }
 
+/// Asks with the radius that is thought to be right, and once more if it was not.
 pub fn fit(
     points: &[Smoothed],
     anchors: Anchors,
     first: f64,
     asker: &Asker,
 ) -> Result<Fitted, MatchError> {
-    let mut radius = first;
-    let mut tries = 3.0 as i32;
-    loop {
-        let trace = waypoints(points, anchors, radius);
-        let road = asker.follow(&trace)?;
-        let better = radius_for(deviation(&road, &trace));
-        tries -= 1;
-        if tries == 0 || better <= radius * 1.3 {
-            return Ok(Fitted {
-                trace,
-                road,
-                radius,
-            });
-        }
-        radius = better;
+    let fitted = ask(points, anchors, first, asker)?;
+    if fitted.fits() {
+        return Ok(fitted);
     }
+    ask(points, anchors, radius_for(fitted.deviation()), asker)
+}
+
+/// Asks once.
+pub fn ask(
+    points: &[Smoothed],
+    anchors: Anchors,
+    radius: f64,
+    asker: &Asker,
+) -> Result<Fitted, MatchError> {
+    let trace = waypoints(points, anchors, radius);
+    let road = asker.follow(&trace)?;
+    Ok(Fitted {
+        trace,
+        road,
+        radius,
+    })
 }
 
 fn waypoints(points: &[Smoothed], anchors: Anchors, radius: f64) -> Vec<Waypoint> {
@@ -90,15 +98,21 @@ fn waypoints(points: &[Smoothed], anchors: Anchors, radius: f64) -> Vec<Waypoint
     trace
 }
 
-/// Standard deviation of the fixes off the road, from its median. A fix that found no road lies
-/// beyond what was looked at.
-fn deviation(road: &Road, trace: &[Waypoint]) -> f64 {
-    let mut off: Vec<f64> = trace
-        .iter()
-        .zip(&road.spots)
-        .filter(|(w, _)| w.radius > ANCHOR)
-        .map(|(w, spot)| spot.map_or(4.0 * w.radius, |s| geo::distance(s.place, w.place)))
-        .collect();
-    off.sort_by(f64::total_cmp);
-    off.get(off.len() / 2).map_or(0.0, |median| median / 0.6745)
+impl Fitted {
+    /// Standard deviation of the fixes off the road, from its median. A fix that found no road
+    /// lies beyond what was looked at.
+    pub fn deviation(&self) -> f64 {
+        let spots = self.trace.iter().zip(&self.road.spots);
+        let mut off: Vec<f64> = spots
+            .filter(|(w, _)| w.radius > ANCHOR)
+            .map(|(w, spot)| spot.map_or(4.0 * w.radius, |s| geo::distance(s.place, w.place)))
+            .collect();
+        off.sort_by(f64::total_cmp);
+        off.get(off.len() / 2).map_or(0.0, |median| median / 0.6745)
+    }
+
+    /// Whether the radius was large enough for what it showed.
+    pub fn fits(&self) -> bool {
+        radius_for(self.deviation()) <= self.radius * ENOUGH
+    }
 }

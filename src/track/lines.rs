@@ -14,8 +14,6 @@ const DETOUR_SLACK: f64 = 60.0;
 const DETOUR_SPEED: f64 = 8.0;
 /// A waypoint that a link left out is astray so many metres from it, and twice its radius.
 const ASTRAY: f64 = 20.0;
-/// So many gaps of one trace are asked about anew.
-const MOST_BRIDGES: usize = 8;
 /// A raw stub at the end of a matched line is drawn from this length on, in metres; a shorter one
 /// is noise.
 const STUB: f64 = 100.0;
@@ -56,15 +54,11 @@ fn time(link: &Link, trace: &[Waypoint]) -> f64 {
 }
 
 /// Leaves only believable links and asks anew where OSRM went astray.
-///
-/// OSRM never turns round between two fixes and drives round the block instead; asked about the
-/// two ends alone it is free to. Where it saw no connection it leaves out whole stretches, which
-/// match well if they are asked about alone.
 pub fn mend(road: &mut Road, trace: &[Waypoint], asker: &Asker) -> Result<(), MatchError> {
     let mut links = Vec::with_capacity(road.links.len());
     for link in std::mem::take(&mut road.links) {
         let detour = link.distance - own_way(&link, trace);
-        let least = 40.0 + 3.0 * time(&link, trace);
+        let least = 40.0 + 1.0 * time(&link, trace);
         if detour > least
             && let Some(shorter) = bridge(link.from, link.to, road, trace, asker)?
             && shorter.distance < link.distance - least
@@ -75,43 +69,96 @@ pub fn mend(road: &mut Road, trace: &[Waypoint], asker: &Asker) -> Result<(), Ma
         }
     }
     links.retain(|link| believable(link, trace));
-    let mut from = 0;
-    let mut found = Vec::new();
-    for next in links
-        .iter()
-        .map(|l| (l.from, l.to))
-        .chain([(trace.len(), trace.len())])
-    {
-        // Waypoints that no link touches.
-        let gap = from..next.0;
-        from = next.1 + 1;
-        if gap.len() >= 2 && gap.len() < trace.len() {
-            let part = asker.follow(&trace[gap.clone()])?;
-            for (i, spot) in part.spots.into_iter().enumerate() {
-                road.spots[gap.start + i] = spot;
-            }
-            found.extend(part.links.into_iter().map(|l| Link {
-                from: l.from + gap.start,
-                to: l.to + gap.start,
-                ..l
-            }));
+    road.links = links;
+    for (from, to) in gaps(road, trace) {
+        let found = within(from, to, road, trace, asker)?;
+        road.add(found);
+    }
+    for (from, to) in gaps(road, trace) {
+        if road.links.iter().any(|l| l.to == from) && road.links.iter().any(|l| l.from == to) {
+            let found = bridge(from, to, road, trace, asker)?.filter(|l| believable(l, trace));
+            road.add(found.into_iter().collect());
         }
     }
-    found.retain(|link| believable(link, trace));
-    links.extend(found);
-    links.sort_by_key(|link| link.from);
-    let ends: Vec<(usize, usize)> = links
-        .windows(2)
-        .filter(|pair| pair[0].to < pair[1].from)
-        .map(|pair| (pair[0].to, pair[1].from))
-        .take(MOST_BRIDGES)
-        .collect();
-    for (from, to) in ends {
-        links.extend(bridge(from, to, road, trace, asker)?.filter(|l| believable(l, trace)));
-    }
-    links.sort_by_key(|link| link.from);
-    road.links = links;
     Ok(())
+}
+
+/// Pairs of waypoints with no link between them.
+fn gaps(road: &Road, trace: &[Waypoint]) -> Vec<(usize, usize)> {
+    let mut from = 0;
+    let mut gaps = Vec::new();
+    for link in &road.links {
+        if from < link.from {
+            gaps.push((from, link.from));
+        }
+        from = link.to;
+    }
+    if from < trace.len() - 1 {
+        gaps.push((from, trace.len() - 1));
+    }
+    gaps
+}
+
+fn within(
+    from: usize,
+    to: usize,
+    road: &mut Road,
+    trace: &[Waypoint],
+    asker: &Asker,
+) -> Result<Vec<Link>, MatchError> {
+    let mut links: Vec<Link> = Vec::new();
+    let whole = to - from + 1 == trace.len();
+    if to - from > 1 && (to - from) as f64 <= 12.0 && !whole {
+        let mut part = trace[from..=to].to_vec();
+        for (i, k) in [(from, 0), (to, to - from)] {
+            if let Some(spot) = road.spots[i]
+                && road.links.iter().any(|l| l.from == i || l.to == i)
+            {
+                part[k] = Waypoint {
+                    place: spot.place,
+                    radius: super::road::ANCHOR,
+                    ..part[k]
+                };
+            }
+        }
+        links = part_of(from, &part, road, trace, asker, 15000.0)?;
+    }
+    if links.is_empty() && to - from > 2 && !whole {
+        links = part_of(from + 1, &trace[from + 1..to], road, trace, asker, 300.0)?;
+    }
+    Ok(links)
+}
+
+fn part_of(
+    offset: usize,
+    part: &[Waypoint],
+    road: &mut Road,
+    trace: &[Waypoint],
+    asker: &Asker,
+    detour: f64,
+) -> Result<Vec<Link>, MatchError> {
+    let found = asker.follow_within(part, detour)?;
+    let links: Vec<Link> = found
+        .links
+        .into_iter()
+        .map(|l| Link {
+            from: l.from + offset,
+            to: l.to + offset,
+            ..l
+        })
+        .filter(|l| believable(l, trace))
+        .collect();
+    for (i, spot) in found.spots.into_iter().enumerate() {
+        if spot.is_some()
+            && !road
+                .links
+                .iter()
+                .any(|l| l.from == i + offset || l.to == i + offset)
+        {
+            road.spots[i + offset] = spot;
+        }
+    }
+    Ok(links)
 }
 
 /// The shortest road between the spots of two waypoints, whatever the direction at its ends.
@@ -130,7 +177,7 @@ fn bridge(
             ..trace[i]
         }
     };
-    let bridge = asker.follow(&[end(from), end(to)])?;
+    let bridge = asker.follow_within(&[end(from), end(to)], 15000.0)?;
     Ok(bridge
         .links
         .into_iter()

@@ -212,9 +212,9 @@ impl Run<'_> {
         let ends = window::Ends {
             start: seam(&start),
             end: end.as_ref().and_then(seam),
-            radius: start
-                .radius
-                .max(end.as_ref().map_or(0.0, |edge| edge.radius)),
+            found: end
+                .as_ref()
+                .map_or(start.found, |edge| start.found.or_worse(edge.found)),
         };
         let mut outcome = window::outcome(window, &ends, span, self.recipe, &self.asker)?;
         if start.kind == EdgeKind::Nothing {

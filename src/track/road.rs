@@ -6,7 +6,6 @@
 use std::cell::Cell;
 
 use super::Micros;
-use super::clean::SECOND;
 use super::geo::Place;
 use crate::osrm::{
     MatchAnswer, MatchError, MatchRequest, Matcher, Refusal, RequestPoint, Tracepoint,
@@ -83,6 +82,23 @@ impl<'a> Asker<'a> {
 
     /// The road along a trace of any length.
     pub fn follow(&self, trace: &[Waypoint]) -> Result<Road, MatchError> {
+        let mut steps: Vec<f64> = trace
+            .windows(2)
+            .map(|w| super::geo::distance(w[0].place, w[1].place))
+            .collect();
+        steps.sort_by(f64::total_cmp);
+        let median = steps.get(steps.len() / 2).copied().unwrap_or(0.0);
+        let detour = 150.0
+            + median
+                * if trace.iter().all(|w| w.radius <= 6.0) {
+                    6.0
+                } else {
+                    1.5
+                };
+        self.follow_within(trace, detour)
+    }
+
+    pub fn follow_within(&self, trace: &[Waypoint], detour: f64) -> Result<Road, MatchError> {
         let mut road = Road {
             spots: vec![None; trace.len()],
             ..Road::default()
@@ -100,7 +116,7 @@ impl<'a> Asker<'a> {
                     ..part[0]
                 };
             }
-            let found = match self.ask(&part, SHRINKS) {
+            let found = match self.ask(&part, detour, SHRINKS) {
                 Err(MatchError::TooBig) if part.len() > 2 => {
                     // The client has lowered the limit; were it not so, halving finds it too.
                     size = part.len() / 2;
@@ -125,21 +141,21 @@ impl<'a> Asker<'a> {
     }
 
     /// One request, or several smaller ones where the server took too long.
-    fn ask(&self, trace: &[Waypoint], shrinks: u32) -> Result<Road, MatchError> {
+    fn ask(&self, trace: &[Waypoint], detour: f64, shrinks: u32) -> Result<Road, MatchError> {
         self.calls.set(self.calls.get().saturating_add(1));
-        match self.matcher.ask(&request(trace)) {
+        match self.matcher.ask(&request(trace, detour)) {
             Ok(answer) => read(answer, trace.len()),
             Err(MatchError::Refused(refusal)) => Ok(Road {
                 spots: vec![None; trace.len()],
                 links: Vec::new(),
                 refusal: Some(refusal),
             }),
-            Err(MatchError::TimedOut) if shrinks > 0 => self.shrink(trace, shrinks - 1),
+            Err(MatchError::TimedOut) if shrinks > 0 => self.shrink(trace, detour, shrinks - 1),
             Err(error) => Err(error),
         }
     }
 
-    fn shrink(&self, trace: &[Waypoint], shrinks: u32) -> Result<Road, MatchError> {
+    fn shrink(&self, trace: &[Waypoint], detour: f64, shrinks: u32) -> Result<Road, MatchError> {
         let smaller: Vec<Waypoint> = trace
             .iter()
             .map(|w| Waypoint {
@@ -149,13 +165,13 @@ impl<'a> Asker<'a> {
             .collect();
         let middle = smaller.len() / 2;
         if smaller.len() < 4 {
-            return self.ask(&smaller, shrinks);
+            return self.ask(&smaller, detour, shrinks);
         }
         let mut road = Road {
             spots: vec![None; smaller.len()],
             ..Road::default()
         };
-        let first = self.ask(&smaller[..=middle], shrinks)?;
+        let first = self.ask(&smaller[..=middle], detour, shrinks)?;
         let mut rest = smaller[middle..].to_vec();
         if let Some(spot) = first.spots[middle] {
             rest[0] = Waypoint {
@@ -166,12 +182,18 @@ impl<'a> Asker<'a> {
         }
         road.take(first, 0, middle);
         let last = rest.len() - 1;
-        road.take(self.ask(&rest, shrinks)?, middle, last);
+        road.take(self.ask(&rest, detour, shrinks)?, middle, last);
         Ok(road)
     }
 }
 
 impl Road {
+    /// Adds links where there were none.
+    pub fn add(&mut self, links: Vec<Link>) {
+        self.links.extend(links);
+        self.links.sort_by_key(|link| link.from);
+    }
+
     /// Takes over what another road, which begins at `offset`, says up to its waypoint `end`.
     fn take(&mut self, other: Road, offset: usize, end: usize) {
         for (i, spot) in other.spots.into_iter().enumerate().take(end + 1) {
@@ -206,11 +228,12 @@ fn cut(spots: &[Option<Spot>]) -> usize {
         .unwrap_or(latest)
 }
 
-fn request(trace: &[Waypoint]) -> MatchRequest {
-    let points = trace.iter().map(|w| RequestPoint {
+fn request(trace: &[Waypoint], detour: f64) -> MatchRequest {
+    let dt = (detour / 50.0).ceil().clamp(1.0, 600.0) as i64;
+    let points = trace.iter().enumerate().map(|(i, w)| RequestPoint {
         lon: w.place[0],
         lat: w.place[1],
-        time: w.time.div_euclid(SECOND),
+        time: i as i64 * dt,
         radius: w.radius,
     });
     MatchRequest {

@@ -11,7 +11,7 @@ use super::lines::believable;
 use super::road::{Asker, Road, Waypoint};
 use super::smooth::{self, Smoothed};
 use super::stops::{self, Standing};
-use super::thin;
+use super::thin::{self, Nearby};
 use super::{Fix, Micros, Recipe, Window};
 use crate::osrm::{MatchError, Refusal};
 
@@ -19,7 +19,9 @@ use crate::osrm::{MatchError, Refusal};
 const SPAN: Micros = 60 * SECOND;
 const SECONDS: usize = 12;
 /// Fixes on each side of the edge that the request holds.
-const SIDE: usize = 8;
+pub const SIDE: usize = 8;
+/// A radius is looked for so often.
+const TRIES: u32 = 3;
 /// The seam is one of so many fixes.
 const CHOICE: usize = 4;
 
@@ -30,8 +32,8 @@ pub struct Edge {
     /// `[from, to)`: the span whose fixes decided it.
     pub context: (Micros, Micros),
     pub refusal: Option<Refusal>,
-    /// The radius that suited the fixes around it; 0 if none was needed.
-    pub radius: f64,
+    /// What was learned of the fixes around it.
+    pub found: Found,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,9 +60,9 @@ pub struct Prepared {
     pub segments: Vec<Vec<Smoothed>>,
 }
 
-pub fn prepare(sorted: &[Fix], recipe: &Recipe) -> Prepared {
+pub fn prepare(sorted: &[Fix], recipe: &Recipe, noise: Option<f64>) -> Prepared {
     let cleaned = clean::clean(sorted);
-    let smoothed = smooth::smooth(&cleaned.fixes, recipe);
+    let smoothed = smooth::smooth(&cleaned.fixes, recipe, noise);
     let stops = stops::find(&smoothed, recipe);
     let segments = stops::segments(&smoothed, &stops, recipe);
     Prepared {
@@ -87,38 +89,132 @@ pub fn edge(
             to.map_or(full, |time| time.saturating_add(1))
         },
     );
-    let decided = |kind| {
-        Ok(Edge {
-            kind,
-            context,
-            refusal: None,
-            radius: 0.0,
-        })
+    let mut edge = Edge {
+        kind: EdgeKind::Break,
+        context,
+        refusal: None,
+        found: Found::default(),
     };
-    let prepared = prepare(&sorted[at - before..at + after], recipe);
-    if !prepared.cleaned.fixes.iter().any(|f| window.holds(f.time)) {
-        let seen_whole = context.1 >= window.end;
-        return decided(if seen_whole {
-            EdgeKind::Nothing
-        } else {
-            EdgeKind::Break
-        });
-    }
-    let across = prepared.segments.iter().find(|segment| {
-        segment[0].time < window.start && segment[segment.len() - 1].time >= window.start
-    });
-    match across {
-        None => decided(EdgeKind::Break),
-        Some(segment) => {
-            let (seam, refusal, radius) = place(segment, window, asker)?;
-            let kind = seam.map_or(EdgeKind::Break, EdgeKind::Seam);
-            Ok(Edge {
-                kind,
-                context,
-                refusal,
-                radius,
-            })
+    let near = &sorted[at - before..at + after];
+    if !clean::clean(near)
+        .fixes
+        .iter()
+        .any(|f| window.holds(f.time))
+    {
+        if context.1 >= window.end {
+            edge.kind = EdgeKind::Nothing;
         }
+        return Ok(edge);
+    }
+    let side = SIDE as f64 as usize;
+    let side = side.min((asker.size() - 1) / 2).max(1);
+    let across = |prepared: &Prepared| {
+        let segment = prepared.segments.iter().find(|segment| {
+            segment[0].time < window.start && segment[segment.len() - 1].time >= window.start
+        })?;
+        let first = segment.partition_point(|p| p.time < window.start);
+        window
+            .holds(segment[first].time)
+            .then(|| thin::around(segment, first, side))
+    };
+    let sounding = sound(near, recipe, asker, &across)?;
+    if let Some(sounding) = sounding {
+        edge.kind = EdgeKind::Seam(sounding.seam(window));
+        edge.found = sounding.found;
+        edge.refusal = sounding.fitted.and_then(|fitted| fitted.road.refusal);
+    }
+    Ok(edge)
+}
+
+/// What a small request told about the fixes around it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Found {
+    /// Their noise, where it is more than they show themselves.
+    pub noise: Option<f64>,
+    /// The radius that suited them; 0 where none was asked.
+    pub radius: f64,
+}
+
+impl Found {
+    pub fn or_worse(self, other: Found) -> Found {
+        Found {
+            noise: self.noise.into_iter().chain(other.noise).reduce(f64::max),
+            radius: self.radius.max(other.radius),
+        }
+    }
+}
+
+pub struct Sounding {
+    pub found: Found,
+    near: Vec<Smoothed>,
+    at: usize,
+    /// `None` if all of it lies in one place.
+    fitted: Option<Fitted>,
+}
+
+/// Asks about a few fixes with a small radius first. Where that proves too small the fixes are
+/// noisier than they look: they are smoothed anew with what was found, and asked about again.
+pub fn sound(
+    span: &[Fix],
+    recipe: &Recipe,
+    asker: &Asker,
+    choose: &dyn Fn(&Prepared) -> Option<Nearby>,
+) -> Result<Option<Sounding>, MatchError> {
+    let mut found = Found::default();
+    for tries in 1.. {
+        let Some(Nearby { points: near, at }) = choose(&prepare(span, recipe, found.noise)) else {
+            return Ok(None);
+        };
+        if near.len() < 2 {
+            return Ok(Some(Sounding {
+                found,
+                near,
+                at,
+                fitted: None,
+            }));
+        }
+        let worst = fit::first_radius(&near).max(found.radius);
+        found.radius = worst;
+        let fitted = fit::ask(&near, Anchors::default(), found.radius, asker)?;
+        if tries == TRIES || fitted.fits() {
+            return Ok(Some(Sounding {
+                found,
+                near,
+                at,
+                fitted: Some(fitted),
+            }));
+        }
+        let deviation = fitted.deviation();
+        found = Found {
+            noise: Some(deviation),
+            radius: fit::radius_for(deviation),
+        };
+    }
+    Ok(None)
+}
+
+impl Sounding {
+    fn seam(&self, window: Window) -> Seam {
+        let off_road = Seam {
+            time: self.near[self.at].time,
+            place: self.near[self.at].place,
+            on_road: false,
+        };
+        let Some(Fitted { trace, road, .. }) = &self.fitted else {
+            return off_road;
+        };
+        (self.at..self.near.len().min(self.at + CHOICE))
+            .filter(|i| window.holds(self.near[*i].time))
+            .filter_map(|i| Some((cost(i, i - self.at, road, trace)?, i)))
+            .min_by(|a, b| a.0.total_cmp(&b.0))
+            .and_then(|(_, i)| {
+                Some(Seam {
+                    time: self.near[i].time,
+                    place: road.spots[i]?.place,
+                    on_road: true,
+                })
+            })
+            .unwrap_or(off_road)
     }
 }
 
@@ -146,50 +242,6 @@ fn walk<'a>(
         }
     }
     (count, None)
-}
-
-fn place(
-    segment: &[Smoothed],
-    window: Window,
-    asker: &Asker,
-) -> Result<(Option<Seam>, Option<Refusal>, f64), MatchError> {
-    let first = segment.partition_point(|p| p.time < window.start);
-    if !window.holds(segment[first].time) {
-        return Ok((None, None, 0.0));
-    }
-    let side = SIDE.min((asker.size() - 1) / 2).max(1);
-    let (near, at) = thin::around(segment, first, side);
-    if near.len() < 2 {
-        // All of it lies in one place: that is the seam.
-        return Ok((Some(off_road(&near[at])), None, 0.0));
-    }
-    let first = fit::first_radius(&near);
-    let Fitted {
-        trace,
-        road,
-        radius,
-    } = fit::fit(&near, Anchors::default(), first, asker)?;
-    let best = (at..near.len().min(at + CHOICE))
-        .filter(|i| window.holds(near[*i].time))
-        .filter_map(|i| Some((cost(i, i - at, &road, &trace)?, i)))
-        .min_by(|a, b| a.0.total_cmp(&b.0));
-    let seam = match best.and_then(|(_, i)| Some((i, road.spots[i]?))) {
-        Some((i, spot)) => Seam {
-            time: near[i].time,
-            place: spot.place,
-            on_road: true,
-        },
-        None => off_road(&near[at]),
-    };
-    Ok((Some(seam), road.refusal, radius))
-}
-
-fn off_road(fix: &Smoothed) -> Seam {
-    Seam {
-        time: fix.time,
-        place: fix.place,
-        on_road: false,
-    }
 }
 
 /// How little a spot suits as a seam, in metres; `None`: not at all.

@@ -57,12 +57,17 @@ fn off_neighbours(triple: &[Fix]) -> Option<f64> {
 }
 
 /// Smooths where the noise is known, by report, by setting or by estimate; otherwise leaves the
-/// fixes where they are.
-pub fn smooth(fixes: &[Fix], recipe: &Recipe) -> Vec<Smoothed> {
+/// fixes where they are. `found` is what the road told about them, where it has been asked.
+pub fn smooth(fixes: &[Fix], recipe: &Recipe, found: Option<f64>) -> Vec<Smoothed> {
     let fallback = recipe.gps_accuracy.or_else(|| noise(fixes));
+    let deviation = |fix: &Fix| {
+        let known = fix.accuracy.or(fallback);
+        let worst = known.into_iter().chain(found).reduce(f64::max);
+        worst.map(|s| s.clamp(LEAST_NOISE / 2.0, MOST_NOISE))
+    };
     let mut out = Vec::with_capacity(fixes.len());
     for run in fixes.chunk_by(|a, b| seconds(a.time, b.time) <= RESTART) {
-        smooth_run(run, fallback, &mut out);
+        smooth_run(run, &deviation, &mut out);
     }
     out
 }
@@ -76,12 +81,7 @@ struct State {
     p: [f64; 3],
 }
 
-fn smooth_run(run: &[Fix], fallback: Option<f64>, out: &mut Vec<Smoothed>) {
-    let deviation = |f: &Fix| {
-        f.accuracy
-            .or(fallback)
-            .map(|s| s.clamp(LEAST_NOISE / 2.0, MOST_NOISE))
-    };
+fn smooth_run(run: &[Fix], deviation: &dyn Fn(&Fix) -> Option<f64>, out: &mut Vec<Smoothed>) {
     if run.len() < 3 || run.iter().any(|f| deviation(f).is_none()) {
         out.extend(run.iter().map(|f| Smoothed {
             time: f.time,

@@ -36,16 +36,22 @@ pub fn thin(fixes: &[Smoothed]) -> Vec<Smoothed> {
     kept
 }
 
-/// Thins outward from the fix `middle`, at most `side` fixes to each side of it, and tells where
-/// the middle one is now.
-pub fn around(fixes: &[Smoothed], middle: usize, side: usize) -> (Vec<Smoothed>, usize) {
+/// The thinned fixes around one of them.
+pub struct Nearby {
+    pub points: Vec<Smoothed>,
+    /// Index of the one in the middle.
+    pub at: usize,
+}
+
+/// Thins outward from the fix `middle`, at most `side` fixes to each side of it.
+pub fn around(fixes: &[Smoothed], middle: usize, side: usize) -> Nearby {
     let before = outward(fixes[..middle].iter().rev(), &fixes[middle], side);
     let after = outward(fixes[middle + 1..].iter(), &fixes[middle], side);
     let at = before.len();
-    let mut kept: Vec<Smoothed> = before.into_iter().rev().collect();
-    kept.push(fixes[middle]);
-    kept.extend(after);
-    (kept, at)
+    let mut points: Vec<Smoothed> = before.into_iter().rev().collect();
+    points.push(fixes[middle]);
+    points.extend(after);
+    Nearby { points, at }
 }
 
 fn outward<'a>(

@@ -5,17 +5,18 @@ use super::fit::{self, Anchors, Fitted};
 use super::geo;
 use super::lines::{self, Strand};
 use super::road::Asker;
-use super::seam::{self, Prepared, Seam};
+use super::seam::{self, Found, Prepared, Seam};
 use super::smooth::Smoothed;
-use super::{Fix, Micros, Outcome, Path, PathKind, Recipe, Stop, Window, thin};
+use super::thin::{self, Nearby};
+use super::{Fix, Micros, Outcome, Path, PathKind, Recipe, Stop, Window};
 use crate::osrm::{MatchError, Refusal};
 
 /// The two ends of a window.
 pub struct Ends {
     pub start: Option<Seam>,
     pub end: Option<Seam>,
-    /// The radius that suited the fixes around them.
-    pub radius: f64,
+    /// What was learned of the fixes around them.
+    pub found: Found,
 }
 
 /// Matches what lies between the two ends. `span` holds the fixes that may have a say, sorted.
@@ -26,7 +27,15 @@ pub fn outcome(
     recipe: &Recipe,
     asker: &Asker,
 ) -> Result<Outcome, MatchError> {
-    let prepared = seam::prepare(span, recipe);
+    let mut found = ends.found;
+    if found.radius == 0.0 {
+        // No edge has told how noisy the fixes are.
+        let middle = |prepared: &Prepared| middle(prepared, window, asker.size());
+        if let Some(sounding) = seam::sound(span, recipe, asker, &middle)? {
+            found = sounding.found;
+        }
+    }
+    let prepared = seam::prepare(span, recipe, found.noise);
     let mut outcome = Outcome {
         stops: stops(&prepared, window),
         dropped: prepared.cleaned.dropped(window),
@@ -35,11 +44,27 @@ pub fn outcome(
     let moving = moving(&prepared);
     for segment in &prepared.segments {
         if let Some(piece) = Piece::cut(segment, window, ends) {
-            let refusal = piece.paths(window, ends.radius, asker, &moving, &mut outcome.paths)?;
+            let refusal = piece.paths(window, found.radius, asker, &moving, &mut outcome.paths)?;
             outcome.refusal = outcome.refusal.or(refusal);
         }
     }
     Ok(outcome)
+}
+
+/// A few fixes from the middle of the longest stretch of driving in the window.
+fn middle(prepared: &Prepared, window: Window, size: usize) -> Option<Nearby> {
+    let inside = |segment: &[Smoothed]| {
+        let from = segment.partition_point(|p| p.time < window.start);
+        let to = segment.partition_point(|p| p.time < window.end);
+        (from, to)
+    };
+    let longest = prepared.segments.iter().max_by_key(|s| {
+        let (from, to) = inside(s);
+        to - from
+    })?;
+    let (from, to) = inside(longest);
+    let side = seam::SIDE.min((size - 1) / 2).max(1);
+    (to - from > 1).then(|| thin::around(longest, (from + to) / 2, side))
 }
 
 fn stops(prepared: &Prepared, window: Window) -> Vec<Stop> {

@@ -77,10 +77,10 @@ class Tour:
         while seconds < target:
             vias = [place] + [_somewhere(osrm, rng) for _ in range(rng.integers(2, 5))]
             route = _route(osrm, vias)
-            if route and _turns_round(self.plane.to_metres(route["routes"][0]["geometry"]["coordinates"])) < 2:
-                place = route["waypoints"][-1]["location"]
-                seconds += 1.4 * route["routes"][0]["duration"]
-                self._append(route["routes"][0])
+            if route and self._turns_round(route) < 2:
+                place = route["legs"][-1]["steps"][-1]["maneuver"]["location"]
+                seconds += 1.4 * route["duration"]
+                self._append(route)
         self._lights = [
             (max(0.0, at - LIGHT_DISTANCE), rng.uniform(*LIGHT_SECONDS))
             for at in self._crossings
@@ -95,6 +95,12 @@ class Tour:
         halts = self._lights + list(zip(self._visits, seconds))
         return Ride(self.plane.to_metres(self.truth), self._limits, halts)
 
+    def _turns_round(self, route):
+        """How often: streets that the map cuts off are dead ends, between which OSRM may send a
+        vehicle to and fro, as nobody drives."""
+        line = self.plane.to_metres(route["geometry"]["coordinates"])
+        return (bends(line) > TURN_ROUND).sum()
+
     def _append(self, route):
         line = route["geometry"]["coordinates"]
         if self.truth:
@@ -102,13 +108,7 @@ class Tour:
             line = line if line[0] != self.truth[-1] else line[1:]
         before, first = self._length(), len(self.truth)
         self.truth += line
-        crossings = {
-            tuple(crossing["location"])
-            for leg in route["legs"]
-            for step in leg["steps"]
-            for crossing in step["intersections"]
-            if len(crossing["bearings"]) > 2
-        }
+        crossings = {tuple(at["location"]) for at in _intersections(route) if len(at["bearings"]) > 2}
         along = self._along()
         self._crossings += [along[i] for i in range(first, len(along)) if tuple(self.truth[i]) in crossings]
         noted = [leg["annotation"] for leg in route["legs"]]
@@ -135,22 +135,22 @@ def _somewhere(osrm, rng):
 
 
 def _route(osrm, vias):
-    """OSRM's answer for a route over the places, `None` if there is none."""
+    """OSRM's route over the places, `None` if there is none, or none without a tunnel: there no device
+    hears satellites, and below this town lies another, of service tunnels."""
     path = ";".join(f"{lon:.6f},{lat:.6f}" for lon, lat in vias)
     options = "overview=full&geometries=geojson&steps=true&annotations=distance,speed&continue_straight=true"
     try:
         with urllib.request.urlopen(f"{osrm}/route/v1/driving/{path}?{options}", timeout=30) as answer:
-            return json.load(answer)
+            route = json.load(answer)["routes"][0]
     except urllib.error.HTTPError as refusal:
         if json.load(refusal)["code"] != "NoRoute":
             raise
         return None
+    return None if any("tunnel" in at.get("classes", []) for at in _intersections(route)) else route
 
 
-def _turns_round(line):
-    """How often a line turns on the spot. Streets that the map cuts off are dead ends, between which
-    OSRM may send a vehicle to and fro, as nobody drives."""
-    return int((bends(line) > TURN_ROUND).sum())
+def _intersections(route):
+    return [at for leg in route["legs"] for step in leg["steps"] for at in step["intersections"]]
 
 
 def tours(osrm, seed, count):

@@ -31,7 +31,7 @@ lint: ## formatting, clippy and shellcheck, warnings denied
 
 bench: ## points a second of the whole pipeline, and of OSRM alone on the same requests
 	@$(prepare) bench
-	@$(PYTHON) tests/bench/bench.py
+	@$(PYTHON) tests/bench/throughput.py
 
 quality: ## how far matched routes are from a known truth
 	@$(prepare) quality

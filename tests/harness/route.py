@@ -3,13 +3,12 @@
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import accumulate
 
 # The part of Helsinki that the map covers.
 WEST, EAST, SOUTH, NORTH = 24.9355, 24.9530, 60.1645, 60.1788
-SLOWEST = 5.0  # metres a second, on the average of a route
+SLOWEST = 3.0  # metres a second, on the average of a route
 METRES_A_DEGREE = 111_195.0  # of latitude
-MOST_PLACES = 2000  # that are tried for one route
+MOST_FAILURES = 200
 
 
 @dataclass
@@ -40,32 +39,46 @@ def moved(place, east, north):
 
 def random_route(osrm, seconds, chance):
     """A route over random places that lasts at least so many seconds at the map's speeds."""
-    places = []
-    answer = {"duration": 0}
-    # More than is needed: the route's duration counts turns, which the steps below leave out.
-    for _ in range(MOST_PLACES):
-        if answer["duration"] >= 1.5 * seconds:
-            break
-        places.append((chance.uniform(WEST, EAST), chance.uniform(SOUTH, NORTH)))
-        if len(places) < 2:
+    stretches = []
+    failures = 0
+    while sum(sum(steps) for _, steps in stretches) < seconds:
+        start = stretches[-1][0][-1:] if stretches else []
+        found = _stretch(osrm, start + [_random_place(chance) for _ in range(4)])
+        if found is not None:
+            stretches.append(found)
             continue
-        query = ";".join(f"{longitude:.6f},{latitude:.6f}" for longitude, latitude in places)
-        found = osrm.get(
-            f"/route/v1/driving/{query}?overview=full&geometries=geojson&annotations=duration")
-        if found["code"] == "Ok" and found["routes"][0]["distance"] > SLOWEST * found["routes"][0]["duration"]:
-            answer = found["routes"][0]
-        else:
-            # One of the two lies where no way leads to or from, or in a yard where all drive at a walk.
-            del places[-2:]
-    else:
-        raise RuntimeError(f"no route of {seconds} s after {MOST_PLACES} places")
-    steps = [step for leg in answer["legs"] for step in leg["annotation"]["duration"]]
-    reached = list(accumulate([0.0, *steps]))
-    vertices = [tuple(vertex) for vertex in answer["geometry"]["coordinates"]]
-    route = Route([vertices[0]], [0.0])
-    for vertex, time in zip(vertices[1:], reached[1:]):
-        # Where a route passes a place that was asked for, a vertex is there twice and no time passes.
-        if time > route.times[-1]:
-            route.vertices.append(vertex)
-            route.times.append(time)
+        failures += 1
+        if failures > MOST_FAILURES:
+            raise RuntimeError(f"no route of {seconds} s after {failures} failures")
+        if stretches and failures % 5 == 0:
+            stretches.pop()  # it may have led into a trap
+    return _join(stretches)
+
+
+def _random_place(chance):
+    return chance.uniform(WEST, EAST), chance.uniform(SOUTH, NORTH)
+
+
+def _stretch(osrm, places):
+    """The way over these places: its vertices and the seconds from each to the next. None where there
+    is no way, or one through yards where all drive at a walk."""
+    query = ";".join(f"{longitude:.6f},{latitude:.6f}" for longitude, latitude in places)
+    answer = osrm.get(f"/route/v1/driving/{query}?overview=full&geometries=geojson&annotations=duration")
+    if answer["code"] != "Ok":
+        return None
+    (route,) = answer["routes"]
+    if route["distance"] < SLOWEST * route["duration"]:
+        return None
+    steps = [step for leg in route["legs"] for step in leg["annotation"]["duration"]]
+    return [tuple(vertex) for vertex in route["geometry"]["coordinates"]], steps
+
+
+def _join(stretches):
+    route = Route([stretches[0][0][0]], [0.0])
+    for vertices, steps in stretches:
+        for vertex, step in zip(vertices[1:], steps):
+            # Where a route passes a place that was asked for, a vertex is there twice and no time passes.
+            if step > 0:
+                route.vertices.append(vertex)
+                route.times.append(route.times[-1] + step)
     return route

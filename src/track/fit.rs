@@ -16,6 +16,8 @@ const SMALLEST: f64 = 5.0;
 const LARGEST: f64 = 15.0;
 /// The best radius is so many times the standard deviation of the fixes.
 const FACTOR: f64 = 0.75;
+/// Fixes that lie nearer to the road than this are clean, in metres.
+pub const CLEAN: f64 = 1.5;
 /// A radius that is too small by less than this will do.
 const ENOUGH: f64 = 1.3;
 
@@ -35,7 +37,7 @@ pub struct Anchors {
 
 /// The radius for fixes of which this much is known.
 pub fn radius_for(deviation: f64) -> f64 {
-    if deviation < 1.5 {
+    if deviation < CLEAN {
         return SMALLEST;
     }
     (FACTOR * deviation).clamp(SMALLEST, LARGEST)

@@ -216,7 +216,7 @@ pub fn strands(
     trim(&mut strands, fixed);
     for strand in &mut strands {
         if strand.kind == PathKind::Matched {
-            super::spikes::remove(&mut strand.line, (2.0 * radius).min(30.0));
+            super::spikes::remove(&mut strand.line, radius);
         }
         strand.tally.length = geo::length(&strand.line);
     }

@@ -133,6 +133,8 @@ pub struct Found {
     pub noise: Option<f64>,
     /// The radius that suited them; 0 where none was asked.
     pub radius: f64,
+    /// How far off the road they came to lie with it, as a standard deviation.
+    pub off: f64,
 }
 
 impl Found {
@@ -140,6 +142,7 @@ impl Found {
         Found {
             noise: self.noise.into_iter().chain(other.noise).reduce(f64::max),
             radius: self.radius.max(other.radius),
+            off: self.off.max(other.off),
         }
     }
 }
@@ -176,6 +179,7 @@ pub fn sound(
         let worst = fit::first_radius(&near).max(found.radius);
         found.radius = worst;
         let fitted = fit::ask(&near, Anchors::default(), found.radius, asker)?;
+        found.off = fitted.deviation();
         if tries == TRIES || fitted.fits() {
             return Ok(Some(Sounding {
                 found,
@@ -184,10 +188,10 @@ pub fn sound(
                 fitted: Some(fitted),
             }));
         }
-        let deviation = fitted.deviation();
         found = Found {
-            noise: Some(deviation),
-            radius: fit::radius_for(deviation),
+            noise: Some(found.off),
+            radius: fit::radius_for(found.off),
+            ..found
         };
     }
     Ok(None)

@@ -4,31 +4,45 @@ use super::geo;
 use super::smooth::Smoothed;
 
 /// Fixes nearer than this to the last one kept say nothing new, in metres.
-const SPACING: f64 = 20.0;
+pub const SPACING: f64 = 20.0;
 /// Nor do those whose distance may be noise: so many standard deviations.
 const DEVIATIONS: f64 = 3.0;
 const WIDEST: f64 = 60.0;
 
-fn apart(a: &Smoothed, b: &Smoothed) -> bool {
-    let least = b
-        .deviation
-        .map_or(SPACING, |d| (DEVIATIONS * d).clamp(SPACING, WIDEST));
-    geo::distance(a.place, b.place) >= least
+fn apart(a: &Smoothed, b: &Smoothed, least: f64) -> bool {
+    let noisy = b.deviation.map_or(0.0, |d| (DEVIATIONS * d).min(WIDEST));
+    geo::distance(a.place, b.place) >= least.max(noisy)
 }
 
-/// Keeps the first and the last fix and those between that lie apart.
-pub fn thin(fixes: &[Smoothed]) -> Vec<Smoothed> {
+/// Keeps the first and the last fix and those between that lie `least` metres apart, and where
+/// the vehicle turned round: a fix from which it came back by more than `tip` metres.
+pub fn thin(fixes: &[Smoothed], least: f64, tip: f64) -> Vec<Smoothed> {
     let mut kept: Vec<Smoothed> = Vec::new();
+    let mut farthest: Option<(f64, Smoothed)> = None;
     for fix in fixes {
-        if kept.last().is_none_or(|last| apart(last, fix)) {
+        let Some(last) = kept.last() else {
             kept.push(*fix);
+            continue;
+        };
+        let away = geo::distance(last.place, fix.place);
+        match farthest {
+            Some((most, turn)) if away < most - tip => {
+                kept.push(turn);
+                farthest = None;
+            }
+            Some((most, _)) if away <= most => {}
+            _ => farthest = Some((away, *fix)),
+        }
+        if kept.last().is_some_and(|last| apart(last, fix, least)) {
+            kept.push(*fix);
+            farthest = None;
         }
     }
     if let (Some(last), Some(end)) = (kept.last().copied(), fixes.last().copied())
         && last.time != end.time
     {
         // The end stands where it is: the one before it gives way.
-        if kept.len() > 1 && !apart(&last, &end) {
+        if kept.len() > 1 && !apart(&last, &end, least) {
             kept.pop();
         }
         kept.push(end);
@@ -64,7 +78,7 @@ fn outward<'a>(
         if kept.len() == side {
             break;
         }
-        if apart(&last, fix) {
+        if apart(&last, fix, SPACING) {
             kept.push(*fix);
             last = *fix;
         }

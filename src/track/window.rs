@@ -11,6 +11,15 @@ use super::thin::{self, Nearby};
 use super::{Fix, Micros, Outcome, Path, PathKind, Recipe, Stop, Window};
 use crate::osrm::{MatchError, Refusal};
 
+/// Fixes without noise are thinned to this distance, in metres, and keep a turn of this depth.
+const CLEAN_SPACING: f64 = 5.0;
+const CLEAN_TIP: f64 = 1.5;
+/// Spikes up to this depth are taken out of the line of clean fixes, in metres.
+const CLEAN_SPIKE: f64 = 3.0;
+/// And up to so many radiuses of others, but none that are deeper than this.
+const SPIKE: f64 = 2.0;
+const DEEPEST_SPIKE: f64 = 30.0;
+
 /// The two ends of a window.
 pub struct Ends {
     pub start: Option<Seam>,
@@ -44,7 +53,7 @@ pub fn outcome(
     let moving = moving(&prepared);
     for segment in &prepared.segments {
         if let Some(piece) = Piece::cut(segment, window, ends) {
-            let refusal = piece.paths(window, found.radius, asker, &moving, &mut outcome.paths)?;
+            let refusal = piece.paths(window, found, asker, &moving, &mut outcome.paths)?;
             outcome.refusal = outcome.refusal.or(refusal);
         }
     }
@@ -144,12 +153,19 @@ impl Piece {
     fn paths(
         &self,
         window: Window,
-        radius: f64,
+        found: Found,
         asker: &Asker,
         moving: &[Micros],
         paths: &mut Vec<Path>,
     ) -> Result<Option<Refusal>, MatchError> {
-        let thinned = thin::thin(&self.points);
+        // Fixes without noise show every turn: nothing of it may be lost.
+        let clean = found.radius > 0.0 && found.off < fit::CLEAN;
+        let (spacing, tip) = if clean {
+            (CLEAN_SPACING, CLEAN_TIP)
+        } else {
+            (thin::SPACING, f64::INFINITY)
+        };
+        let thinned = thin::thin(&self.points, spacing, tip);
         if geo::length(&thinned.iter().map(|p| p.place).collect::<Vec<_>>()) < 1.0 {
             return Ok(None);
         }
@@ -161,14 +177,19 @@ impl Piece {
             first: on_road(self.start),
             last: on_road(self.end),
         };
-        let first = radius.max(fit::first_radius(&thinned));
+        let first = found.radius.max(fit::first_radius(&thinned));
         let Fitted {
             trace,
             mut road,
             radius,
         } = fit::fit(&thinned, anchors, first, asker)?;
         lines::mend(&mut road, &trace, asker)?;
-        let mut strands = lines::strands(&road, &trace, &fixed, radius);
+        let spike = if clean {
+            CLEAN_SPIKE
+        } else {
+            (SPIKE * radius).min(DEEPEST_SPIKE)
+        };
+        let mut strands = lines::strands(&road, &trace, &fixed, spike);
         let last_in = trace
             .partition_point(|w| w.time < window.end)
             .saturating_sub(1);
@@ -176,7 +197,7 @@ impl Piece {
             // Every path must begin in the window: what would change its kind beyond the
             // window's end is raw from the last waypoint in the window on.
             road.links.retain(|link| link.to <= last_in);
-            strands = lines::strands(&road, &trace, &fixed, radius);
+            strands = lines::strands(&road, &trace, &fixed, spike);
         }
         let count = strands.len();
         for (i, strand) in strands.into_iter().enumerate() {

@@ -89,7 +89,7 @@ BEGIN
     IF minutes IS NULL OR hours IS NULL OR days IS NULL OR months IS NULL OR weekdays IS NULL THEN
         RETURN NULL;
     END IF;
-    FOR ahead IN 0 .. 366 LOOP
+    FOR ahead IN 0 .. 1461 LOOP
         day := (after + interval '1 minute')::date + ahead;
         CONTINUE WHEN NOT extract(month FROM day)::int = ANY (months);
         -- As cron has it: where both days are restricted, either will do.

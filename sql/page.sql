@@ -54,7 +54,7 @@ END
 $$;
 COMMENT ON FUNCTION _device_page IS 'the document of get_device_page(), read in one snapshot; stable, parallel safe';
 
-CREATE FUNCTION get_device_page(device_id text, from_time timestamptz, to_time timestamptz, tail boolean DEFAULT false)
+CREATE FUNCTION get_device_page_between(device_id text, from_time timestamptz, to_time timestamptz, tail boolean DEFAULT false)
 RETURNS json
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT
 SET search_path = pg_catalog, pg_temp
@@ -66,7 +66,7 @@ BEGIN
     RETURN page;
 END
 $$;
-COMMENT ON FUNCTION get_device_page(text, timestamptz, timestamptz, boolean) IS
+COMMENT ON FUNCTION get_device_page_between IS
     'paths of a device in [from_time, to_time) as JSON, with its newest points as a raw tail if asked for; volatile (it notes the read), strict, parallel unsafe';
 
 CREATE FUNCTION get_device_page(device_id text, hours numeric DEFAULT 24, tail boolean DEFAULT false)
@@ -75,11 +75,11 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN @extschema@.get_device_page(
+    RETURN @extschema@.get_device_page_between(
         device_id, now() - hours::double precision * interval '1 hour', now() + interval '1 hour', tail);
 END
 $$;
-COMMENT ON FUNCTION get_device_page(text, numeric, boolean) IS
+COMMENT ON FUNCTION get_device_page IS
     'paths of a device of the last hours as JSON, with its newest points as a raw tail if asked for; volatile (it notes the read), strict, parallel unsafe';
 
 CREATE FUNCTION _fleet_page(from_time timestamptz, to_time timestamptz) RETURNS json

@@ -198,7 +198,7 @@ BEGIN
         size_bytes := pg_total_relation_size(('@extschema@.' || table_name)::regclass);
         row_count := @extschema@._count(('@extschema@.' || table_name)::regclass);
         EXECUTE format(
-            'SELECT sum(extract(epoch FROM now() - d.first)) / 86400, sum(d.found)
+            'SELECT sum(greatest(3600, extract(epoch FROM now() - d.first))) / 86400, sum(d.found)
                FROM (SELECT k.device_id FROM @extschema@.get_devices() k LIMIT 100) k
               CROSS JOIN LATERAL (
                  SELECT count(*) AS found, min(t.%2$I) AS first FROM @extschema@.%1$I t
@@ -206,7 +206,8 @@ BEGIN
             table_name, item.column2)
            INTO device_days, rows_found;
         rows_per_device_day := rows_found / nullif(device_days, 0);
-        bytes_per_device_day := rows_per_device_day * size_bytes / nullif(row_count, 0);
+        -- Fewer rows than that say more of empty pages than of rows.
+        bytes_per_device_day := CASE WHEN row_count >= 1000 THEN rows_per_device_day * size_bytes / row_count END;
         expected_bytes := bytes_per_device_day * devices * days;
         expected_size := pg_size_pretty(expected_bytes::bigint);
         RETURN NEXT;
@@ -214,4 +215,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION storage_advice IS
-    'size of each table, what a device adds a day (from the last week of up to a hundred devices), and what so many days of all devices will take; stable';
+    'size of each table, what a device adds a day (from the last week of up to a hundred devices), and what so many days of all devices will take, null while a table has less than 1,000 rows; stable';

@@ -40,7 +40,8 @@ def test_status_counts_what_waits_and_what_is_done(db, osrm):
     health = db.row("SELECT * FROM worker_health")
     assert (health["points_waiting"], health["points_last_hour"], health["windows_last_hour"]) == (0, 120, 2)
     cache = db.row("SELECT * FROM cache_performance")
-    assert (cache["paths"], cache["devices"], cache["matched_share"]) == (after["cached_paths"], 1, 1)
+    assert (cache["paths"], cache["devices"]) == (after["cached_paths"], 1)
+    assert cache["matched_share"] == db.value("SELECT avg((match_status = 'matched')::int)::float8 FROM cached_polylines")
     assert cache["size_bytes"] > 0
 
 

@@ -20,6 +20,14 @@ class Result(NamedTuple):
     defaults: Mismatch
 
 
+class Cost(NamedTuple):
+    """What a set of raw points cost OSRM, in seconds of CPU time."""
+
+    points: int
+    ours: float
+    defaults: float
+
+
 class CellFigures(NamedTuple):
     """Means over the drives of a cell, in per cent of the true length."""
 
@@ -89,6 +97,27 @@ def shortfalls(by_cell):
             yield f"{cell.name}: {f.ours:.2f} % is above the defaults' {f.defaults:.2f} %"
         elif cell.noise and f.ratio > NOISY_TARGET:
             yield f"{cell.name}: {f.ours:.2f} % is above a quarter of the defaults' {f.defaults:.2f} %"
+
+
+def window_table(fleet, by_window):
+    """Mean mismatch for each length of window."""
+    rows = [["window", "clean drives", "rough drives", "all"]]
+    for window, found in by_window.items():
+        kinds = ((False,), (True,), (False, True))
+        groups = ([m.total for drive, m in zip(fleet, found) if drive.cell.rough in kind] for kind in kinds)
+        rows.append([window, *(f"{100 * mean(group):.2f}" for group in groups)])
+    return table(rows)
+
+
+def cost_table(by_interval):
+    """Costs for each interval, and for all together."""
+    rows = [["interval", "raw points", "ours, ms per 1,000", "defaults, ms per 1,000", "ratio"]]
+    named = {f"{interval} s": cost for interval, cost in by_interval.items()}
+    named["all"] = Cost(*map(sum, zip(*by_interval.values())))
+    for name, cost in named.items():
+        ours, theirs = (1e6 * seconds / cost.points for seconds in (cost.ours, cost.defaults))
+        rows.append([name, f"{cost.points:,}", f"{ours:.0f}", f"{theirs:.0f}", f"{ours / theirs:.2f}"])
+    return table(rows)
 
 
 def table(rows):

@@ -19,7 +19,6 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import mean
 from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -52,12 +51,13 @@ class Drive(NamedTuple):
     fixes: list
 
 
-class Cost(NamedTuple):
-    """What a set of points cost."""
+class Matched(NamedTuple):
+    """What came out."""
 
-    points: int
-    ours: float  # CPU seconds of OSRM
-    defaults: float
+    defaults: dict  # lines by device
+    costs: dict  # by interval
+    by_window: dict  # paths by device, by length of window
+    different: list  # devices whose live outcome is not that of the bulk run
 
 
 def make_drives(osrm, seed, count):
@@ -93,7 +93,7 @@ def match_everything(db, osrm, whole, fleet):
         extension.match_in_bulk(db, group)
         lines |= baseline.match(whole, group)
         points = sum(len(drive.fixes) for drive in group)
-        costs[interval] = Cost(points, cpu_seconds(osrm) - before[0], cpu_seconds(whole) - before[1])
+        costs[interval] = report.Cost(points, cpu_seconds(osrm) - before[0], cpu_seconds(whole) - before[1])
     return lines, costs
 
 
@@ -104,48 +104,17 @@ def measure(job):
     return [prepared.mismatch(lines) for lines in outputs]
 
 
-def results(fleet, bulk, defaults):
-    jobs = [
-        (
-            drive.truth,
-            [
-                [path.line for path in bulk[drive.device]],
-                [path.line for path in bulk[drive.device] if path.status == "matched"],
-                defaults[drive.device],
-            ],
-        )
-        for drive in fleet
-    ]
+def measure_all(fleet, outputs):
+    """Mismatches of every drive, in the order of the fleet, for each named way to get its lines."""
+    jobs = [(drive.truth, [lines[drive.device] for lines in outputs.values()]) for drive in fleet]
     with ProcessPoolExecutor(WORKERS) as pool:
-        return [report.Result(drive, *found) for drive, found in zip(fleet, pool.map(measure, jobs, chunksize=4))]
+        found = pool.map(measure, jobs, chunksize=4)
+        return dict(zip(outputs, zip(*found)))
 
 
-def window_table(fleet, by_window):
-    """Mean mismatch over all drives for each length of window, and where it differs most."""
-    names = list(by_window)
-    jobs = [
-        (drive.truth, [[path.line for path in by_window[name][drive.device]] for name in names])
-        for drive in fleet
-    ]
-    with ProcessPoolExecutor(WORKERS) as pool:
-        found = list(pool.map(measure, jobs, chunksize=4))
-    rows = [["window", "missing", "excess", "mismatch"]]
-    for column, name in enumerate(names):
-        column = [mismatches[column] for mismatches in found]
-        rows.append([
-            name,
-            *(f"{100 * mean(getattr(m, part) for m in column):.2f}" for part in ("missing", "excess", "total")),
-        ])
-    return report.table(rows)
-
-
-def cost_table(costs):
-    rows = [["interval", "raw points", "ours, ms per 1,000", "defaults, ms per 1,000", "ratio"]]
-    everything = Cost(*map(sum, zip(*costs.values())))
-    for name, cost in [*((f"{interval} s", cost) for interval, cost in costs.items()), ("all", everything)]:
-        ours, theirs = (1e6 * seconds / cost.points for seconds in (cost.ours, cost.defaults))
-        rows.append([name, f"{cost.points:,}", f"{ours:.0f}", f"{theirs:.0f}", f"{ours / theirs:.2f}"])
-    return report.table(rows)
+def lines_of(paths, fleet, status=("matched", "raw")):
+    """Lines by device."""
+    return {drive.device: [path.line for path in paths[drive.device] if path.status in status] for drive in fleet}
 
 
 def differences(bulk, live):
@@ -153,7 +122,7 @@ def differences(bulk, live):
     return sorted(device for device in bulk.keys() | live.keys() if bulk.get(device) != live.get(device))
 
 
-def draw_pictures(measured, bulk, defaults):
+def draw_pictures(measured, ours, defaults):
     """Of the best, the median and the worst drive; returns their names."""
     ranked = sorted(measured, key=lambda result: (result.ours.total, -result.defaults.total))
     for name, result in (("best", ranked[0]), ("median", ranked[len(ranked) // 2]), ("worst", ranked[-1])):
@@ -162,10 +131,61 @@ def draw_pictures(measured, bulk, defaults):
             f"{name}: {drive.device}, mismatch {100 * result.ours.total:.1f} %"
             f" (OSRM's defaults {100 * result.defaults.total:.1f} %)"
         )
-        lines = [path.line for path in bulk[drive.device]]
         fixes = [place for _, *place in drive.fixes]
-        picture.draw(OUT / f"{name}.svg", title, fixes, drive.truth, defaults[drive.device], lines)
+        picture.draw(OUT / f"{name}.svg", title, fixes, drive.truth, defaults[drive.device], ours[drive.device])
         yield title
+
+
+def match_all_ways(fleet, osrm, whole, cluster):
+    """Everything that needs a server."""
+    with step(f"{len(fleet)} drives, {sum(len(drive.fixes) for drive in fleet):,} points: all at once"):
+        bulk_db = extension.new_database(cluster, "bulk", osrm, WINDOW)
+        defaults, costs = match_everything(bulk_db, osrm, whole, fleet)
+    bulk = extension.paths(bulk_db)
+    with step("the same, minute by minute"):
+        live_db = extension.new_database(cluster, "live", osrm, WINDOW)
+        extension.match_live(live_db, fleet)
+    different = differences(bulk, extension.paths(live_db))
+    if extension.stops(bulk_db) != extension.stops(live_db):
+        different.append("stops")
+    by_window = {WINDOW: bulk}
+    for window in OTHER_WINDOWS:
+        with step(f"windows of {window}"):
+            db = extension.new_database(cluster, f"window_{window}", osrm, window)
+            extension.match_in_bulk(db, fleet)
+        by_window[window] = extension.paths(db)
+    return Matched(defaults, costs, by_window, different)
+
+
+def write_report(fleet, matched):
+    """Measures, prints, and leaves tables and pictures behind."""
+    bulk = matched.by_window[WINDOW]
+    outputs = {window: lines_of(paths, fleet) for window, paths in matched.by_window.items()}
+    outputs["matched"] = lines_of(bulk, fleet, status=("matched",))
+    outputs["defaults"] = matched.defaults
+    with step("measuring"):
+        found = measure_all(fleet, outputs)
+    results = list(map(report.Result, fleet, found[WINDOW], found["matched"], found["defaults"]))
+    by_cell = report.figures(results)
+    text = "\n\n".join([
+        "Route mismatch in per cent of the true length, **ours** / OSRM's defaults on the whole trip;"
+        " all lines drawn count, raw pieces too:",
+        report.summary(by_cell),
+        "The same for other lengths of the windows, means over all drives:",
+        report.window_table(fleet, {window: found[window] for window in matched.by_window}),
+        "CPU time of OSRM:",
+        report.cost_table(matched.costs),
+        f"Live against bulk: {sum(map(len, bulk.values())):,} paths of {len(fleet)} drives,"
+        f" {len(matched.different)} differences.",
+        *draw_pictures(results, outputs[WINDOW], matched.defaults),
+    ])
+    print(text)
+    (OUT / "quality.md").write_text(text + "\n")
+    (OUT / "cells.md").write_text(report.details(by_cell) + "\n")
+    for sentence in report.shortfalls(by_cell):
+        print("below target:", sentence)
+    for device in matched.different:
+        print("live and bulk differ:", device)
 
 
 def main():
@@ -181,46 +201,9 @@ def main():
         Cluster(f"quality-{os.getpid()}", conf={"fsync": "off"}) as cluster,
     ):
         fleet = make_drives(osrm, args.seed, args.drives)
-        with step(f"{len(fleet)} drives, {sum(len(drive.fixes) for drive in fleet):,} points: all at once"):
-            bulk_db = extension.new_database(cluster, "bulk", osrm, WINDOW)
-            defaults, costs = match_everything(bulk_db, osrm, whole, fleet)
-            bulk = extension.paths(bulk_db)
-        with step("the same, minute by minute"):
-            live_db = extension.new_database(cluster, "live", osrm, WINDOW)
-            extension.match_live(live_db, fleet)
-            different = differences(bulk, extension.paths(live_db))
-            stops_differ = extension.stops(bulk_db) != extension.stops(live_db)
-        by_window = {WINDOW: bulk}
-        for window in OTHER_WINDOWS:
-            with step(f"windows of {window}"):
-                db = extension.new_database(cluster, f"window_{window}", osrm, window)
-                extension.match_in_bulk(db, fleet)
-                by_window[window] = extension.paths(db)
-    with step("measuring"):
-        measured = results(fleet, bulk, defaults)
-        by_cell = report.figures(measured)
-        windows = window_table(fleet, by_window)
-    rows = sum(map(len, bulk.values()))
-    text = "\n\n".join([
-        "Route mismatch in per cent of the true length, **ours** / OSRM's defaults on the whole trip;"
-        " all lines drawn count, raw pieces too:",
-        report.summary(by_cell),
-        "Length of the windows, mean over all drives:",
-        windows,
-        "CPU time of OSRM:",
-        cost_table(costs),
-        f"Live against bulk: {rows} paths of {len(fleet)} drives, {len(different)} drives differ,"
-        f" stops {'differ' if stops_differ else 'are equal'}.",
-        *draw_pictures(measured, bulk, defaults),
-    ])
-    print(text)
-    (OUT / "quality.md").write_text(text + "\n")
-    (OUT / "cells.md").write_text(report.details(by_cell) + "\n")
-    for sentence in report.shortfalls(by_cell):
-        print("below target:", sentence)
-    for device in different:
-        print("live and bulk differ:", device)
-    return 1 if different or stops_differ else 0
+        matched = match_all_ways(fleet, osrm, whole, cluster)
+    write_report(fleet, matched)
+    return 1 if matched.different else 0
 
 
 if __name__ == "__main__":

@@ -65,6 +65,8 @@ pub struct Settings {
     pub client: ClientSettings,
     /// Threads that ask OSRM.
     pub concurrency: usize,
+    /// The longest wait for an answer to a request of full size.
+    pub request_timeout: Duration,
     pub recipe: Recipe,
     /// Points older than this are left alone until a backfill asks for them.
     pub look_back: Micros,
@@ -94,11 +96,11 @@ impl Settings {
                 url: text(&OSRM_URL),
                 profile: text(&PROFILE),
                 connect_timeout: millis(&CONNECT_TIMEOUT),
-                request_timeout: millis(&REQUEST_TIMEOUT),
                 max_matching_size: MAX_MATCHING_SIZE.get() as usize,
                 connections: concurrency,
             },
             concurrency,
+            request_timeout: millis(&REQUEST_TIMEOUT),
             recipe: Recipe {
                 window: WINDOW.get().seconds() * SECOND,
                 max_gap: i64::from(MAX_GAP.get()) * SECOND,

@@ -10,7 +10,7 @@ use ureq::{Agent, Error as HttpError, Timeout};
 
 use super::address::{check_profile, check_url};
 use super::reply::{Away, Reply};
-use super::{MatchAnswer, MatchError, MatchRequest, Matcher};
+use super::{MatchAnswer, MatchError, MatchRequest};
 
 /// A server closes idle connections after 5 s; ours must be given up before.
 const IDLE: Duration = Duration::from_secs(4);
@@ -27,7 +27,6 @@ pub struct ClientSettings {
     pub url: String,
     pub profile: String,
     pub connect_timeout: Duration,
-    pub request_timeout: Duration,
     pub max_matching_size: usize,
     /// Connections kept open: one a thread.
     pub connections: usize,
@@ -40,6 +39,7 @@ pub struct Client {
     profile: String,
     max_size: AtomicUsize,
     calls: AtomicU64,
+    answered: AtomicU64,
     cancelled: AtomicBool,
     /// Set once the server as a whole is found to be away.
     away: Mutex<Option<Away>>,
@@ -67,7 +67,6 @@ impl Client {
             // The address itself may carry a login; ureq would log neither, but an error could.
             .timeout_resolve(Some(settings.connect_timeout))
             .timeout_connect(Some(settings.connect_timeout))
-            .timeout_global(Some(settings.request_timeout))
             .max_idle_connections(settings.connections)
             .max_idle_connections_per_host(settings.connections)
             .max_idle_age(IDLE)
@@ -78,6 +77,7 @@ impl Client {
             profile: settings.profile.clone(),
             max_size: AtomicUsize::new(settings.max_matching_size),
             calls: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
             away: Mutex::new(None),
         })
@@ -89,9 +89,18 @@ impl Client {
         self.agent.clone().shutdown();
     }
 
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
     /// Requests sent so far, probes left out.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Match requests that were answered in time, whatever the answer.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Why the server as a whole is held for away, if it is.
@@ -104,15 +113,23 @@ impl Client {
     pub fn probe(&self) -> bool {
         let mut away = self.away.lock().unwrap_or_else(|e| e.into_inner());
         if away.is_none()
-            && let Err(trouble) = self.health()
+            && !self.is_cancelled()
+            && let Err(trouble) = self.sign_of_life("match", "0,0;0,0.001?radiuses=1;1")
+            // Our own end of the connection must not be taken for the server's.
+            && !self.is_cancelled()
         {
             *away = Some(trouble);
         }
-        away.is_none()
+        away.is_none() && !self.is_cancelled()
+    }
+
+    /// What the server says of itself.
+    pub fn health(&self) -> Result<Health, Away> {
+        self.sign_of_life("nearest", "0,0?generate_hints=false")
     }
 
     /// One small request; any answer that is OSRM's own will do.
-    pub fn health(&self) -> Result<Health, Away> {
+    fn sign_of_life(&self, service: &str, question: &str) -> Result<Health, Away> {
         #[derive(serde::Deserialize)]
         struct Sign {
             #[serde(rename = "code")]
@@ -120,9 +137,9 @@ impl Client {
             data_version: Option<String>,
         }
         let begin = Instant::now();
-        let path = format!("/nearest/v1/{}/0,0?generate_hints=false", self.profile);
+        let path = format!("/{service}/v1/{}/{question}", self.profile);
         let reply = self
-            .fetch(&path, Some(PROBE_TIMEOUT))
+            .fetch(&path, PROBE_TIMEOUT)
             .map_err(|error| Away::because(self.describe(&error)))?;
         let round_trip = begin.elapsed();
         if let Some(away) = reply.turned_away() {
@@ -137,13 +154,10 @@ impl Client {
         }
     }
 
-    fn fetch(&self, path: &str, limit: Option<Duration>) -> Result<Reply, HttpError> {
+    fn fetch(&self, path: &str, limit: Duration) -> Result<Reply, HttpError> {
         let url = format!("{}{path}", self.base);
-        let mut request = self.agent.get(&url);
-        if limit.is_some() {
-            request = request.config().timeout_global(limit).build();
-        }
-        let mut response = request.call()?;
+        let request = self.agent.get(&url).config();
+        let mut response = request.timeout_global(Some(limit)).build().call()?;
         let retry_after = response.headers().get("retry-after");
         Ok(Reply {
             status: response.status().as_u16(),
@@ -160,12 +174,12 @@ impl Client {
 
     /// The server closes a connection after 512 requests or 5 s; a request that meets this is
     /// repeated once on a new connection.
-    fn fetch_on_live_connection(&self, path: &str) -> Result<Reply, HttpError> {
-        match self.fetch(path, None) {
+    fn fetch_on_live_connection(&self, path: &str, limit: Duration) -> Result<Reply, HttpError> {
+        match self.fetch(path, limit) {
             Err(HttpError::Io(_) | HttpError::Protocol(_) | HttpError::ConnectionFailed)
-                if !self.cancelled.load(Ordering::Relaxed) =>
+                if !self.is_cancelled() =>
             {
-                self.fetch(path, None)
+                self.fetch(path, limit)
             }
             other => other,
         }
@@ -185,18 +199,18 @@ impl Client {
             other => other.to_string().to_lowercase(),
         }
     }
-}
 
-impl Matcher for Client {
-    fn ask(&self, request: &MatchRequest) -> Result<MatchAnswer, MatchError> {
-        if self.cancelled.load(Ordering::Relaxed) || self.away().is_some() {
+    /// Matches one trace, waiting no longer than `limit`.
+    pub fn ask(&self, request: &MatchRequest, limit: Duration) -> Result<MatchAnswer, MatchError> {
+        if self.is_cancelled() || self.away().is_some() {
             return Err(MatchError::Cancelled);
         }
         if request.points.len() > self.max_size() {
             return Err(MatchError::TooBig);
         }
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let answer = match self.fetch_on_live_connection(&request.path(&self.profile)) {
+        let path = request.path(&self.profile);
+        let answer = match self.fetch_on_live_connection(&path, limit) {
             Ok(reply) => match reply.turned_away() {
                 Some(away) => {
                     *self.away.lock().unwrap_or_else(|e| e.into_inner()) = Some(away);
@@ -210,8 +224,14 @@ impl Matcher for Client {
             Err(HttpError::Timeout(_)) => Err(MatchError::TimedOut),
             Err(error) => Err(MatchError::Unavailable(self.describe(&error))),
         };
+        if !matches!(
+            answer,
+            Err(MatchError::TimedOut | MatchError::Unavailable(_))
+        ) {
+            self.answered.fetch_add(1, Ordering::Relaxed);
+        }
         match answer {
-            _ if self.cancelled.load(Ordering::Relaxed) => Err(MatchError::Cancelled),
+            _ if self.is_cancelled() => Err(MatchError::Cancelled),
             Err(MatchError::TooBig) => {
                 let half = (request.points.len() / 2).max(SMALLEST_SIZE);
                 self.max_size.fetch_min(half, Ordering::Relaxed);
@@ -221,7 +241,8 @@ impl Matcher for Client {
         }
     }
 
-    fn max_size(&self) -> usize {
+    /// The most points that a request may hold at the moment.
+    pub fn max_size(&self) -> usize {
         self.max_size.load(Ordering::Relaxed)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::POLL;
+use super::patience::Patience;
 use super::reading::Target;
 use crate::error::Error;
 use crate::interrupts;
@@ -40,6 +41,13 @@ pub enum Setback {
     Failed(&'static str, String),
 }
 
+impl Setback {
+    fn timed_out() -> Self {
+        let words = "OSRM did not answer within osrm_matcher.request_timeout";
+        Self::Failed("TimedOut", words.into())
+    }
+}
+
 enum Task {
     Probe,
     Match(Job),
@@ -51,6 +59,7 @@ pub struct Matchers {
     client: Arc<Client>,
     recipe: Arc<Recipe>,
     threads: usize,
+    request_timeout: Duration,
     pool: Option<Pool<Task, Option<Done>>>,
 }
 
@@ -60,6 +69,7 @@ impl Matchers {
             client: Arc::new(Client::new(&settings.client).map_err(Error::BadAddress)?),
             recipe: Arc::new(settings.recipe.clone()),
             threads: settings.concurrency,
+            request_timeout: settings.request_timeout,
             pool: None,
         })
     }
@@ -69,12 +79,13 @@ impl Matchers {
     pub fn start(&mut self) -> Result<bool, Error> {
         if self.pool.is_none() {
             let (client, recipe) = (self.client.clone(), self.recipe.clone());
+            let limit = self.request_timeout;
             let work = move |task| match task {
                 Task::Probe => {
                     client.probe();
                     None
                 }
-                Task::Match(job) => Some(work_off(&client, &recipe, job)),
+                Task::Match(job) => Some(work_off(&client, limit, &recipe, job)),
             };
             let mut pool = Pool::start(self.threads, work).map_err(Error::Threads)?;
             pool.submit(Task::Probe);
@@ -133,15 +144,21 @@ impl Drop for Matchers {
     }
 }
 
-fn work_off(client: &Client, recipe: &Recipe, job: Job) -> Done {
+fn work_off(client: &Client, limit: Duration, recipe: &Recipe, job: Job) -> Done {
     let begin = Instant::now();
     let windows: Vec<Window> = job.targets.iter().map(|t| t.window()).collect();
-    let results = attempt(client, recipe, &windows, &job.fixes);
+    let patience = Patience::new(client, limit);
+    let results = attempt(&patience, recipe, &windows, &job.fixes);
+    let mut to_blame = patience.is_lost();
+    let mut setback = |error| match error {
+        MatchError::Cancelled if std::mem::take(&mut to_blame) => Setback::timed_out(),
+        error => setback(client, error),
+    };
     let windows = job
         .targets
         .into_iter()
         .zip(results)
-        .map(|(target, result)| (target, result.map_err(|error| setback(client, error))))
+        .map(|(target, result)| (target, result.map_err(&mut setback)))
         .collect::<Vec<_>>();
     let millis = begin.elapsed().as_millis() / windows.len().max(1) as u128;
     Done {
@@ -177,21 +194,18 @@ fn attempt(
 
 /// Tells a window that cannot be matched from a server that is away.
 fn setback(client: &Client, error: MatchError) -> Setback {
-    let (code, words) = match error {
+    let failed = match error {
         MatchError::Cancelled => return Setback::Untried,
-        MatchError::Refused(refusal) => ("Refused", refusal.message),
-        MatchError::TooBig => (
+        MatchError::Refused(refusal) => Setback::Failed("Refused", refusal.message),
+        MatchError::TooBig => Setback::Failed(
             "TooBig",
             "the server takes no request of four points".into(),
         ),
-        MatchError::TimedOut => (
-            "TimedOut",
-            "OSRM did not answer within osrm_matcher.request_timeout".into(),
-        ),
-        MatchError::Unavailable(words) => ("Unavailable", words),
+        MatchError::TimedOut => Setback::timed_out(),
+        MatchError::Unavailable(words) => Setback::Failed("Unavailable", words),
     };
     if client.probe() {
-        Setback::Failed(code, words)
+        failed
     } else {
         Setback::Untried
     }

@@ -6,6 +6,7 @@
 mod claim;
 mod matching;
 mod outcome;
+mod patience;
 mod reading;
 
 use std::sync::Arc;

@@ -74,6 +74,17 @@ def test_each_run_probes_once_and_ends(db, faults, pending, fault, says):
     assert_drains(db)
 
 
+def test_a_server_that_wants_to_be_left_alone_is(db, faults, pending):
+    faults.fault, faults.retry_after = "error_429", 2
+    assert_nothing_spent(db, *run(db), "HTTP 429: it wants no request for 2 s")
+    faults.fault = "forward"
+    row, _ = run(db)
+    assert row["windows_completed"] == 0 and "HTTP 429" in row["osrm_error"]
+    assert len(faults.requests) == 1, "it was asked again too soon"
+    db.wait_until("SELECT clock_timestamp() > max(osrm_resume_at) FROM worker_runs", timeout=5)
+    assert_drains(db)
+
+
 def test_nobody_listens(db, osrm, pending):
     url, holder = refusing_url()
     with holder:

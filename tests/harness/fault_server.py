@@ -32,6 +32,7 @@ class FaultServer:
         self.close_after = None  # requests a connection
         self.close_idle = None  # seconds
         self.close_in_the_middle_of = None  # every n-th request
+        self.retry_after = None  # seconds, of "error_429"
         self.elsewhere = None  # URL that "redirect" names
         self.requests = deque(maxlen=100_000)  # targets, with what was done to them
         self.bytes_sent = 0
@@ -252,7 +253,9 @@ class _Handler(socketserver.BaseRequestHandler):
         return self._answer("502 Bad Gateway", page, "text/html")
 
     def error_429(self, target):
-        return self._answer("429 Too Many Requests", b"slow down", "text/plain", "Retry-After: 3600\r\n")
+        after = self.faults.retry_after
+        header = f"Retry-After: {after}\r\n" if after is not None else ""
+        return self._answer("429 Too Many Requests", b"slow down", "text/plain", header)
 
     def half_body(self, target):
         """Promises more than it sends."""

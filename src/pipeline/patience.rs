@@ -1,0 +1,67 @@
+//! How long a job waits for a server that does not answer.
+//!
+//! A request that timed out is asked again in a smaller form (see `track::road`). The smaller form
+//! costs the server a fraction, so it gets half the time; and a job that has waited four times
+//! gives up. So one poisonous window takes a thread for less than twice the time-out of a request.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use crate::osrm::client::Client;
+use crate::osrm::{MatchAnswer, MatchError, MatchRequest, Matcher};
+
+/// Time-outs after which a job gives up.
+const MOST_TIMEOUTS: u32 = 4;
+/// A request that has taken this long is no ordinary one.
+const SLOW: Duration = Duration::from_millis(500);
+
+/// The client, as one job asks it.
+pub struct Patience<'a> {
+    client: &'a Client,
+    limit: Duration,
+    timeouts: Cell<u32>,
+    lost: Cell<bool>,
+}
+
+impl<'a> Patience<'a> {
+    pub fn new(client: &'a Client, limit: Duration) -> Self {
+        Self {
+            client,
+            limit,
+            timeouts: Cell::new(0),
+            lost: Cell::new(false),
+        }
+    }
+
+    /// Whether the window in hand when the job was ended is to blame for that end.
+    pub fn is_lost(&self) -> bool {
+        self.lost.get()
+    }
+}
+
+impl Matcher for Patience<'_> {
+    fn ask(&self, request: &MatchRequest) -> Result<MatchAnswer, MatchError> {
+        let timeouts = self.timeouts.get();
+        if timeouts >= MOST_TIMEOUTS {
+            self.lost.set(true);
+            return Err(MatchError::Cancelled);
+        }
+        let (begin, answered) = (Instant::now(), self.client.answered());
+        let answer = self.client.ask(request, self.limit / (1 << timeouts));
+        match answer {
+            Err(MatchError::TimedOut) => self.timeouts.set(timeouts + 1),
+            // The run's time was up. Others had their answers meanwhile: it is not the server.
+            Err(MatchError::Cancelled)
+                if begin.elapsed() > SLOW && self.client.answered() > answered =>
+            {
+                self.lost.set(true)
+            }
+            _ => {}
+        }
+        answer
+    }
+
+    fn max_size(&self) -> usize {
+        self.client.max_size()
+    }
+}

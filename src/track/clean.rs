@@ -53,7 +53,7 @@ pub fn sorted(fixes: &[Fix]) -> Vec<Fix> {
 }
 
 /// What is left of a span of fixes, and what is not.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Cleaned {
     /// At most one a second, ascending.
     pub fixes: Vec<Fix>,
@@ -68,10 +68,11 @@ enum Loss {
 }
 
 impl Cleaned {
-    /// The losses of one window.
-    pub fn dropped(&self, window: Window) -> Dropped {
+    /// The losses of one window in one cell.
+    pub fn dropped(&self, window: Window, cell: Window) -> Dropped {
         let mut dropped = Dropped::default();
-        for (_, loss) in self.lost.iter().filter(|(time, _)| window.holds(*time)) {
+        let here = |(time, _): &&(Micros, Loss)| window.holds(*time) && cell.holds(*time);
+        for (_, loss) in self.lost.iter().filter(here) {
             match loss {
                 Loss::Duplicate => dropped.duplicate += 1,
                 Loss::NullIsland => dropped.null_island += 1,
@@ -202,14 +203,14 @@ mod tests {
         fixes[1].accuracy = Some(3.0);
         let cleaned = clean(&sorted(&fixes));
         assert_eq!(cleaned.fixes, [fixes[1]]);
-        assert_eq!(cleaned.dropped(ALL).duplicate, 1);
+        assert_eq!(cleaned.dropped(ALL, ALL).duplicate, 1);
     }
 
     #[test]
     fn null_island_is_dropped_and_counted() {
         let cleaned = clean(&[fix(1.0, 0.0, 0.0), fix(2.0, 24.0, 60.0)]);
         assert_eq!(cleaned.fixes.len(), 1);
-        assert_eq!(cleaned.dropped(ALL).null_island, 1);
+        assert_eq!(cleaned.dropped(ALL, ALL).null_island, 1);
     }
 
     #[test]
@@ -220,7 +221,7 @@ mod tests {
         fixes[13].lat = 60.1;
         let cleaned = clean(&fixes);
         assert_eq!(cleaned.fixes.len(), 17);
-        assert_eq!(cleaned.dropped(ALL).teleport, 3);
+        assert_eq!(cleaned.dropped(ALL, ALL).teleport, 3);
     }
 
     #[test]

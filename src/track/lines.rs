@@ -186,12 +186,13 @@ fn bridge(
 }
 
 /// The line along a whole trace. `fixed` says which waypoints have a place of their own that the
-/// line must meet exactly.
+/// line must meet exactly, `slice` which window each is in: no strand begins in two.
 pub fn strands(
     road: &Road,
     trace: &[Waypoint],
     fixed: &[Option<Place>],
-    radius: f64,
+    spike: f64,
+    slice: &dyn Fn(usize) -> i64,
 ) -> Vec<Strand> {
     let mut strands: Vec<Strand> = Vec::new();
     let mut links = road.links.iter().peekable();
@@ -203,7 +204,9 @@ pub fn strands(
         };
         at = step.to;
         match strands.last_mut() {
-            Some(last) if last.kind == step.kind => last.extend(step),
+            Some(last) if last.kind == step.kind && slice(last.from) == slice(step.from) => {
+                last.extend(step)
+            }
             _ => strands.push(step),
         }
     }
@@ -216,7 +219,7 @@ pub fn strands(
     trim(&mut strands, fixed);
     for strand in &mut strands {
         if strand.kind == PathKind::Matched {
-            super::spikes::remove(&mut strand.line, radius);
+            super::spikes::remove(&mut strand.line, spike);
         }
         strand.tally.length = geo::length(&strand.line);
     }
@@ -284,12 +287,7 @@ impl Strand {
         self.to = next.to;
         self.line.extend_from_slice(&next.line[1..]);
         self.confidence += next.confidence;
-        let (a, b) = (&mut self.tally, next.tally);
-        a.waypoints += b.waypoints;
-        a.matched += b.matched;
-        a.offsets += b.offsets;
-        a.fixes_length += b.fixes_length;
-        a.max_speed = a.max_speed.max(b.max_speed);
+        self.tally.add(&next.tally);
     }
 }
 

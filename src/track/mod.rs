@@ -1,23 +1,22 @@
 //! From fixes of one device to paths on the road: pure logic that knows neither Postgres nor HTTP.
 
+mod cell;
 mod clean;
 mod fit;
 mod geo;
 mod lines;
 mod quality;
 mod road;
+mod run;
 mod seam;
 mod smooth;
 mod spikes;
 mod stops;
+mod stretch;
 mod thin;
-mod window;
-
-use std::collections::BTreeMap;
 
 use crate::osrm::{MatchError, Matcher, Refusal};
-use road::Asker;
-use seam::{Edge, EdgeKind};
+use run::Run;
 
 /// Microseconds since the Unix epoch.
 pub type Micros = i64;
@@ -140,15 +139,24 @@ pub struct Outcome {
     pub osrm_calls: u32,
 }
 
+impl Dropped {
+    fn add(&mut self, other: Dropped) {
+        self.duplicate += other.duplicate;
+        self.null_island += other.null_island;
+        self.teleport += other.teleport;
+    }
+}
+
 /// The span of time that the fixes given to [`match_windows`] for this window must cover.
 ///
-/// The window that its line runs on to begins at most `max_gap` after its own end, and the edge
-/// of that one depends on `max_gap` more.
+/// A window is made of the cells that it touches. The cell that their line runs on to begins at
+/// most `max_gap` after their end, and the edge of that one depends on `max_gap` more.
 pub fn view(window: Window, recipe: &Recipe) -> (Micros, Micros) {
-    let after = recipe.max_gap.saturating_mul(2);
+    let from = run::cell_at(window.start).start;
+    let to = run::cell_at(window.end.saturating_sub(1)).end;
     (
-        window.start.saturating_sub(recipe.max_gap),
-        window.end.saturating_add(after),
+        from.saturating_sub(recipe.max_gap),
+        to.saturating_add(recipe.max_gap.saturating_mul(2)),
     )
 }
 
@@ -164,99 +172,15 @@ pub fn match_windows(
     recipe: &Recipe,
     matcher: &dyn Matcher,
 ) -> Vec<Result<Outcome, MatchError>> {
-    let mut run = Run {
-        fixes: clean::sorted(fixes),
-        recipe,
-        asker: Asker::new(matcher),
-        edges: BTreeMap::new(),
-        cancelled: false,
-    };
-    windows.iter().map(|window| run.outcome(*window)).collect()
-}
-
-/// The work on some windows of one device.
-struct Run<'a> {
-    fixes: Vec<Fix>,
-    recipe: &'a Recipe,
-    asker: Asker<'a>,
-    /// By the start of the window that begins there.
-    edges: BTreeMap<Micros, Edge>,
-    cancelled: bool,
-}
-
-impl Run<'_> {
-    fn outcome(&mut self, window: Window) -> Result<Outcome, MatchError> {
-        if self.cancelled {
+    let mut run = Run::new(fixes, recipe, matcher);
+    let mut cancelled = false;
+    let mut outcome = |window: &Window| {
+        if cancelled {
             return Err(MatchError::Cancelled);
         }
-        let result = self.settle(window);
-        self.cancelled = matches!(result, Err(MatchError::Cancelled));
-        let calls = self.asker.take_calls();
-        result.map(|outcome| Outcome {
-            osrm_calls: calls,
-            ..outcome
-        })
-    }
-
-    fn settle(&mut self, window: Window) -> Result<Outcome, MatchError> {
-        let start = self.edge(window)?;
-        let (end, reach) = self.end(window)?;
-        let context = (start.context.0, reach.max(start.context.1));
-        let from = self.fixes.partition_point(|f| f.time < context.0);
-        let to = self.fixes.partition_point(|f| f.time < context.1);
-        let span = &self.fixes[from..to];
-        let seam = |edge: &Edge| match edge.kind {
-            EdgeKind::Seam(seam) => Some(seam),
-            _ => None,
-        };
-        let ends = window::Ends {
-            start: seam(&start),
-            end: end.as_ref().and_then(seam),
-            found: end
-                .as_ref()
-                .map_or(start.found, |edge| start.found.or_worse(edge.found)),
-        };
-        let mut outcome = window::outcome(window, &ends, span, self.recipe, &self.asker)?;
-        if start.kind == EdgeKind::Nothing {
-            // The window before runs on beyond this one.
-            outcome.paths.clear();
-        }
-        outcome.refusal = outcome.refusal.or(start.refusal);
-        outcome.context = context;
-        Ok(outcome)
-    }
-
-    /// The edge where the line of a window ends, and how far the fixes reach that decided it.
-    fn end(&mut self, window: Window) -> Result<(Option<Edge>, Micros), MatchError> {
-        let limit = window.end.saturating_add(self.recipe.max_gap);
-        let (mut probe, mut reach) = (window.end, limit);
-        loop {
-            let next = self.fixes.partition_point(|f| f.time < probe);
-            let Some(fix) = self.fixes.get(next).filter(|f| f.time < limit) else {
-                return Ok((None, reach.max(limit)));
-            };
-            let length = self.recipe.window.max(1);
-            let start = fix.time.div_euclid(length).saturating_mul(length);
-            let holder = Window {
-                start,
-                end: start.saturating_add(length),
-            };
-            let edge = self.edge(holder)?;
-            reach = edge.context.1;
-            match edge.kind {
-                EdgeKind::Seam(_) => return Ok((Some(edge), reach)),
-                EdgeKind::Break => return Ok((None, reach)),
-                EdgeKind::Nothing => probe = holder.end,
-            }
-        }
-    }
-
-    fn edge(&mut self, window: Window) -> Result<Edge, MatchError> {
-        if let Some(edge) = self.edges.get(&window.start) {
-            return Ok(edge.clone());
-        }
-        let edge = seam::edge(window, &self.fixes, self.recipe, &self.asker)?;
-        self.edges.insert(window.start, edge.clone());
-        Ok(edge)
-    }
+        let outcome = run.outcome(*window);
+        cancelled = outcome == Err(MatchError::Cancelled);
+        outcome
+    };
+    windows.iter().map(&mut outcome).collect()
 }

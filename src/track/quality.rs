@@ -24,6 +24,15 @@ pub struct Tally {
 }
 
 impl Tally {
+    pub fn add(&mut self, other: &Tally) {
+        self.waypoints += other.waypoints;
+        self.matched += other.matched;
+        self.offsets += other.offsets;
+        self.length += other.length;
+        self.fixes_length += other.fixes_length;
+        self.max_speed = self.max_speed.max(other.max_speed);
+    }
+
     pub fn quality(&self, kind: PathKind) -> Quality {
         let matched_share = self.matched as f64 / self.waypoints.max(1) as f64;
         let mean_offset = (self.matched > 0).then(|| self.offsets / self.matched as f64);

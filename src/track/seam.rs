@@ -19,7 +19,7 @@ use crate::osrm::{MatchError, Refusal};
 const SPAN: Micros = 60 * SECOND;
 const SECONDS: usize = 12;
 /// Fixes on each side of the edge that the request holds.
-pub const SIDE: usize = 8;
+const SIDE: usize = 8;
 /// A radius is looked for so often.
 const TRIES: u32 = 3;
 /// The seam is one of so many fixes.
@@ -106,8 +106,7 @@ pub fn edge(
         }
         return Ok(edge);
     }
-    let side = SIDE as f64 as usize;
-    let side = side.min((asker.size() - 1) / 2).max(1);
+    let side = side(asker.size());
     let across = |prepared: &Prepared| {
         let segment = prepared.segments.iter().find(|segment| {
             segment[0].time < window.start && segment[segment.len() - 1].time >= window.start
@@ -220,6 +219,11 @@ impl Sounding {
             })
             .unwrap_or(off_road)
     }
+}
+
+/// Fixes on each side of the middle one that a request of at most so many points holds.
+pub fn side(size: usize) -> usize {
+    (SIDE as f64 as usize).min((size - 1) / 2).max(1)
 }
 
 /// How many fixes outward from an edge belong to its context, and the time of the last of them if

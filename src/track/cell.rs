@@ -1,14 +1,19 @@
-//! One window, from its raw fixes to its paths and stops.
+//! One cell, from its raw fixes to stretches of line and standings.
+//!
+//! A cell is five minutes of a device, whatever the length of a window is: windows are slices of
+//! cells or unions of them, so that their length does not show in the line.
 
-use super::clean::SECOND;
+use super::clean::{Cleaned, SECOND};
 use super::fit::{self, Anchors, Fitted};
 use super::geo;
-use super::lines::{self, Strand};
+use super::lines;
 use super::road::Asker;
 use super::seam::{self, Found, Prepared, Seam};
 use super::smooth::Smoothed;
+use super::stops::Standing;
+use super::stretch::Stretch;
 use super::thin::{self, Nearby};
-use super::{Fix, Micros, Outcome, Path, PathKind, Recipe, Stop, Window};
+use super::{Fix, Micros, PathKind, Recipe, Window};
 use crate::osrm::{MatchError, Refusal};
 
 /// Fixes without noise are thinned to this distance, in metres, and keep a turn of this depth.
@@ -20,7 +25,7 @@ const CLEAN_SPIKE: f64 = 3.0;
 const SPIKE: f64 = 2.0;
 const DEEPEST_SPIKE: f64 = 30.0;
 
-/// The two ends of a window.
+/// The two ends of a cell.
 pub struct Ends {
     pub start: Option<Seam>,
     pub end: Option<Seam>,
@@ -28,68 +33,74 @@ pub struct Ends {
     pub found: Found,
 }
 
+/// All that becomes of one cell: a pure function of the fixes in its context.
+#[derive(Debug, Clone, Default)]
+pub struct Cell {
+    /// Ascending; each begins in the cell.
+    pub stretches: Vec<Stretch>,
+    /// Clipped to the cell.
+    pub standings: Vec<Standing>,
+    pub cleaned: Cleaned,
+    /// `[from, to)`: the span whose fixes decided all this.
+    pub context: (Micros, Micros),
+    pub refusal: Option<Refusal>,
+}
+
 /// Matches what lies between the two ends. `span` holds the fixes that may have a say, sorted.
-pub fn outcome(
-    window: Window,
+pub fn settle(
+    cell: Window,
     ends: &Ends,
     span: &[Fix],
     recipe: &Recipe,
     asker: &Asker,
-) -> Result<Outcome, MatchError> {
+) -> Result<Cell, MatchError> {
     let mut found = ends.found;
     if found.radius == 0.0 {
         // No edge has told how noisy the fixes are.
-        let middle = |prepared: &Prepared| middle(prepared, window, asker.size());
+        let middle = |prepared: &Prepared| middle(prepared, cell, asker.size());
         if let Some(sounding) = seam::sound(span, recipe, asker, &middle)? {
             found = sounding.found;
         }
     }
     let prepared = seam::prepare(span, recipe, found.noise);
-    let mut outcome = Outcome {
-        stops: stops(&prepared, window),
-        dropped: prepared.cleaned.dropped(window),
-        ..Outcome::default()
+    let mut settled = Cell {
+        standings: standings(&prepared, cell),
+        ..Cell::default()
     };
     let moving = moving(&prepared);
     for segment in &prepared.segments {
-        if let Some(piece) = Piece::cut(segment, window, ends) {
-            let refusal = piece.paths(window, found, asker, &moving, &mut outcome.paths)?;
-            outcome.refusal = outcome.refusal.or(refusal);
+        if let Some(piece) = Piece::cut(segment, cell, ends) {
+            let refusal =
+                piece.draw(cell, found, recipe, asker, &moving, &mut settled.stretches)?;
+            settled.refusal = settled.refusal.or(refusal);
         }
     }
-    Ok(outcome)
+    settled.cleaned = prepared.cleaned;
+    Ok(settled)
 }
 
-/// A few fixes from the middle of the longest stretch of driving in the window.
-fn middle(prepared: &Prepared, window: Window, size: usize) -> Option<Nearby> {
+/// A few fixes from the middle of the longest stretch of driving in the cell.
+fn middle(prepared: &Prepared, cell: Window, size: usize) -> Option<Nearby> {
     let inside = |segment: &[Smoothed]| {
-        let from = segment.partition_point(|p| p.time < window.start);
-        let to = segment.partition_point(|p| p.time < window.end);
+        let from = segment.partition_point(|p| p.time < cell.start);
+        let to = segment.partition_point(|p| p.time < cell.end);
         (from, to)
     };
-    let longest = prepared.segments.iter().max_by_key(|s| {
-        let (from, to) = inside(s);
+    let longest = prepared.segments.iter().max_by_key(|segment| {
+        let (from, to) = inside(segment);
         to - from
     })?;
     let (from, to) = inside(longest);
-    let side = seam::SIDE.min((size - 1) / 2).max(1);
-    (to - from > 1).then(|| thin::around(longest, (from + to) / 2, side))
+    (to - from > 1).then(|| thin::around(longest, (from + to) / 2, seam::side(size)))
 }
 
-fn stops(prepared: &Prepared, window: Window) -> Vec<Stop> {
-    let clipped = |standing: &super::stops::Standing| {
-        let start = standing.start.max(window.start);
-        let end = standing.end.min(window.end);
-        let place = geo::stored(standing.place);
-        let fixes = &prepared.cleaned.fixes;
-        let count = |until: Micros| fixes.partition_point(|f| f.time < until);
-        let fixes = count(end.saturating_add(1).min(window.end)).saturating_sub(count(start));
-        (start < end).then_some(Stop {
+fn standings(prepared: &Prepared, cell: Window) -> Vec<Standing> {
+    let clipped = |standing: &Standing| {
+        let (start, end) = (standing.start.max(cell.start), standing.end.min(cell.end));
+        (start < end).then_some(Standing {
             start,
             end,
-            lon: place[0],
-            lat: place[1],
-            fixes,
+            ..*standing
         })
     };
     prepared.stops.iter().filter_map(clipped).collect()
@@ -113,7 +124,7 @@ fn moving(prepared: &Prepared) -> Vec<Micros> {
         .collect()
 }
 
-/// What one window draws of one stretch of driving.
+/// What one cell draws of one segment of driving.
 struct Piece {
     points: Vec<Smoothed>,
     start: Option<Seam>,
@@ -121,21 +132,21 @@ struct Piece {
 }
 
 impl Piece {
-    fn cut(segment: &[Smoothed], window: Window, ends: &Ends) -> Option<Piece> {
+    fn cut(segment: &[Smoothed], cell: Window, ends: &Ends) -> Option<Piece> {
         let (first, last) = (segment[0].time, segment[segment.len() - 1].time);
         let start = ends
             .start
             .filter(|seam| first <= seam.time && seam.time < last);
         let end = ends
             .end
-            .filter(|seam| first < window.end && seam.time <= last);
-        // A request knows whole seconds only: nothing else in the second of a seam.
+            .filter(|seam| first < cell.end && seam.time <= last);
+        // Nothing else in the second of a seam.
         let second = |time: Micros| time.div_euclid(SECOND);
         let inside = |p: &&Smoothed| {
             let after = ends
                 .start
-                .map_or(p.time >= window.start, |s| second(p.time) > second(s.time));
-            let before = end.map_or(p.time < window.end, |s| second(p.time) < second(s.time));
+                .map_or(p.time >= cell.start, |s| second(p.time) > second(s.time));
+            let before = end.map_or(p.time < cell.end, |s| second(p.time) < second(s.time));
             after && before
         };
         let anchor = |seam: Seam| Smoothed {
@@ -146,17 +157,18 @@ impl Piece {
         let mut points: Vec<Smoothed> = start.map(anchor).into_iter().collect();
         points.extend(segment.iter().filter(inside));
         points.extend(end.map(anchor));
-        let here = points.first().is_some_and(|p| window.holds(p.time));
+        let here = points.first().is_some_and(|p| cell.holds(p.time));
         (here && points.len() > 1).then_some(Piece { points, start, end })
     }
 
-    fn paths(
+    fn draw(
         &self,
-        window: Window,
+        cell: Window,
         found: Found,
+        recipe: &Recipe,
         asker: &Asker,
         moving: &[Micros],
-        paths: &mut Vec<Path>,
+        stretches: &mut Vec<Stretch>,
     ) -> Result<Option<Refusal>, MatchError> {
         // Fixes without noise show every turn: nothing of it may be lost.
         let clean = found.radius > 0.0 && found.off < fit::CLEAN;
@@ -189,15 +201,17 @@ impl Piece {
         } else {
             (SPIKE * radius).min(DEEPEST_SPIKE)
         };
-        let mut strands = lines::strands(&road, &trace, &fixed, spike);
+        // What begins beyond the cell's end belongs to what began before it.
         let last_in = trace
-            .partition_point(|w| w.time < window.end)
+            .partition_point(|w| w.time < cell.end)
             .saturating_sub(1);
+        let slice = |i: usize| recipe.slice(trace[i.min(last_in)].time);
+        let mut strands = lines::strands(&road, &trace, &fixed, spike, &slice);
         if strands.iter().any(|strand| strand.from > last_in) {
-            // Every path must begin in the window: what would change its kind beyond the
-            // window's end is raw from the last waypoint in the window on.
+            // What would change its kind beyond the cell's end is raw from the last waypoint in
+            // the cell on.
             road.links.retain(|link| link.to <= last_in);
-            strands = lines::strands(&road, &trace, &fixed, spike);
+            strands = lines::strands(&road, &trace, &fixed, spike, &slice);
         }
         let count = strands.len();
         for (i, strand) in strands.into_iter().enumerate() {
@@ -205,37 +219,21 @@ impl Piece {
             let (start, end) = (trace[strand.from].time, trace[strand.to].time);
             let until = if open { end.saturating_add(1) } else { end };
             let before = |time: Micros| moving.partition_point(|t| *t < time);
-            let fixes = before(until).saturating_sub(before(start));
-            let refusal = road.refusal.as_ref();
-            paths.extend(path(strand, start, end, fixes, refusal));
+            let reason = road
+                .refusal
+                .as_ref()
+                .map_or("NoRoad", |refusal| &refusal.code);
+            stretches.push(Stretch {
+                kind: strand.kind,
+                start,
+                end,
+                line: strand.line,
+                confidence: strand.confidence,
+                tally: strand.tally,
+                fixes: before(until).saturating_sub(before(start)),
+                reason: (strand.kind == PathKind::Raw).then(|| reason.to_owned()),
+            });
         }
         Ok(road.refusal)
     }
-}
-
-fn path(
-    strand: Strand,
-    start: Micros,
-    end: Micros,
-    fixes: usize,
-    refusal: Option<&Refusal>,
-) -> Option<Path> {
-    let mut line: Vec<_> = strand
-        .line
-        .iter()
-        .map(|place| geo::stored(*place))
-        .collect();
-    line.dedup();
-    let confidence = strand.confidence / strand.tally.length.max(1.0);
-    (line.len() > 1).then(|| Path {
-        kind: strand.kind,
-        start,
-        end,
-        line,
-        confidence: (strand.kind == PathKind::Matched).then_some(confidence.clamp(0.0, 1.0)),
-        fixes,
-        quality: strand.tally.quality(strand.kind),
-        reason: (strand.kind == PathKind::Raw)
-            .then(|| refusal.map_or("NoRoad".to_owned(), |r| r.code.clone())),
-    })
 }

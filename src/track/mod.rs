@@ -4,6 +4,8 @@ mod cell;
 mod clean;
 mod fit;
 mod geo;
+#[cfg(test)]
+mod grid;
 mod lines;
 mod quality;
 mod road;
@@ -13,6 +15,8 @@ mod smooth;
 mod spikes;
 mod stops;
 mod stretch;
+#[cfg(test)]
+mod tests;
 mod thin;
 
 use crate::osrm::{MatchError, Matcher, Refusal};

@@ -119,7 +119,7 @@ impl<'a> Asker<'a> {
             let found = match self.ask(&part, detour, SHRINKS) {
                 Err(MatchError::TooBig) if part.len() > 2 => {
                     // The client has lowered the limit; were it not so, halving finds it too.
-                    size = part.len() / 2;
+                    size = (part.len() / 2).max(2);
                     continue;
                 }
                 Err(MatchError::TooBig) => {
@@ -159,12 +159,12 @@ impl<'a> Asker<'a> {
         let smaller: Vec<Waypoint> = trace
             .iter()
             .map(|w| Waypoint {
-                radius: (w.radius * SHRINK).max(ANCHOR.min(w.radius)),
+                radius: w.radius * SHRINK,
                 ..*w
             })
             .collect();
         let middle = smaller.len() / 2;
-        if smaller.len() < 4 {
+        if smaller.len() < 3 {
             return self.ask(&smaller, detour, shrinks);
         }
         let mut road = Road {

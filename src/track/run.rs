@@ -31,21 +31,17 @@ impl Recipe {
 
 pub struct Run<'a> {
     fixes: Vec<Fix>,
-    /// Times of fixes that repeated another exactly, ascending.
-    copies: Vec<Micros>,
     recipe: &'a Recipe,
     asker: Asker<'a>,
     /// By the start of the cell that begins there.
-    edges: BTreeMap<Micros, Edge>,
+    edges: BTreeMap<Micros, Result<Edge, MatchError>>,
     cells: BTreeMap<Micros, Result<Cell, MatchError>>,
 }
 
 impl<'a> Run<'a> {
     pub fn new(fixes: &[Fix], recipe: &'a Recipe, matcher: &'a dyn Matcher) -> Self {
-        let (fixes, copies) = clean::sorted(fixes);
         Run {
-            fixes,
-            copies,
+            fixes: clean::sorted(fixes),
             recipe,
             asker: Asker::new(matcher),
             edges: BTreeMap::new(),
@@ -76,8 +72,6 @@ impl<'a> Run<'a> {
             stops.extend(standings.filter_map(|s| stretch::stop(s, &cell.cleaned, window)));
             from = span.end;
         }
-        let copies = |until: Micros| self.copies.partition_point(|time| *time < until);
-        outcome.dropped.duplicate += copies(window.end) - copies(window.start);
         outcome.paths = stretch::paths(stretches);
         outcome.stops = stretch::join(stops);
         outcome.osrm_calls = self.asker.take_calls();
@@ -144,12 +138,9 @@ impl<'a> Run<'a> {
         Ok((None, limit.max(probe)))
     }
 
+    /// Two cells meet at an edge: it is decided once, and fails once.
     fn edge(&mut self, span: Window) -> Result<Edge, MatchError> {
-        if let Some(edge) = self.edges.get(&span.start) {
-            return Ok(edge.clone());
-        }
-        let edge = seam::edge(span, &self.fixes, self.recipe, &self.asker)?;
-        self.edges.insert(span.start, edge.clone());
-        Ok(edge)
+        let decide = || seam::edge(span, &self.fixes, self.recipe, &self.asker);
+        self.edges.entry(span.start).or_insert_with(decide).clone()
     }
 }

@@ -1,0 +1,189 @@
+//! A city of streets every hundred metres, for tests: a matcher that snaps to it.
+
+use std::cell::{Cell, RefCell};
+
+use super::clean::SECOND;
+use super::geo::{self, Place, Plane};
+use super::{Fix, Micros, Recipe, Window};
+use crate::osrm::{
+    Leg, MatchAnswer, MatchError, MatchRequest, Matcher, Matching, Refusal, RequestPoint,
+    Tracepoint,
+};
+
+pub const CENTRE: Place = [24.9, 60.2];
+/// A whole number of days, so that windows of any length begin there.
+pub const START: Micros = 20_000 * 86_400 * SECOND;
+const STREET: f64 = 100.0;
+
+pub fn recipe(window_seconds: i64) -> Recipe {
+    Recipe {
+        window: window_seconds * SECOND,
+        max_gap: 300 * SECOND,
+        gps_accuracy: None,
+    }
+}
+
+/// A fix so many seconds after the start, metres east and north of the centre.
+pub fn fix(second: f64, x: f64, y: f64) -> Fix {
+    let [lon, lat] = Plane::at(CENTRE).round([x, y]);
+    Fix {
+        time: START + (second * SECOND as f64) as Micros,
+        lon,
+        lat,
+        accuracy: None,
+    }
+}
+
+/// Windows of the recipe that hold fixes.
+pub fn windows(fixes: &[Fix], recipe: &Recipe) -> Vec<Window> {
+    let mut numbers: Vec<i64> = fixes.iter().map(|f| recipe.slice(f.time)).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let at = |n: i64| n.saturating_mul(recipe.window);
+    numbers
+        .into_iter()
+        .map(|n| Window {
+            start: at(n),
+            end: at(n).saturating_add(recipe.window),
+        })
+        .collect()
+}
+
+#[derive(Default)]
+pub struct City {
+    /// 0: no limit.
+    pub max_size: Cell<usize>,
+    /// What the server really takes; 0: no limit.
+    pub server_size: usize,
+    /// Requests of more points than this do not come back; 0: none.
+    pub slow_size: usize,
+    /// The engine knows no road at all.
+    pub empty: bool,
+    pub asked: RefCell<Vec<MatchRequest>>,
+}
+
+impl Matcher for City {
+    fn ask(&self, request: &MatchRequest) -> Result<MatchAnswer, MatchError> {
+        let size = request.points.len();
+        assert!(size >= 2, "a trace has at least two points");
+        assert!(request.points.windows(2).all(|w| w[0].time < w[1].time));
+        assert!(
+            request
+                .points
+                .iter()
+                .all(|p| p.radius > 0.0 && p.radius <= 25.0)
+        );
+        self.asked.borrow_mut().push(request.clone());
+        if self.server_size > 0 && size > self.server_size {
+            self.max_size.set((size / 2).max(2));
+            return Err(MatchError::TooBig);
+        }
+        if self.slow_size > 0 && size > self.slow_size {
+            return Err(MatchError::TimedOut);
+        }
+        let spots: Vec<Option<Place>> = request
+            .points
+            .iter()
+            .map(|p| if self.empty { None } else { snap(p) })
+            .collect();
+        if spots.iter().flatten().count() < 2 {
+            let (code, message) = (
+                "NoMatch".to_owned(),
+                "Could not match the trace.".to_owned(),
+            );
+            return Err(MatchError::Refused(Refusal { code, message }));
+        }
+        Ok(answer(&spots))
+    }
+
+    fn max_size(&self) -> usize {
+        match self.max_size.get() {
+            0 => 100,
+            size => size,
+        }
+    }
+}
+
+/// The nearest place on a street.
+fn snap(point: &RequestPoint) -> Option<Place> {
+    let plane = Plane::at(CENTRE);
+    let [x, y] = plane.flat([point.lon, point.lat]);
+    if x.hypot(y) > 20_000.0 {
+        return None;
+    }
+    let (sx, sy) = ((x / STREET).round() * STREET, (y / STREET).round() * STREET);
+    let (dx, dy) = ((x - sx).abs(), (y - sy).abs());
+    let spot = if dx < dy { [sx, y] } else { [x, sy] };
+    (dx.min(dy) <= 3.0 * point.radius).then(|| plane.round(spot))
+}
+
+fn answer(spots: &[Option<Place>]) -> MatchAnswer {
+    let found: Vec<Place> = spots.iter().flatten().copied().collect();
+    let legs = found.windows(2).map(|w| leg(w[0], w[1])).collect();
+    let mut waypoint = 0;
+    let tracepoints = spots
+        .iter()
+        .map(|spot| {
+            spot.map(|location| {
+                waypoint += 1;
+                Tracepoint {
+                    location,
+                    matching: 0,
+                    waypoint: waypoint - 1,
+                    alternatives: 0,
+                }
+            })
+        })
+        .collect();
+    MatchAnswer {
+        matchings: vec![Matching {
+            confidence: 0.9,
+            legs,
+        }],
+        tracepoints,
+    }
+}
+
+/// Along the streets from one place on them to another.
+fn leg(a: Place, b: Place) -> Leg {
+    let plane = Plane::at(CENTRE);
+    let (p, q) = (plane.flat(a), plane.flat(b));
+    let near = |v: f64| (v / STREET).round() * STREET;
+    let on_column = |p: [f64; 2]| (p[0] - near(p[0])).abs() < 0.5;
+    let corners = match (on_column(p), on_column(q)) {
+        (true, true) if (p[0] - q[0]).abs() < 1.0 => vec![],
+        (true, true) => vec![[p[0], near(q[1])], [q[0], near(q[1])]],
+        (true, false) => vec![[p[0], q[1]]],
+        (false, true) => vec![[q[0], p[1]]],
+        (false, false) if (p[1] - q[1]).abs() < 1.0 => vec![],
+        (false, false) => vec![[near(q[0]), p[1]], [near(q[0]), q[1]]],
+    };
+    let mut line = vec![a];
+    line.extend(corners.into_iter().map(|xy| plane.round(xy)));
+    line.push(b);
+    let distance = geo::length(&line);
+    Leg {
+        line,
+        distance,
+        duration: distance / 10.0,
+    }
+}
+
+/// A drive along streets: east, then north, at 10 m/s; `every` seconds a fix, `off` metres beside
+/// the road.
+pub fn drive(seconds: i64, every: i64, off: f64) -> Vec<Fix> {
+    (0..=seconds)
+        .step_by(every as usize)
+        .map(|s| {
+            let way = s as f64 * 10.0;
+            let block = (way / 500.0).floor();
+            let (east, north) = ((block / 2.0).ceil() * 500.0, (block / 2.0).floor() * 500.0);
+            let rest = way - block * 500.0;
+            let wobble = if s % 2 == 0 { off } else { -off };
+            match block as i64 % 2 {
+                0 => fix(s as f64, east + rest, north + wobble),
+                _ => fix(s as f64, east + wobble, north + rest),
+            }
+        })
+        .collect()
+}

@@ -43,7 +43,12 @@ fn windows_do_not_show() {
         let fixes = drive(1_800, every, 0.0);
         let whole = paths(&fixes, &recipe(86_400));
         assert_eq!(whole.len(), 1, "every {every} s");
-        assert!((total(&whole) - 18_000.0).abs() < 90.0, "{}", total(&whole));
+        // The smoother rounds corners that no vehicle can turn at such a speed.
+        assert!(
+            (total(&whole) - 18_000.0).abs() < 500.0,
+            "{}",
+            total(&whole)
+        );
         for length in [60, 300, 420, 900] {
             let cut = paths(&fixes, &recipe(length));
             assert!(unbroken(&cut), "every {every} s in windows of {length} s");

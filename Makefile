@@ -29,9 +29,10 @@ lint: ## formatting, clippy and shellcheck, warnings denied
 	cargo clippy --locked --all-targets $(features) -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -x tests/setup/*.sh .ci/run; fi
 
-bench: ## points a second of the whole pipeline, and of OSRM alone on the same requests
+bench: ## points a second beside OSRM alone on the same requests, and how long reads take
 	@$(prepare) bench
 	@$(PYTHON) tests/bench/throughput.py
+	@$(PYTHON) tests/bench/reads.py
 
 quality: ## how far matched routes are from a known truth
 	@$(prepare) quality

@@ -107,4 +107,9 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except SystemExit as end:
+        if end.code in (130, 143):  # Ctrl-C, SIGTERM
+            show.interrupted()
+        raise

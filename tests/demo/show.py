@@ -109,6 +109,10 @@ def keeping(psql):
     _say(f"    {psql}")
 
 
+def interrupted():
+    _say("\nInterrupted. Everything that was started has been stopped.")
+
+
 def farewell():
     heading("Done. Everything that was started is being stopped.")
     _say("  To look at the paths again: make psql     Map data: (c) OpenStreetMap contributors, ODbL")

@@ -127,15 +127,15 @@ pub fn can_travel(metres: f64, seconds: f64) -> bool {
     metres <= TOP_SPEED * seconds.abs() + JUMP
 }
 
-/// Leaves out short runs that can be neither reached nor left while their neighbours can reach
-/// each other.
+/// Leaves out short runs that no vehicle can have driven to and back from, while their neighbours
+/// can reach each other.
 fn drop_teleports(fixes: &[Fix], cleaned: &mut Cleaned) {
     let mut i = 0;
     while i < fixes.len() {
-        let run = match cleaned.fixes.last() {
-            Some(before) if !reachable(before, &fixes[i]) => teleport(before, &fixes[i..]),
-            _ => 0,
-        };
+        let run = cleaned
+            .fixes
+            .last()
+            .map_or(0, |before| teleport(before, &fixes[i..]));
         if run == 0 {
             cleaned.fixes.push(fixes[i]);
             i += 1;
@@ -151,13 +151,23 @@ fn drop_teleports(fixes: &[Fix], cleaned: &mut Cleaned) {
 /// How many of the fixes that follow `before` are a teleport.
 fn teleport(before: &Fix, rest: &[Fix]) -> usize {
     for run in 1..=LONGEST_TELEPORT.min(rest.len().saturating_sub(1)) {
-        if reachable(before, &rest[run]) {
-            // Back where it was: what lies between was elsewhere if it cannot be left either.
-            return if reachable(&rest[run - 1], &rest[run]) {
-                0
-            } else {
-                run
+        let (last, after) = (&rest[run - 1], &rest[run]);
+        // After a silence a teleport may seem reachable; that it cannot be left gives it away.
+        let (come, leave) = (reachable(before, &rest[0]), reachable(last, after));
+        if come && leave {
+            return 0;
+        }
+        if !leave && reachable(before, after) {
+            // Reached after a silence only: what comes next tells which of the two is true.
+            let company = || {
+                rest.get(run + 1)
+                    .is_some_and(|beyond| reachable(after, beyond))
             };
+            return if !come || company() { run } else { 0 };
+        }
+        if !leave {
+            // The run lies together, or it is none.
+            return 0;
         }
     }
     0
@@ -222,6 +232,13 @@ mod tests {
         let cleaned = clean(&fixes);
         assert_eq!(cleaned.fixes.len(), 17);
         assert_eq!(cleaned.dropped(ALL, ALL).teleport, 3);
+    }
+
+    #[test]
+    fn a_teleport_after_a_silence_is_one() {
+        let places = [(0.0, 60.0), (300.0, 60.1), (330.0, 60.01), (360.0, 60.01)];
+        let fixes = places.map(|(second, lat)| fix(second, 24.0, lat));
+        assert_eq!(clean(&fixes).fixes, [fixes[0], fixes[2], fixes[3]]);
     }
 
     #[test]

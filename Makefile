@@ -3,9 +3,6 @@
 SHELL := /bin/bash
 PYTHON := /usr/bin/python3 -B
 prepare := tests/setup/prepare.sh
-# The features to lint and test with follow the PostgreSQL that setup chose.
-features = --no-default-features --features "pg$$(sed -n 's/^PG_MAJOR=//p' target/setup.env)"
-
 .PHONY: help setup demo psql test lint bench quality soak install clean
 .DEFAULT_GOAL := help
 
@@ -26,7 +23,8 @@ test: ## set up, then run every test
 lint: ## formatting, clippy and shellcheck, warnings denied
 	@$(prepare) test
 	cargo fmt --check
-	cargo clippy --locked --all-targets $(features) -- -D warnings
+	source target/setup.env && export PGRX_HOME && cargo clippy --locked --all-targets \
+		--no-default-features --features "pg$$PG_MAJOR" -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -x tests/setup/*.sh .ci/run; fi
 
 bench: ## points a second beside OSRM alone on the same requests, and how long reads take

@@ -3,6 +3,7 @@
 The counts are those that the tools themselves report. A kind that ran no test at all has failed.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -37,6 +38,7 @@ def unit():
     """Tests of the modules that know no PostgreSQL."""
     code, lines = stream(
         ["cargo", "test", "--quiet", "--locked", "--no-default-features", "--features", f"pg{env.PG_MAJOR}"],
+        env={**os.environ, "PGRX_HOME": str(env.PGRX_HOME)},
     )
     counts = [re.match(r"test result: .*? (\d+) passed; (\d+) failed", line) for line in lines]
     counts = [(int(found[1]), int(found[2])) for found in counts if found]

@@ -32,9 +32,10 @@ BEGIN ATOMIC
                               'device', w.device_id, 'start_time', w.window_start, 'end_time', w.window_end,
                               'paths', w.paths) ORDER BY w.device_id, w.window_start), '[]'))
       FROM (SELECT c.device_id, c.window_start, c.window_end, max(c.changed_at) AS changed_at,
-                   coalesce(json_agg(ROW (c.start_time, c.end_time, c.encoded_polyline, c.osrm_confidence,
-                                          c.point_count, c.match_status, c.grade)::page_path
-                                     ORDER BY c.start_time) FILTER (WHERE c.start_time IS NOT NULL), '[]') AS paths
+                   _known_json(concat('[', string_agg(_path_json(
+                       c.start_time, c.end_time, c.encoded_polyline, c.osrm_confidence, c.point_count,
+                       c.match_status, c.grade), E',\n' ORDER BY c.start_time)
+                       FILTER (WHERE c.start_time IS NOT NULL), ']')) AS paths
               FROM get_changes(get_page_changes.since, get_page_changes.device_ids) c
              GROUP BY c.device_id, c.window_start, c.window_end) w;
 END;

@@ -1,19 +1,8 @@
--- What a map's page asks for, as one JSON document. Needs read.sql and access.sql.
+-- What a map's page asks for, as one JSON document. Needs read.sql, access.sql and src/page.rs.
 
 -- ---------------------------------------------------------------------------------------------
 -- JSON
 -- ---------------------------------------------------------------------------------------------
-CREATE TYPE page_path AS (
-    start_time       timestamptz,
-    end_time         timestamptz,
-    encoded_polyline text,
-    osrm_confidence  double precision,
-    point_count      integer,
-    match_status     text,
-    grade            text
-);
-COMMENT ON TYPE page_path IS 'an element of "paths" in the documents: a device_path without its device';
-
 -- Everything is read in one snapshot, hence stable: a run that commits meanwhile is seen whole or not at all.
 CREATE FUNCTION _device_page(device_id text, from_time timestamptz, to_time timestamptz, tail boolean)
 RETURNS json
@@ -21,34 +10,29 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    paths json;
-    tails json;
+    paths text;
+    tails text;
     oldest timestamptz;
 BEGIN
-    SELECT json_agg(p) INTO paths
-      FROM (SELECT c.start_time, c.end_time, c.encoded_polyline, c.osrm_confidence, c.point_count,
-                   c.match_status, c.grade
-              FROM @extschema@.cached_polylines c
-             WHERE c.device_id = _device_page.device_id
-               AND c.end_time >= from_time AND c.end_time < to_time + interval '2 days'
-               AND c.start_time >= from_time - interval '2 days' AND c.start_time < to_time
-             ORDER BY c.end_time) p;
+    SELECT string_agg(p.line, E',\n') INTO paths
+      FROM (SELECT @extschema@._path_json(p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence,
+                                          p.point_count, p.match_status, p.grade) AS line
+              FROM @extschema@.cached_polylines p
+             WHERE p.device_id = _device_page.device_id
+               AND p.end_time >= from_time AND p.end_time < to_time + interval '2 days'
+               AND p.start_time >= from_time - interval '2 days' AND p.start_time < to_time
+             ORDER BY p.end_time) p;
     oldest := @extschema@._oldest_waiting(
         device_id, greatest(from_time, now() - @extschema@._setting('look_back', '1 day')), to_time);
     IF tail AND oldest IS NOT NULL THEN
-        SELECT json_agg(t) INTO tails
-          FROM (SELECT t.start_time, t.end_time, t.encoded_polyline, t.osrm_confidence, t.point_count,
-                       t.match_status, t.grade
-                  FROM @extschema@.get_device_tail(device_id) t
-                 WHERE t.end_time >= from_time AND t.start_time < to_time) t;
+        SELECT string_agg(@extschema@._path_json(t.start_time, t.end_time, t.encoded_polyline, t.osrm_confidence,
+                                                 t.point_count, t.match_status, t.grade), E',\n' ORDER BY t.end_time)
+          INTO tails
+          FROM @extschema@.get_device_tail(device_id) t
+         WHERE t.end_time >= from_time AND t.start_time < to_time;
     END IF;
-    RETURN json_build_object(
-        'device', device_id,
-        'paths', CASE WHEN tails IS NULL THEN coalesce(paths, '[]')
-                      WHEN paths IS NULL THEN tails
-                      ELSE (rtrim(paths::text, ']') || ', ' || ltrim(tails::text, '['))::json END,
-        'cached', tails IS NULL AND (paths IS NOT NULL OR oldest IS NULL),
-        'processing_delay_ms',
+    RETURN @extschema@._page_json(
+        device_id, paths, tails, tails IS NULL AND (paths IS NOT NULL OR oldest IS NULL),
         coalesce(greatest(0, round(extract(epoch FROM clock_timestamp() - oldest) * 1000)), 0)::bigint);
 END
 $$;
@@ -59,11 +43,9 @@ RETURNS json
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    page json := @extschema@._device_page(device_id, from_time, to_time, tail);
 BEGIN
     PERFORM @extschema@.note_read(device_id, from_time, to_time);
-    RETURN page;
+    RETURN @extschema@._device_page(device_id, from_time, to_time, tail);
 END
 $$;
 COMMENT ON FUNCTION get_device_page_between IS
@@ -74,9 +56,12 @@ RETURNS json
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    from_time timestamptz := now() - hours::double precision * interval '1 hour';
+    to_time timestamptz := now() + interval '1 hour';
 BEGIN
-    RETURN @extschema@.get_device_page_between(
-        device_id, now() - hours::double precision * interval '1 hour', now() + interval '1 hour', tail);
+    PERFORM @extschema@.note_read(device_id, from_time, to_time);
+    RETURN @extschema@._device_page(device_id, from_time, to_time, tail);
 END
 $$;
 COMMENT ON FUNCTION get_device_page IS
@@ -85,15 +70,16 @@ COMMENT ON FUNCTION get_device_page IS
 CREATE FUNCTION _fleet_page(from_time timestamptz, to_time timestamptz) RETURNS json
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT json_build_object(
-               'devices', coalesce(json_agg(json_build_object('device', d.device_id, 'paths', d.paths)), '[]'),
-               'cached', true)
+    SELECT _known_json(concat(
+               '{"devices": [',
+               string_agg(concat('{"device": ', to_json(d.device_id), ', "paths": [', d.paths, ']}'), E',\n'
+                          ORDER BY d.device_id),
+               '], "cached": true}'))
       FROM (SELECT p.device_id,
-                   json_agg(ROW (p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence,
-                                 p.point_count, p.match_status, p.grade)::page_path) AS paths
+                   string_agg(_path_json(p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence,
+                                         p.point_count, p.match_status, p.grade), E',\n' ORDER BY p.end_time) AS paths
               FROM get_paths_between(NULL, _fleet_page.from_time, _fleet_page.to_time) p
-             GROUP BY p.device_id
-             ORDER BY p.device_id) d;
+             GROUP BY p.device_id) d;
 END;
 COMMENT ON FUNCTION _fleet_page IS 'the document of get_fleet_page(), read in one snapshot; stable, parallel safe';
 
@@ -104,10 +90,9 @@ AS $$
 DECLARE
     from_time timestamptz := now() - hours::double precision * interval '1 hour';
     to_time timestamptz := now() + interval '1 hour';
-    page json := @extschema@._fleet_page(from_time, to_time);
 BEGIN
     PERFORM @extschema@.note_read(NULL, from_time, to_time);
-    RETURN page;
+    RETURN @extschema@._fleet_page(from_time, to_time);
 END
 $$;
 COMMENT ON FUNCTION get_fleet_page IS
@@ -156,3 +141,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION get_device_geojson IS
     'paths of a device of the last hours as a GeoJSON FeatureCollection, with its newest points as a raw tail if asked for; stable, parallel safe';
+
+COMMENT ON FUNCTION _path_json IS 'a path as an element of "paths"; immutable, parallel safe';
+COMMENT ON FUNCTION _known_json IS 'text that is known to be JSON, as json; immutable, strict, parallel safe';
+COMMENT ON FUNCTION _page_json IS 'the document of a page around its paths and tails; immutable, parallel safe';

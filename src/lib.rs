@@ -7,6 +7,7 @@ mod api;
 mod error;
 mod interrupts;
 mod osrm;
+mod page;
 mod pipeline;
 mod pool;
 mod settings;
@@ -38,7 +39,16 @@ pgrx::extension_sql_file!(
 );
 pgrx::extension_sql_file!("../sql/read.sql", name = "read", requires = ["support"]);
 pgrx::extension_sql_file!("../sql/access.sql", name = "access", requires = ["read"]);
-pgrx::extension_sql_file!("../sql/page.sql", name = "page", requires = ["access"]);
+pgrx::extension_sql_file!(
+    "../sql/page.sql",
+    name = "page",
+    requires = [
+        "access",
+        page::_path_json,
+        page::_page_json,
+        page::_known_json
+    ]
+);
 pgrx::extension_sql_file!("../sql/changes.sql", name = "changes", requires = ["page"]);
 pgrx::extension_sql_file!("../sql/cron.sql", name = "cron", requires = ["changes"]);
 pgrx::extension_sql_file!("../sql/status.sql", name = "status", requires = ["cron"]);

@@ -210,3 +210,17 @@ def test_no_search_path_leads_a_reader_astray(driven):
             assert cursor.fetchone()[0], call
         cursor.execute("SELECT public.get_device_page('bus')::text")
         assert json.loads(cursor.fetchone()[0])["paths"]
+
+
+def test_text_in_a_page_is_escaped_as_json_demands(db):
+    for device in ['"', "\\", "a\nb\tc\x01\x1f", "ü–漢字🚌", "'; --", "%s", "\x7f", "</script>"]:
+        page = db.value("SELECT get_device_page(%s)", (device,))
+        assert page["device"] == device
+    # Every character that a polyline may have.
+    line = "".join(chr(code) for code in range(63, 127))
+    db.rows("""INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, osrm_confidence, point_count)
+               VALUES ('bus', now() - interval '1.5 s', now(), %s, 'NaN', 2)""", (line,))
+    page = db.value("SELECT get_device_page('bus')")
+    assert page["paths"][0]["encoded_polyline"] == line
+    assert page["paths"][0]["osrm_confidence"] is None
+    assert page["paths"][0]["start_time"].endswith("+00:00")

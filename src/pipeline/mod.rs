@@ -175,7 +175,7 @@ pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
         time: HAND_TIME,
     })?;
     let _plans = store::IndexPlans::new();
-    let claims = claim::claim_batches(&this, batches)?;
+    let claims = claim::claim_batches(&this, batches.clone())?;
     if !claims.is_empty() {
         let mut matchers = Matchers::new(&this.settings)?;
         if matchers.start()? {
@@ -185,6 +185,8 @@ pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
         }
         this.report.osrm_calls = matchers.calls() as i32;
     }
+    // What could not be done now is the next run's.
+    store::hand_back(batches)?;
     this.report.millis = begin.elapsed().as_millis() as i32;
     store::record_run(None, &this.report, true)?;
     Ok(this.report)

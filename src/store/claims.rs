@@ -220,3 +220,12 @@ pub fn reclaim(batches: Vec<Uuid>) -> Result<Vec<DeviceWindow>, Error> {
         |row| device_window(row, 1),
     )
 }
+
+/// Lets go of those of these batches that are still in the hands of whoever claimed them.
+pub fn hand_back(batches: Vec<Uuid>) -> Result<(), Error> {
+    execute(
+        "hand batches back",
+        include_str!("hand_back.sql"),
+        &[batches.into()],
+    )
+}

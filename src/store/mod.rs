@@ -11,8 +11,8 @@ mod runs;
 mod source;
 
 pub use claims::{
-    DeviceWindow, Known, due_devices, due_windows, held_windows, known_batches, lock_devices,
-    make_pending, neighbours, reclaim, recut_windows, take_pending, waiting_devices,
+    DeviceWindow, Known, due_devices, due_windows, hand_back, held_windows, known_batches,
+    lock_devices, make_pending, neighbours, reclaim, recut_windows, take_pending, waiting_devices,
     waiting_windows,
 };
 pub use points::{Place, read_points};

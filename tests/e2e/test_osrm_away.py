@@ -126,6 +126,16 @@ def test_the_procedure_ends_too(db, faults, pending):
     assert len(faults.requests) == 1
 
 
+def test_batches_that_were_claimed_by_hand_go_back(db, faults, pending):
+    db.rows("SELECT make_batches()")
+    faults.fault = "error_502"
+    row = db.row("SELECT * FROM match_batches(ARRAY(SELECT claim_batches()))")
+    assert row["windows_deferred"] > 0 and "HTTP 502" in row["osrm_error"]
+    assert db.rows("SELECT DISTINCT status, retry_count FROM processing_batches") == [("pending", 0)]
+    faults.fault = "forward"
+    assert_drains(db)
+
+
 def test_it_goes_away_in_the_middle_and_what_is_done_stays(db, faults, pending):
     db.set("osrm_matcher.concurrency", 1)
 

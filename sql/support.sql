@@ -79,6 +79,10 @@ BEGIN
        AND p.recorded_at >= from_time AND p.recorded_at < to_time
      ORDER BY p.recorded_at
      LIMIT 1;
+    -- Most databases have no other source: a fresh session need not plan the search for them.
+    IF NOT EXISTS (SELECT FROM @extschema@.adopted_sources) THEN
+        RETURN oldest;
+    END IF;
     FOR source IN SELECT * FROM @extschema@._sources() s WHERE s.place > 0 LOOP
         EXECUTE @extschema@._fill(
             'SELECT {time_expression} FROM {relation} p
@@ -101,7 +105,17 @@ AS $$
 DECLARE
     source record;
 BEGIN
-    FOR source IN SELECT * FROM @extschema@._sources() LOOP
+    RETURN QUERY
+    SELECT p.recorded_at, p.longitude, p.latitude
+      FROM @extschema@.gps_coordinates p
+     WHERE NOT p.processed AND p.device_id = _waiting_points.device_id
+       AND p.recorded_at >= from_time AND p.recorded_at < to_time
+     ORDER BY p.recorded_at DESC
+     LIMIT most;
+    IF NOT EXISTS (SELECT FROM @extschema@.adopted_sources) THEN
+        RETURN;
+    END IF;
+    FOR source IN SELECT * FROM @extschema@._sources() s WHERE s.place > 0 LOOP
         RETURN QUERY EXECUTE @extschema@._fill(
             'SELECT {time_expression}, ({longitude})::double precision, ({latitude})::double precision
                FROM {relation} p

@@ -115,3 +115,17 @@ def test_a_rematch_of_an_adopted_table(db, osrm):
 def test_a_range_that_is_none_is_refused(db, arguments):
     with pytest.raises(psycopg2.errors.InvalidParameterValue):
         db.rows(f"SELECT start_backfill({arguments})")
+
+
+def test_failed_windows_come_back_on_request(db, osrm):
+    insert(db, "bus", drive(osrm, recent_window(), seconds=600))
+    process_all(db)
+    right = paths(db)
+    db.rows("UPDATE processing_batches SET status = 'failed', retry_count = 5")
+    assert db.value("SELECT retry_failed('{van}')") == 0
+    assert db.value("SELECT retry_failed(NULL, %s, %s)",
+                    (recent_window() + timedelta(minutes=5), recent_window() + timedelta(minutes=10))) == 1
+    assert db.value("SELECT retry_failed()") == 1
+    process_all(db)
+    assert db.rows("SELECT DISTINCT status, retry_count FROM processing_batches") == [("completed", 0)]
+    assert paths(db) == right

@@ -5,9 +5,9 @@ use std::cell::{Cell, RefCell};
 use super::clean::SECOND;
 use super::geo::{self, Place, Plane};
 use super::{Fix, Micros, Recipe, Window};
-use crate::osrm::response::{Leg, Matching};
 use crate::osrm::{
-    MatchAnswer, MatchError, MatchRequest, Matcher, Refusal, RequestPoint, Tracepoint,
+    Leg, MatchAnswer, MatchError, MatchRequest, Matcher, Matching, Refusal, RequestPoint,
+    Tracepoint,
 };
 
 pub const CENTRE: Place = [24.9, 60.2];

@@ -88,13 +88,11 @@ impl<'a> Asker<'a> {
             .collect();
         steps.sort_by(f64::total_cmp);
         let median = steps.get(steps.len() / 2).copied().unwrap_or(0.0);
-        let detour = 150.0
-            + median
-                * if trace.iter().all(|w| w.radius <= 6.0) {
-                    6.0
-                } else {
-                    1.5
-                };
+        let detour = if trace.iter().all(|w| w.radius <= 6.0) {
+            13500.0
+        } else {
+            150.0 + 1.5 * median
+        };
         self.follow_within(trace, detour)
     }
 

@@ -3,7 +3,7 @@
 import threading
 import time
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import psycopg2
 import pytest
@@ -78,6 +78,18 @@ def test_other_shapes_of_tables(db, osrm, columns, values, adopt):
     if "acc" not in columns:
         lines = "SELECT start_time, end_time, encoded_polyline FROM get_device_paths(%s)"
     assert db.rows(lines, ("7",)) == db.rows(lines, ("own",)) != []
+
+
+def test_a_page_shows_the_newest_points_of_an_adopted_table(db, osrm):
+    make_markers(db)
+    db.rows("SELECT * FROM adopt_source('markers')")
+    fixes = drive(osrm, datetime.now(timezone.utc) - timedelta(minutes=2), seconds=100)
+    fill_markers(db, "car", fixes)
+    page = db.value("SELECT get_device_page('car', tail => true)")
+    assert [path["match_status"] for path in page["paths"]] == ["tail"]
+    assert page["paths"][0]["point_count"] == len(fixes)
+    assert page["processing_delay_ms"] > 100_000
+    assert db.value("SELECT unprocessed_points FROM worker_status()") == len(fixes)
 
 
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(db):

@@ -73,6 +73,20 @@ impl Run {
         Instant::now() >= self.deadline
     }
 
+    /// Claims windows and matches them; returns how many, or nothing if the run had better end.
+    fn round(&mut self, matchers: &mut Matchers, most: usize) -> Result<Option<usize>, Error> {
+        let claims = claim::claim(self, most)?;
+        if claims.is_empty() {
+            return Ok(None);
+        }
+        let count = claims.len();
+        if !matchers.start()? {
+            self.put_off(&claims, matchers.away());
+            return Ok(None);
+        }
+        Ok(self.work_off(matchers, claims)?.then_some(count))
+    }
+
     /// Matches claimed windows and writes the outcome; false if the run had better end.
     fn work_off(&mut self, matchers: &mut Matchers, claims: Vec<Claim>) -> Result<bool, Error> {
         let mut outbox = Outbox::new(&self.settings, &self.sources, &claims);
@@ -139,18 +153,11 @@ pub fn process(limits: Limits, run: Option<i64>) -> Result<Processed, Error> {
         let mut matchers = Matchers::new(&this.settings)?;
         let mut left = limits.windows;
         while left > 0 {
-            let claims = claim::claim(&this, left.min(ROUND))?;
-            if claims.is_empty() {
+            let round = || this.round(&mut matchers, left.min(ROUND));
+            let Some(claimed) = store::in_own_memory(round)? else {
                 break;
-            }
-            left = left.saturating_sub(claims.len());
-            if !matchers.start()? {
-                this.put_off(&claims, matchers.away());
-                break;
-            }
-            if !this.work_off(&mut matchers, claims)? {
-                break;
-            }
+            };
+            left = left.saturating_sub(claimed);
             more = left == 0;
         }
         this.report.osrm_calls = matchers.calls() as i32;

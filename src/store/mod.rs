@@ -27,7 +27,7 @@ pub use source::{Source, sources};
 
 use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
 use pgrx::spi::SpiHeapTupleData;
-use pgrx::{FromDatum, IntoDatum, Spi, pg_sys};
+use pgrx::{FromDatum, IntoDatum, PgMemoryContexts, Spi, pg_sys};
 
 use crate::error::Error;
 use crate::track::Micros;
@@ -111,6 +111,13 @@ pub fn require_writable() -> Result<(), Error> {
     } else {
         Ok(())
     }
+}
+
+/// Does a part of a run and gives back what Postgres allocated for it: the arguments of statements
+/// would otherwise stay until the call ends, and a call may be long.
+pub fn in_own_memory<T>(part: impl FnOnce() -> T) -> T {
+    // SAFETY: nothing of the part's own memory is in its result, all of which Rust allocates.
+    unsafe { PgMemoryContexts::new("osrm_matcher round").switch_to(|_| part()) }
 }
 
 /// The present moment, by the clock rather than by the transaction's begin.

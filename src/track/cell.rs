@@ -7,6 +7,7 @@ use super::clean::{Cleaned, SECOND};
 use super::fit::{self, Anchors, Fitted};
 use super::geo;
 use super::lines;
+use super::mend;
 use super::road::Asker;
 use super::seam::{self, Found, Prepared, Seam};
 use super::smooth::Smoothed;
@@ -195,7 +196,7 @@ impl Piece {
             mut road,
             radius,
         } = fit::fit(&thinned, anchors, first, asker)?;
-        lines::mend(&mut road, &trace, asker)?;
+        mend::mend(&mut road, &trace, asker)?;
         let spike = if clean {
             CLEAN_SPIKE
         } else {

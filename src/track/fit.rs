@@ -7,7 +7,8 @@
 //! radius, look how far off the road the fixes came to lie, and ask once more if that was too much.
 
 use super::geo;
-use super::road::{ANCHOR, Asker, Road, Waypoint};
+use super::lines::believable;
+use super::road::{ANCHOR, ANYWHERE, Asker, Road, Spot, Waypoint};
 use super::smooth::Smoothed;
 use crate::osrm::MatchError;
 
@@ -18,6 +19,10 @@ const LARGEST: f64 = 15.0;
 const FACTOR: f64 = 0.75;
 /// Fixes that lie nearer to the road than this are clean, in metres.
 pub const CLEAN: f64 = 1.5;
+/// A larger radius finds too many roads to look beyond what is near, in metres.
+const WIDE_RADIUS: f64 = 10.0;
+/// A fix does not fit its road if it lies so many times farther off than usual (and a metre).
+const TROUBLE: f64 = 3.0;
 /// A radius that is too small by less than this will do.
 const ENOUGH: f64 = 1.3;
 
@@ -66,7 +71,7 @@ pub fn fit(
     ask(points, anchors, radius_for(fitted.deviation()), asker)
 }
 
-/// Asks once.
+/// Asks with one radius, and where the fixes do not fit what is found, with no bound to detours.
 pub fn ask(
     points: &[Smoothed],
     anchors: Anchors,
@@ -75,11 +80,19 @@ pub fn ask(
 ) -> Result<Fitted, MatchError> {
     let trace = waypoints(points, anchors, radius);
     let road = asker.follow(&trace)?;
-    Ok(Fitted {
+    let fitted = Fitted {
         trace,
         road,
         radius,
-    })
+    };
+    if radius > WIDE_RADIUS || !fitted.troubled() {
+        return Ok(fitted);
+    }
+    match asker.follow_within(&fitted.trace, ANYWHERE) {
+        Ok(road) => Ok(Fitted { road, ..fitted }),
+        Err(MatchError::TimedOut) => Ok(fitted),
+        Err(error) => Err(error),
+    }
 }
 
 fn waypoints(points: &[Smoothed], anchors: Anchors, radius: f64) -> Vec<Waypoint> {
@@ -111,6 +124,21 @@ impl Fitted {
             .collect();
         off.sort_by(f64::total_cmp);
         off.get(off.len() / 2).map_or(0.0, |median| median / 0.6745)
+    }
+
+    /// Whether some fixes found no road, or one that lies much farther away than those of others.
+    fn troubled(&self) -> bool {
+        let links = &self.road.links;
+        let whole = links.first().is_some_and(|l| l.from == 0)
+            && links.last().is_some_and(|l| l.to + 1 == self.trace.len())
+            && links.windows(2).all(|w| w[0].to == w[1].from);
+        let off = self.deviation();
+        let far = |(w, spot): (&Waypoint, &Option<Spot>)| {
+            spot.is_none_or(|s| geo::distance(s.place, w.place) > TROUBLE * (1.0 + off))
+        };
+        !whole
+            || self.trace.iter().zip(&self.road.spots).any(far)
+            || links.iter().any(|link| !believable(link, &self.trace))
     }
 
     /// Whether the radius was large enough for what it showed.

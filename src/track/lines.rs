@@ -4,8 +4,7 @@ use super::PathKind;
 use super::clean::{can_travel, seconds};
 use super::geo::{self, Place};
 use super::quality::Tally;
-use super::road::{Asker, Link, Road, Waypoint};
-use crate::osrm::MatchError;
+use super::road::{Link, Road, Waypoint};
 
 /// A link that is longer than the fixes' own way by this factor, and these metres, and these
 /// metres a second between the fixes, drove around something that the map lacks.
@@ -41,7 +40,7 @@ pub fn believable(link: &Link, trace: &[Waypoint]) -> bool {
 }
 
 /// Metres along the fixes that a link stands for.
-fn own_way(link: &Link, trace: &[Waypoint]) -> f64 {
+pub fn own_way(link: &Link, trace: &[Waypoint]) -> f64 {
     trace[link.from..=link.to]
         .windows(2)
         .map(|w| geo::distance(w[0].place, w[1].place))
@@ -49,140 +48,8 @@ fn own_way(link: &Link, trace: &[Waypoint]) -> f64 {
 }
 
 /// Seconds between the ends of a link.
-fn time(link: &Link, trace: &[Waypoint]) -> f64 {
+pub fn time(link: &Link, trace: &[Waypoint]) -> f64 {
     seconds(trace[link.from].time, trace[link.to].time)
-}
-
-/// Leaves only believable links and asks anew where OSRM went astray.
-pub fn mend(road: &mut Road, trace: &[Waypoint], asker: &Asker) -> Result<(), MatchError> {
-    let mut links = Vec::with_capacity(road.links.len());
-    for link in std::mem::take(&mut road.links) {
-        let detour = link.distance - own_way(&link, trace);
-        let least = 40.0 + 1.0 * time(&link, trace);
-        if detour > least
-            && let Some(shorter) = bridge(link.from, link.to, road, trace, asker)?
-            && shorter.distance < link.distance - least
-        {
-            links.push(shorter);
-        } else {
-            links.push(link);
-        }
-    }
-    links.retain(|link| believable(link, trace));
-    road.links = links;
-    for (from, to) in gaps(road, trace) {
-        let found = within(from, to, road, trace, asker)?;
-        road.add(found);
-    }
-    for (from, to) in gaps(road, trace) {
-        if road.links.iter().any(|l| l.to == from) && road.links.iter().any(|l| l.from == to) {
-            let found = bridge(from, to, road, trace, asker)?.filter(|l| believable(l, trace));
-            road.add(found.into_iter().collect());
-        }
-    }
-    Ok(())
-}
-
-/// Pairs of waypoints with no link between them.
-fn gaps(road: &Road, trace: &[Waypoint]) -> Vec<(usize, usize)> {
-    let mut from = 0;
-    let mut gaps = Vec::new();
-    for link in &road.links {
-        if from < link.from {
-            gaps.push((from, link.from));
-        }
-        from = link.to;
-    }
-    if from < trace.len() - 1 {
-        gaps.push((from, trace.len() - 1));
-    }
-    gaps
-}
-
-fn within(
-    from: usize,
-    to: usize,
-    road: &mut Road,
-    trace: &[Waypoint],
-    asker: &Asker,
-) -> Result<Vec<Link>, MatchError> {
-    let mut links: Vec<Link> = Vec::new();
-    let whole = to - from + 1 == trace.len();
-    if to - from > 1 && (to - from) as f64 <= 12.0 && !whole {
-        let mut part = trace[from..=to].to_vec();
-        for (i, k) in [(from, 0), (to, to - from)] {
-            if let Some(spot) = road.spots[i]
-                && road.links.iter().any(|l| l.from == i || l.to == i)
-            {
-                part[k] = Waypoint {
-                    place: spot.place,
-                    radius: super::road::ANCHOR,
-                    ..part[k]
-                };
-            }
-        }
-        links = part_of(from, &part, road, trace, asker, 15000.0)?;
-    }
-    if links.is_empty() && to - from > 2 && !whole {
-        links = part_of(from + 1, &trace[from + 1..to], road, trace, asker, 300.0)?;
-    }
-    Ok(links)
-}
-
-fn part_of(
-    offset: usize,
-    part: &[Waypoint],
-    road: &mut Road,
-    trace: &[Waypoint],
-    asker: &Asker,
-    detour: f64,
-) -> Result<Vec<Link>, MatchError> {
-    let found = asker.follow_within(part, detour)?;
-    let links: Vec<Link> = found
-        .links
-        .into_iter()
-        .map(|l| Link {
-            from: l.from + offset,
-            to: l.to + offset,
-            ..l
-        })
-        .filter(|l| believable(l, trace))
-        .collect();
-    for (i, spot) in found.spots.into_iter().enumerate() {
-        if spot.is_some()
-            && !road
-                .links
-                .iter()
-                .any(|l| l.from == i + offset || l.to == i + offset)
-        {
-            road.spots[i + offset] = spot;
-        }
-    }
-    Ok(links)
-}
-
-/// The shortest road between the spots of two waypoints, whatever the direction at its ends.
-fn bridge(
-    from: usize,
-    to: usize,
-    road: &Road,
-    trace: &[Waypoint],
-    asker: &Asker,
-) -> Result<Option<Link>, MatchError> {
-    let end = |i: usize| {
-        let place = road.spots[i].map_or(trace[i].place, |spot| spot.place);
-        Waypoint {
-            place,
-            radius: super::road::ANCHOR,
-            ..trace[i]
-        }
-    };
-    let bridge = asker.follow_within(&[end(from), end(to)], 15000.0)?;
-    Ok(bridge
-        .links
-        .into_iter()
-        .next()
-        .map(|link| Link { from, to, ..link }))
 }
 
 /// The line along a whole trace. `fixed` says which waypoints have a place of their own that the

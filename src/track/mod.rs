@@ -7,6 +7,7 @@ mod geo;
 #[cfg(test)]
 mod grid;
 mod lines;
+mod mend;
 mod quality;
 mod road;
 mod run;

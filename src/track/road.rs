@@ -6,18 +6,33 @@
 use std::cell::Cell;
 
 use super::Micros;
-use super::geo::Place;
+use super::geo::{self, Place};
 use crate::osrm::{
     MatchAnswer, MatchError, MatchRequest, Matcher, Refusal, RequestPoint, Tracepoint,
 };
 
 /// Larger requests gain nothing.
 const LARGEST: usize = 90;
-/// A request that timed out is cut in two and its radius made smaller, so often.
+/// A request that timed out is cut in two, its radius made smaller and its bound to detours
+/// tighter, so often.
 const SHRINKS: u32 = 3;
 const SHRINK: f64 = 0.6;
+const SHRINK_DETOUR: f64 = 0.25;
 /// An anchor is a spot on the road already: OSRM need not look any farther, in metres.
 pub const ANCHOR: f64 = 2.0;
+
+/// What OSRM allows the road between two fixes to be longer than the straight way: so many metres,
+/// and so many times the usual step; more where a small radius leaves few roads to try. A wider
+/// bound finds more and costs more.
+const DETOUR: f64 = 150.0;
+const DETOUR_STEPS: f64 = 1.5;
+const DETOUR_STEPS_SMALL: f64 = 6.0;
+const SMALL_RADIUS: f64 = 6.0;
+/// In OSRM's profile for cars it costs 3,277 s to turn into a street that is for residents only,
+/// and its matcher reckons with 4 m/s: a bound of this many metres lets it in.
+pub const ANYWHERE: f64 = 13_500.0;
+/// OSRM takes its bound from the median step in time, at this speed in m/s.
+const SPEED: f64 = 50.0;
 
 /// A place of the trace to be matched, and how far around it OSRM may look.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,18 +99,21 @@ impl<'a> Asker<'a> {
     pub fn follow(&self, trace: &[Waypoint]) -> Result<Road, MatchError> {
         let mut steps: Vec<f64> = trace
             .windows(2)
-            .map(|w| super::geo::distance(w[0].place, w[1].place))
+            .map(|w| geo::distance(w[0].place, w[1].place))
             .collect();
         steps.sort_by(f64::total_cmp);
         let median = steps.get(steps.len() / 2).copied().unwrap_or(0.0);
-        let detour = if trace.iter().all(|w| w.radius <= 6.0) {
-            13500.0
+        let small = trace.iter().all(|w| w.radius <= SMALL_RADIUS);
+        let steps = if small {
+            DETOUR_STEPS_SMALL
         } else {
-            150.0 + 1.5 * median
+            DETOUR_STEPS
         };
-        self.follow_within(trace, detour)
+        self.follow_within(trace, DETOUR + steps * median)
     }
 
+    /// The same, with a bound in metres to what the road between two fixes may be longer than the
+    /// straight way.
     pub fn follow_within(&self, trace: &[Waypoint], detour: f64) -> Result<Road, MatchError> {
         let mut road = Road {
             spots: vec![None; trace.len()],
@@ -108,11 +126,7 @@ impl<'a> Asker<'a> {
             let to = (from + size).min(trace.len());
             let mut part = trace[from..to].to_vec();
             if let Some(place) = anchor {
-                part[0] = Waypoint {
-                    place,
-                    radius: ANCHOR,
-                    ..part[0]
-                };
+                part[0] = part[0].anchored(place);
             }
             let found = match self.ask(&part, detour, SHRINKS) {
                 Err(MatchError::TooBig) if part.len() > 2 => {
@@ -148,7 +162,9 @@ impl<'a> Asker<'a> {
                 links: Vec::new(),
                 refusal: Some(refusal),
             }),
-            Err(MatchError::TimedOut) if shrinks > 0 => self.shrink(trace, detour, shrinks - 1),
+            Err(MatchError::TimedOut) if shrinks > 0 => {
+                self.shrink(trace, detour * SHRINK_DETOUR, shrinks - 1)
+            }
             Err(error) => Err(error),
         }
     }
@@ -172,11 +188,7 @@ impl<'a> Asker<'a> {
         let first = self.ask(&smaller[..=middle], detour, shrinks)?;
         let mut rest = smaller[middle..].to_vec();
         if let Some(spot) = first.spots[middle] {
-            rest[0] = Waypoint {
-                place: spot.place,
-                radius: ANCHOR,
-                ..rest[0]
-            };
+            rest[0] = rest[0].anchored(spot.place);
         }
         road.take(first, 0, middle);
         let last = rest.len() - 1;
@@ -185,9 +197,20 @@ impl<'a> Asker<'a> {
     }
 }
 
+impl Waypoint {
+    /// The same instant, held to a spot on the road.
+    pub fn anchored(self, place: Place) -> Waypoint {
+        Waypoint {
+            place,
+            radius: ANCHOR,
+            ..self
+        }
+    }
+}
+
 impl Road {
     /// Adds links where there were none.
-    pub fn add(&mut self, links: Vec<Link>) {
+    pub fn add(&mut self, links: impl IntoIterator<Item = Link>) {
         self.links.extend(links);
         self.links.sort_by_key(|link| link.from);
     }
@@ -226,12 +249,14 @@ fn cut(spots: &[Option<Spot>]) -> usize {
         .unwrap_or(latest)
 }
 
+/// The times in a request are not those of the fixes: OSRM makes nothing of them but the bound to
+/// detours, which with the true ones is too narrow for dense fixes and costs too much with others.
 fn request(trace: &[Waypoint], detour: f64) -> MatchRequest {
-    let dt = (detour / 50.0).ceil().clamp(1.0, 600.0) as i64;
+    let step = (detour / SPEED).ceil().clamp(1.0, 600.0) as i64;
     let points = trace.iter().enumerate().map(|(i, w)| RequestPoint {
         lon: w.place[0],
         lat: w.place[1],
-        time: i as i64 * dt,
+        time: i as i64 * step,
         radius: w.radius,
     });
     MatchRequest {

@@ -1,8 +1,8 @@
-//! Where two windows meet.
+//! Where two cells meet.
 //!
-//! A seam is a spot on the road at the first good fix at or after a window's edge. It is decided
-//! by the raw fixes around the edge alone, in a small request of its own, so that the windows on
-//! both sides find the same one: the earlier line runs on to it, the later one begins there.
+//! A seam is a spot on the road at the first good fix at or after a cell's edge. It is decided by
+//! the raw fixes around the edge alone, in a small request of its own, so that the cells on both
+//! sides find the same one: the earlier line runs on to it, the later one begins there.
 
 use super::clean::{self, Cleaned, SECOND};
 use super::fit::{self, Anchors, Fitted};
@@ -25,7 +25,7 @@ const TRIES: u32 = 3;
 /// The seam is one of so many fixes.
 const CHOICE: usize = 4;
 
-/// What happens at the edge of a window.
+/// What happens at the start of a cell.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Edge {
     pub kind: EdgeKind,
@@ -42,7 +42,7 @@ pub enum EdgeKind {
     Seam(Seam),
     /// Nothing joins the two sides.
     Break,
-    /// The window has no fix that could be used: whoever comes from before must look beyond it.
+    /// The cell has no fix that could be used: whoever comes from before must look beyond it.
     Nothing,
 }
 
@@ -72,23 +72,20 @@ pub fn prepare(sorted: &[Fix], recipe: &Recipe, noise: Option<f64>) -> Prepared 
     }
 }
 
-/// Decides the edge at the start of a window.
+/// Decides the edge at the start of a cell.
 pub fn edge(
-    window: Window,
+    cell: Window,
     sorted: &[Fix],
     recipe: &Recipe,
     asker: &Asker,
 ) -> Result<Edge, MatchError> {
-    let at = sorted.partition_point(|f| f.time < window.start);
-    let (before, from) = walk(sorted[..at].iter().rev(), window.start, recipe.max_gap);
-    let (after, to) = walk(sorted[at..].iter(), window.start, recipe.max_gap);
-    let context = (
-        from.unwrap_or(window.start.saturating_sub(recipe.max_gap)),
-        {
-            let full = window.start.saturating_add(recipe.max_gap);
-            to.map_or(full, |time| time.saturating_add(1))
-        },
-    );
+    let at = sorted.partition_point(|f| f.time < cell.start);
+    let (before, from) = walk(sorted[..at].iter().rev(), cell.start, recipe.max_gap);
+    let (after, to) = walk(sorted[at..].iter(), cell.start, recipe.max_gap);
+    let context = (from.unwrap_or(cell.start.saturating_sub(recipe.max_gap)), {
+        let full = cell.start.saturating_add(recipe.max_gap);
+        to.map_or(full, |time| time.saturating_add(1))
+    });
     let mut edge = Edge {
         kind: EdgeKind::Break,
         context,
@@ -96,12 +93,8 @@ pub fn edge(
         found: Found::default(),
     };
     let near = &sorted[at - before..at + after];
-    if !clean::clean(near)
-        .fixes
-        .iter()
-        .any(|f| window.holds(f.time))
-    {
-        if context.1 >= window.end {
+    if !clean::clean(near).fixes.iter().any(|f| cell.holds(f.time)) {
+        if context.1 >= cell.end {
             edge.kind = EdgeKind::Nothing;
         }
         return Ok(edge);
@@ -109,16 +102,15 @@ pub fn edge(
     let side = side(asker.size());
     let across = |prepared: &Prepared| {
         let segment = prepared.segments.iter().find(|segment| {
-            segment[0].time < window.start && segment[segment.len() - 1].time >= window.start
+            segment[0].time < cell.start && segment[segment.len() - 1].time >= cell.start
         })?;
-        let first = segment.partition_point(|p| p.time < window.start);
-        window
-            .holds(segment[first].time)
+        let first = segment.partition_point(|p| p.time < cell.start);
+        cell.holds(segment[first].time)
             .then(|| thin::around(segment, first, side))
     };
     let sounding = sound(near, recipe, asker, &across)?;
     if let Some(sounding) = sounding {
-        edge.kind = EdgeKind::Seam(sounding.seam(window));
+        edge.kind = EdgeKind::Seam(sounding.seam(cell));
         edge.found = sounding.found;
         edge.refusal = sounding.fitted.and_then(|fitted| fitted.road.refusal);
     }
@@ -175,8 +167,7 @@ pub fn sound(
                 fitted: None,
             }));
         }
-        let worst = fit::first_radius(&near).max(found.radius);
-        found.radius = worst;
+        found.radius = fit::first_radius(&near).max(found.radius);
         let fitted = fit::ask(&near, Anchors::default(), found.radius, asker)?;
         found.off = fitted.deviation();
         if tries == TRIES || fitted.fits() {
@@ -197,7 +188,7 @@ pub fn sound(
 }
 
 impl Sounding {
-    fn seam(&self, window: Window) -> Seam {
+    fn seam(&self, cell: Window) -> Seam {
         let off_road = Seam {
             time: self.near[self.at].time,
             place: self.near[self.at].place,
@@ -207,7 +198,7 @@ impl Sounding {
             return off_road;
         };
         (self.at..self.near.len().min(self.at + CHOICE))
-            .filter(|i| window.holds(self.near[*i].time))
+            .filter(|i| cell.holds(self.near[*i].time))
             .filter_map(|i| Some((cost(i, i - self.at, road, trace)?, i)))
             .min_by(|a, b| a.0.total_cmp(&b.0))
             .and_then(|(_, i)| {
@@ -223,7 +214,7 @@ impl Sounding {
 
 /// Fixes on each side of the middle one that a request of at most so many points holds.
 pub fn side(size: usize) -> usize {
-    (SIDE as f64 as usize).min((size - 1) / 2).max(1)
+    SIDE.min((size - 1) / 2).max(1)
 }
 
 /// How many fixes outward from an edge belong to its context, and the time of the last of them if

@@ -9,6 +9,8 @@ pub mod request;
 pub mod response;
 
 pub use request::{MatchRequest, RequestPoint};
+#[cfg(test)]
+pub use response::{Leg, Matching};
 pub use response::{MatchAnswer, Tracepoint};
 
 /// Whoever can answer a match request: the HTTP client, or a fake in a unit test.

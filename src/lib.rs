@@ -54,9 +54,14 @@ pgrx::extension_sql_file!("../sql/cron.sql", name = "cron", requires = ["changes
 pgrx::extension_sql_file!("../sql/status.sql", name = "status", requires = ["cron"]);
 pgrx::extension_sql_file!("../sql/alerts.sql", name = "alerts", requires = ["status"]);
 pgrx::extension_sql_file!(
+    "../sql/columns.sql",
+    name = "columns",
+    requires = ["alerts"]
+);
+pgrx::extension_sql_file!(
     "../sql/adoption.sql",
     name = "adoption",
-    requires = ["alerts"]
+    requires = ["columns"]
 );
 pgrx::extension_sql_file!("../sql/jobs.sql", name = "jobs", requires = ["adoption"]);
 pgrx::extension_sql_file!("../sql/upkeep.sql", name = "upkeep", requires = ["jobs"]);

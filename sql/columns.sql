@@ -1,0 +1,187 @@
+-- How columns of a table of the application are read: as fragments of SQL, made and checked by adopt_source().
+-- Needs schema.sql only.
+
+-- ---------------------------------------------------------------------------------------------
+-- From columns to expressions
+-- ---------------------------------------------------------------------------------------------
+-- The type of a column, domains looked through; an error names what is missing.
+CREATE FUNCTION _column_type(relation regclass, column_name name) RETURNS regtype
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    type_id oid;
+BEGIN
+    SELECT a.atttypid INTO type_id
+      FROM pg_attribute a
+     WHERE a.attrelid = relation AND a.attname = column_name AND a.attnum > 0 AND NOT a.attisdropped;
+    IF type_id IS NULL THEN
+        RAISE EXCEPTION 'table % has no column "%"', relation, column_name
+            USING ERRCODE = 'undefined_column',
+                  HINT = 'Name the table''s columns: adopt_source(relation, device_column => ..., time_column => ..., ...).';
+    END IF;
+    WHILE EXISTS (SELECT FROM pg_type t WHERE t.oid = type_id AND t.typtype = 'd') LOOP
+        SELECT t.typbasetype INTO type_id FROM pg_type t WHERE t.oid = type_id;
+    END LOOP;
+    RETURN type_id;
+END
+$$;
+COMMENT ON FUNCTION _column_type IS 'base type of a column; stable';
+
+CREATE FUNCTION _refuse_type(relation regclass, column_name name, type_id regtype, wanted text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'column "%" of table % is of type %, which cannot serve as %', column_name, relation, type_id, wanted
+        USING ERRCODE = 'datatype_mismatch';
+END
+$$;
+COMMENT ON FUNCTION _refuse_type IS 'raises datatype_mismatch; immutable';
+
+-- A number that no cast may fail on: numeric holds more than double precision does.
+CREATE FUNCTION _number_expression(relation regclass, column_name name, wanted text, low integer, high integer)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    type_id regtype := @extschema@._column_type(relation, column_name);
+BEGIN
+    CASE
+        WHEN type_id IN ('float8'::regtype, 'float4', 'int2', 'int4', 'int8') THEN
+            RETURN format('p.%I::double precision', column_name);
+        WHEN type_id = 'numeric'::regtype THEN
+            RETURN format('CASE WHEN p.%1$I BETWEEN %2$s AND %3$s THEN p.%1$I::double precision END',
+                          column_name, low, high);
+        ELSE
+            PERFORM @extschema@._refuse_type(relation, column_name, type_id, wanted);
+    END CASE;
+END
+$$;
+COMMENT ON FUNCTION _number_expression IS 'the expression of a column that holds a number; stable';
+
+-- Longitude and latitude out of one column. What holds no pair, gives null, and is counted as rejected.
+CREATE FUNCTION _pair_expressions(relation regclass, column_name name, coordinate_order text,
+                                  OUT longitude text, OUT latitude text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    type_id regtype := @extschema@._column_type(relation, column_name);
+    type_name name;
+    type_schema name;
+    element text;
+    number text;
+    other text;
+BEGIN
+    SELECT t.typname, n.nspname INTO type_name, type_schema
+      FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid = type_id;
+    CASE
+        WHEN type_id IN ('float8[]'::regtype, 'float4[]', 'int2[]', 'int4[]', 'int8[]') THEN
+            element := 'CASE WHEN cardinality(p.%1$I) = 2 THEN p.%1$I[%2$s]::double precision END';
+            longitude := format(element, column_name, 1);
+            latitude := format(element, column_name, 2);
+        WHEN type_id = 'numeric[]'::regtype THEN
+            element := 'CASE WHEN cardinality(p.%1$I) = 2 AND p.%1$I[%2$s] BETWEEN -180 AND 180 '
+                    || 'THEN p.%1$I[%2$s]::double precision END';
+            longitude := format(element, column_name, 1);
+            latitude := format(element, column_name, 2);
+        WHEN type_id = 'point'::regtype THEN
+            longitude := format('p.%I[0]', column_name);
+            latitude := format('p.%I[1]', column_name);
+        WHEN type_name IN ('geometry', 'geography')
+             AND EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+                          WHERE d.classid = 'pg_type'::regclass AND d.objid = type_id
+                            AND d.refclassid = 'pg_extension'::regclass AND e.extname = 'postgis') THEN
+            IF type_name = 'geometry' THEN
+                EXECUTE format('SELECT %I.postgis_typmod_srid(a.atttypmod) FROM pg_attribute a
+                                 WHERE a.attrelid = $1 AND a.attname = $2', type_schema)
+                   INTO number USING relation, column_name;
+                IF number NOT IN ('0', '4326') THEN
+                    RAISE EXCEPTION 'column "%" of table % has SRID %, not 4326', column_name, relation, number
+                        USING ERRCODE = 'feature_not_supported',
+                              HINT = 'Add generated columns with longitude and latitude, and name those.';
+                END IF;
+            END IF;
+            element := 'CASE WHEN %2$I.ST_GeometryType(p.%1$I::%2$I.geometry) = ''ST_Point'' '
+                    || 'AND NOT %2$I.ST_IsEmpty(p.%1$I::%2$I.geometry) THEN %2$I.%3$I(p.%1$I::%2$I.geometry) END';
+            longitude := format(element, column_name, type_schema, 'st_x');
+            latitude := format(element, column_name, type_schema, 'st_y');
+        ELSE
+            PERFORM @extschema@._refuse_type(relation, column_name, type_id,
+                'a pair of coordinates (an array of numbers, a point, or a geometry or geography of PostGIS)');
+    END CASE;
+    IF coordinate_order = 'latlon' THEN
+        other := longitude;
+        longitude := latitude;
+        latitude := other;
+    ELSIF coordinate_order IS DISTINCT FROM 'lonlat' THEN
+        RAISE EXCEPTION 'coordinate_order is "%", and must be lonlat or latlon', coordinate_order
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _pair_expressions IS 'the expressions of a column that holds a pair of coordinates; stable';
+
+-- Time: the column as timestamptz, and a timestamptz ($t) as something that the column is compared with.
+CREATE FUNCTION _time_expressions(relation regclass, column_name name, time_zone text, time_unit text,
+                                  OUT expression text, OUT bound text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    type_id regtype := @extschema@._column_type(relation, column_name);
+    factor bigint;
+    low bigint;
+    high bigint;
+BEGIN
+    CASE
+        WHEN type_id = 'timestamptz'::regtype THEN
+            expression := format('p.%I', column_name);
+            bound := '$t';
+        WHEN type_id = 'timestamp'::regtype THEN
+            PERFORM now() AT TIME ZONE time_zone;
+            expression := format('(p.%I AT TIME ZONE %L)', column_name, time_zone);
+            bound := format('($t AT TIME ZONE %L)', time_zone);
+        WHEN type_id IN ('int4'::regtype, 'int8', 'float8', 'numeric') THEN
+            factor := CASE time_unit WHEN 's' THEN 1 WHEN 'ms' THEN 1000 WHEN 'us' THEN 1000000 END;
+            IF factor IS NULL THEN
+                RAISE EXCEPTION 'column "%" of table % is a number: time_unit must say whether it counts s, ms or us since 1970',
+                    column_name, relation USING ERRCODE = 'invalid_parameter_value';
+            END IF;
+            -- The years 1 to 9999; what lies outside is no time.
+            low := -62135596800 * factor;
+            high := 253402300800 * factor;
+            expression := format('CASE WHEN p.%1$I > %2$s AND p.%1$I < %3$s THEN to_timestamp(p.%1$I::double precision / %4$s) END',
+                                 column_name, low, high, factor);
+            bound := format(
+                'CASE WHEN isfinite($t) THEN ceil(extract(epoch FROM $t) * %1$s)::%2$s WHEN $t > ''epoch'' THEN %4$s ELSE %3$s END',
+                factor, CASE WHEN type_id IN ('int4'::regtype, 'int8') THEN 'bigint' ELSE type_id::text END, low, high);
+            IF type_id IN ('float8'::regtype, 'numeric') THEN
+                bound := replace(replace(bound, 'ceil(', '('), '%', '');
+            END IF;
+        ELSE
+            PERFORM @extschema@._refuse_type(relation, column_name, type_id,
+                'the time of a point (timestamp with or without time zone, or a number of s, ms or us since 1970)');
+    END CASE;
+END
+$$;
+COMMENT ON FUNCTION _time_expressions IS 'the expressions of a column that holds a time; stable';
+
+-- Whether a valid index leads with these two columns: over the unprocessed rows, or over all of them.
+CREATE FUNCTION _has_index(relation regclass, first_column name, second_column name, partial boolean) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (
+        SELECT FROM pg_index i
+          JOIN pg_class c ON c.oid = i.indexrelid
+          JOIN pg_am m ON m.oid = c.relam AND m.amname = 'btree'
+          JOIN pg_attribute d ON d.attrelid = i.indrelid AND d.attnum = i.indkey[0] AND d.attname = _has_index.first_column
+          LEFT JOIN pg_attribute t ON t.attrelid = i.indrelid AND t.attnum = i.indkey[1] AND t.attname = _has_index.second_column
+         WHERE i.indrelid = _has_index.relation AND i.indisvalid
+           AND (_has_index.second_column IS NULL OR t.attname IS NOT NULL)
+           AND CASE WHEN _has_index.partial THEN pg_get_expr(i.indpred, i.indrelid) = '(NOT processed)'
+                    ELSE i.indpred IS NULL END);
+END;
+COMMENT ON FUNCTION _has_index IS 'whether a usable index leads with the columns; stable';

@@ -146,3 +146,52 @@ impl Fitted {
         radius_for(self.deviation()) <= self.radius * ENOUGH
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::grid::{City, fix};
+
+    fn points(off: f64) -> Vec<Smoothed> {
+        (0..20)
+            .map(|i| {
+                let f = fix(10.0 * i as f64, 25.0 + 35.0 * i as f64, off);
+                Smoothed {
+                    time: f.time,
+                    place: f.place(),
+                    deviation: None,
+                }
+            })
+            .collect()
+    }
+
+    fn fitted(off: f64) -> (f64, usize) {
+        let city = City::default();
+        let fitted = fit(
+            &points(off),
+            Anchors::default(),
+            radius_for(0.0),
+            &Asker::new(&city),
+        )
+        .unwrap();
+        (fitted.radius, city.asked.borrow().len())
+    }
+
+    #[test]
+    fn clean_fixes_are_asked_about_once_and_near() {
+        assert_eq!(fitted(0.5), (SMALLEST, 1));
+    }
+
+    #[test]
+    fn noisy_ones_again_and_farther() {
+        let (radius, calls) = fitted(12.0);
+        assert!(radius > 10.0 && radius <= LARGEST, "{radius}");
+        assert!(calls <= 3);
+    }
+
+    #[test]
+    fn the_radius_is_bounded() {
+        assert_eq!(radius_for(1e9), LARGEST);
+        assert_eq!(radius_for(0.0), SMALLEST);
+    }
+}

@@ -172,3 +172,101 @@ fn trim(strands: &mut Vec<Strand>, fixed: &[Option<Place>]) {
         strands.remove(0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::grid::fix;
+
+    fn trace(places: &[(f64, f64)]) -> Vec<Waypoint> {
+        let at = |(i, (x, y)): (usize, &(f64, f64))| {
+            let f = fix(10.0 * i as f64, *x, *y);
+            Waypoint {
+                time: f.time,
+                place: f.place(),
+                radius: 5.0,
+            }
+        };
+        places.iter().enumerate().map(at).collect()
+    }
+
+    fn link(trace: &[Waypoint], from: usize, to: usize) -> Link {
+        let line = vec![trace[from].place, trace[to].place];
+        let distance = geo::length(&line);
+        Link {
+            from,
+            to,
+            line,
+            distance,
+            confidence: 1.0,
+        }
+    }
+
+    fn kinds(links: Vec<Link>, trace: &[Waypoint]) -> Vec<(PathKind, usize, usize)> {
+        let road = Road {
+            spots: vec![None; trace.len()],
+            links,
+            refusal: None,
+        };
+        let strands = strands(&road, trace, &vec![None; trace.len()], 10.0, &|_| 0);
+        strands.iter().map(|s| (s.kind, s.from, s.to)).collect()
+    }
+
+    const WAY: [(f64, f64); 5] = [
+        (0.0, 0.0),
+        (150.0, 0.0),
+        (300.0, 0.0),
+        (450.0, 0.0),
+        (600.0, 0.0),
+    ];
+
+    #[test]
+    fn a_long_way_round_is_not_believed() {
+        let trace = trace(&WAY);
+        let straight = link(&trace, 0, 1);
+        assert!(believable(&straight, &trace));
+        assert!(!believable(
+            &Link {
+                distance: 500.0,
+                ..straight.clone()
+            },
+            &trace
+        ));
+        assert!(!believable(
+            &Link {
+                distance: 5_000.0,
+                ..straight
+            },
+            &trace
+        ));
+    }
+
+    #[test]
+    fn a_link_that_leaves_out_an_excursion_is_not_believed() {
+        let trace = trace(&[(0.0, 0.0), (20.0, 90.0), (40.0, 90.0), (60.0, 0.0)]);
+        assert!(!believable(&link(&trace, 0, 3), &trace));
+    }
+
+    #[test]
+    fn a_missing_link_is_drawn_raw_between_matched_ones() {
+        let trace = trace(&WAY);
+        let links = vec![link(&trace, 0, 1), link(&trace, 1, 2), link(&trace, 3, 4)];
+        assert_eq!(
+            kinds(links, &trace),
+            [
+                (PathKind::Matched, 0, 2),
+                (PathKind::Raw, 2, 3),
+                (PathKind::Matched, 3, 4)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_short_raw_stub_at_a_loose_end_is_noise() {
+        let trace = trace(&[(0.0, 0.0), (150.0, 0.0), (180.0, 40.0)]);
+        assert_eq!(
+            kinds(vec![link(&trace, 0, 1)], &trace),
+            [(PathKind::Matched, 0, 1)]
+        );
+    }
+}

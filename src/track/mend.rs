@@ -173,3 +173,66 @@ impl Mender<'_> {
         gaps
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::grid::{City, fix};
+
+    fn trace(places: &[(f64, f64)]) -> Vec<Waypoint> {
+        let at = |(i, (x, y)): (usize, &(f64, f64))| {
+            let f = fix(10.0 * i as f64, *x, *y);
+            Waypoint {
+                time: f.time,
+                place: f.place(),
+                radius: 5.0,
+            }
+        };
+        places.iter().enumerate().map(at).collect()
+    }
+
+    fn covered(road: &Road) -> Vec<(usize, usize)> {
+        road.links.iter().map(|link| (link.from, link.to)).collect()
+    }
+
+    #[test]
+    fn a_round_way_is_replaced_by_the_short_one() {
+        let trace = trace(&[(0.0, 0.0), (50.0, 0.0), (150.0, 0.0)]);
+        let city = City::default();
+        let asker = Asker::new(&city);
+        let mut road = asker.follow(&trace).unwrap();
+        road.links[1].distance += 400.0;
+        mend(&mut road, &trace, &asker).unwrap();
+        assert!((road.links[1].distance - 100.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn what_was_left_out_is_asked_about_alone() {
+        let places: Vec<(f64, f64)> = (0..8).map(|i| (60.0 * i as f64, 0.0)).collect();
+        let trace = trace(&places);
+        let city = City::default();
+        let asker = Asker::new(&city);
+        let mut road = asker.follow(&trace).unwrap();
+        road.links.retain(|link| link.from < 2 || link.from > 4);
+        mend(&mut road, &trace, &asker).unwrap();
+        assert_eq!(
+            covered(&road),
+            (0..7).map(|i| (i, i + 1)).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn a_slow_server_leaves_what_there_is() {
+        let trace = trace(&[(0.0, 0.0), (60.0, 0.0), (120.0, 0.0), (180.0, 0.0)]);
+        let quick = City::default();
+        let mut road = Asker::new(&quick).follow(&trace).unwrap();
+        road.links.remove(1);
+        let slow = City {
+            slow_size: 1,
+            ..City::default()
+        };
+        mend(&mut road, &trace, &Asker::new(&slow)).unwrap();
+        assert_eq!(covered(&road), [(0, 1), (2, 3)]);
+        assert!(slow.asked.borrow().len() < 10);
+    }
+}

@@ -314,3 +314,81 @@ fn read(answer: MatchAnswer, len: usize) -> Result<Road, MatchError> {
     }
     Ok(road)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::grid::{City, fix};
+
+    fn trace(count: usize) -> Vec<Waypoint> {
+        (0..count)
+            .map(|i| {
+                let f = fix(i as f64, 20.0 * i as f64, 2.0);
+                Waypoint {
+                    time: f.time,
+                    place: f.place(),
+                    radius: 5.0,
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_long_trace_is_one_road() {
+        let city = City::default();
+        let road = Asker::new(&city).follow(&trace(400)).unwrap();
+        assert!(city.asked.borrow().len() > 4);
+        assert!(
+            road.links
+                .windows(2)
+                .all(|w| { w[0].to == w[1].from && w[0].line.last() == w[1].line.first() })
+        );
+        assert_eq!(
+            (road.links[0].from, road.links[road.links.len() - 1].to),
+            (0, 399)
+        );
+    }
+
+    #[test]
+    fn a_request_is_cut_where_the_match_is_final() {
+        let spot = |settled| {
+            Some(Spot {
+                place: [24.9, 60.2],
+                settled,
+            })
+        };
+        let mut spots = vec![spot(false); 40];
+        assert_eq!(cut(&spots), 29);
+        spots[24] = spot(true);
+        assert_eq!(cut(&spots), 24);
+        assert_eq!(cut(&[None; 40]), 29);
+        assert_eq!(cut(&[None; 2]), 1);
+    }
+
+    #[test]
+    fn an_answer_to_another_question_is_not_believed() {
+        let answer = MatchAnswer {
+            matchings: vec![],
+            tracepoints: vec![None],
+        };
+        assert!(matches!(read(answer, 2), Err(MatchError::Unavailable(_))));
+    }
+
+    #[test]
+    fn a_slow_request_is_asked_in_halves() {
+        let city = City {
+            slow_size: 30,
+            ..City::default()
+        };
+        let road = Asker::new(&city).follow(&trace(80)).unwrap();
+        assert_eq!(road.links.len(), 79);
+        let hopeless = City {
+            slow_size: 1,
+            ..City::default()
+        };
+        assert_eq!(
+            Asker::new(&hopeless).follow(&trace(80)),
+            Err(MatchError::TimedOut)
+        );
+    }
+}

@@ -171,3 +171,99 @@ fn back(filtered: State, predicted: State, next: State, dt: f64) -> State {
     s.p[2] += c10 * c10 * e[0] + 2.0 * c10 * c11 * e[1] + c11 * c11 * e[2];
     s
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::grid::{fix, recipe};
+
+    /// A drive at 10 m/s, `every` seconds a fix, with white errors, the same each time.
+    fn drive(every: usize, noise: f64) -> Vec<Fix> {
+        let uniform = |seed: u64| {
+            let mixed = (seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            ((mixed ^ (mixed >> 27)) >> 11) as f64 / (1u64 << 53) as f64
+        };
+        let error = |i: usize, k: u64| {
+            let sum: f64 = (0..12).map(|n| uniform(24 * i as u64 + 12 * k + n)).sum();
+            (sum - 6.0) * noise
+        };
+        (0..200)
+            .map(|i| {
+                let second = (i * every) as f64;
+                fix(second, 10.0 * second + error(i, 0), error(i, 1))
+            })
+            .collect()
+    }
+
+    fn off(points: &[Smoothed]) -> f64 {
+        let squared: f64 = points
+            .iter()
+            .map(|p| Plane::at(crate::track::grid::CENTRE).flat(p.place)[1].powi(2))
+            .sum();
+        (squared / points.len() as f64).sqrt()
+    }
+
+    #[test]
+    fn white_noise_is_estimated_and_falls() {
+        let fixes = drive(1, 10.0);
+        let estimate = noise(&fixes).unwrap();
+        assert!((6.0..14.0).contains(&estimate), "{estimate}");
+        let smoothed = smooth(&fixes, &recipe(300), None);
+        let raw: Vec<Smoothed> = fixes
+            .iter()
+            .map(|f| Smoothed {
+                time: f.time,
+                place: f.place(),
+                deviation: None,
+            })
+            .collect();
+        assert!(
+            off(&smoothed) < 0.6 * off(&raw),
+            "{} of {}",
+            off(&smoothed),
+            off(&raw)
+        );
+    }
+
+    #[test]
+    fn sparse_fixes_stay_where_they_are_until_their_noise_is_known() {
+        let fixes = drive(5, 10.0);
+        let smoothed = smooth(&fixes, &recipe(300), None);
+        assert!(
+            fixes
+                .iter()
+                .zip(&smoothed)
+                .all(|(f, s)| f.place() == s.place)
+        );
+        let known = smooth(&fixes, &recipe(300), Some(10.0));
+        assert!(off(&known) < off(&smoothed));
+    }
+
+    #[test]
+    fn a_report_is_believed_but_not_against_the_road() {
+        let mut fixes = drive(5, 10.0);
+        fixes.iter_mut().for_each(|f| f.accuracy = Some(1.0));
+        let believed = smooth(&fixes, &recipe(300), None)[50].deviation.unwrap();
+        let corrected = smooth(&fixes, &recipe(300), Some(10.0))[50]
+            .deviation
+            .unwrap();
+        assert!(believed < 1.1 && corrected > 3.0, "{believed} {corrected}");
+    }
+
+    #[test]
+    fn a_pause_starts_the_filter_anew() {
+        let mut fixes = drive(1, 0.0);
+        // Round a corner unseen: nothing before the pause may pull at what comes after.
+        for f in &mut fixes[100..] {
+            *f = Fix {
+                time: f.time + 60_000_000,
+                lat: f.lat + 0.01,
+                ..*f
+            };
+        }
+        let smoothed = smooth(&fixes, &recipe(300), None);
+        let near = |i: usize| crate::track::geo::distance(fixes[i].place(), smoothed[i].place);
+        assert!(near(99) < 3.0 && near(100) < 3.0);
+    }
+}

@@ -134,3 +134,71 @@ fn joined(a: &Smoothed, b: &Smoothed, recipe: &Recipe) -> bool {
     b.time.saturating_sub(a.time) <= recipe.max_gap
         && can_travel(geo::distance(a.place, b.place), seconds(a.time, b.time))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::grid::{fix, recipe};
+
+    fn at(second: f64, x: f64) -> Smoothed {
+        let f = fix(second, x, 0.0);
+        Smoothed {
+            time: f.time,
+            place: f.place(),
+            deviation: None,
+        }
+    }
+
+    fn found(fixes: &[Smoothed]) -> Vec<(f64, f64)> {
+        let stops = find(fixes, &recipe(300));
+        let second = |time| seconds(fixes[0].time, time);
+        stops
+            .iter()
+            .map(|s| (second(s.start), second(s.end)))
+            .collect()
+    }
+
+    #[test]
+    fn a_light_is_no_stop() {
+        let fixes: Vec<Smoothed> = (0..200)
+            .map(|s| at(s as f64, (s as f64 - 90.0).max(0.0) * 8.0))
+            .collect();
+        assert_eq!(found(&fixes), []);
+    }
+
+    #[test]
+    fn a_stray_fix_does_not_part_a_stop() {
+        let mut fixes: Vec<Smoothed> = (0..400).map(|s| at(s as f64, 0.0)).collect();
+        fixes[200] = at(200.0, 80.0);
+        assert_eq!(found(&fixes), [(0.0, 399.0)]);
+    }
+
+    #[test]
+    fn a_silence_is_no_stop() {
+        let fixes: Vec<Smoothed> = (0..10).map(|i| at(400.0 * i as f64, 0.0)).collect();
+        assert_eq!(found(&fixes), []);
+    }
+
+    #[test]
+    fn segments_end_and_begin_at_the_stop() {
+        let way = |s: f64| (s - 60.0).min(0.0) * 10.0 + (s - 260.0).max(0.0) * 10.0;
+        let fixes: Vec<Smoothed> = (0..320).map(|s| at(s as f64, way(s as f64))).collect();
+        let stops = find(&fixes, &recipe(300));
+        let segments = segments(&fixes, &stops, &recipe(300));
+        assert_eq!((stops.len(), segments.len()), (1, 2));
+        assert_eq!(segments[0][segments[0].len() - 1].place, stops[0].place);
+        assert_eq!(segments[0][segments[0].len() - 1].time, stops[0].start);
+        assert_eq!(
+            (segments[1][0].place, segments[1][0].time),
+            (stops[0].place, stops[0].end)
+        );
+    }
+
+    #[test]
+    fn a_jump_parts_segments() {
+        let fixes: Vec<Smoothed> = (0..20)
+            .map(|s| at(s as f64, if s < 10 { 0.0 } else { 9_000.0 }))
+            .collect();
+        assert_eq!(segments(&fixes, &[], &recipe(300)).len(), 2);
+    }
+}

@@ -85,3 +85,64 @@ fn outward<'a>(
     }
     kept
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::grid::fix;
+
+    fn points(ways: &[f64]) -> Vec<Smoothed> {
+        let at = |(i, x): (usize, &f64)| {
+            let f = fix(i as f64, *x, 0.0);
+            Smoothed {
+                time: f.time,
+                place: f.place(),
+                deviation: None,
+            }
+        };
+        ways.iter().enumerate().map(at).collect()
+    }
+
+    fn kept(ways: &[f64], tip: f64) -> Vec<i64> {
+        let start = points(ways)[0].time;
+        thin(&points(ways), 20.0, tip)
+            .iter()
+            .map(|p| (p.time - start) / 1_000_000)
+            .collect()
+    }
+
+    #[test]
+    fn the_ends_stay_and_what_lies_apart() {
+        assert_eq!(
+            kept(&[0.0, 5.0, 21.0, 25.0, 60.0, 65.0], f64::INFINITY),
+            [0, 2, 5]
+        );
+        assert_eq!(kept(&[0.0, 1.0], f64::INFINITY), [0, 1]);
+        assert_eq!(kept(&[0.0], f64::INFINITY), [0]);
+    }
+
+    #[test]
+    fn a_turn_stays_if_asked_for() {
+        assert_eq!(kept(&[0.0, 10.0, 15.0, 5.0, -30.0], 2.0), [0, 2, 4]);
+        assert_eq!(kept(&[0.0, 10.0, 15.0, 5.0, -30.0], f64::INFINITY), [0, 4]);
+    }
+
+    #[test]
+    fn known_noise_widens_the_distance() {
+        let mut noisy = points(&[0.0, 25.0, 50.0, 75.0, 100.0]);
+        noisy.iter_mut().for_each(|p| p.deviation = Some(15.0));
+        assert_eq!(thin(&noisy, 20.0, f64::INFINITY).len(), 3);
+    }
+
+    #[test]
+    fn around_keeps_to_its_side() {
+        let nearby = around(&points(&[0.0, 30.0, 60.0, 61.0, 90.0, 120.0]), 2, 1);
+        let start = nearby.points[nearby.at].time;
+        let times: Vec<i64> = nearby
+            .points
+            .iter()
+            .map(|p| (p.time - start) / 1_000_000)
+            .collect();
+        assert_eq!(times, [-1, 0, 2]);
+    }
+}

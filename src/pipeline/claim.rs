@@ -66,10 +66,11 @@ pub fn claim_batches(run: &Run, batches: Vec<Uuid>) -> Result<Vec<Claim>, Error>
 
 /// Puts windows that want work on record as pending and returns how many.
 pub fn plan(most: usize) -> Result<i64, Error> {
-    let run = Run::begin(Limits {
+    let limits = Limits {
         windows: most,
         time: HAND_TIME,
-    })?;
+    };
+    let run = Run::begin(limits, false)?;
     let _plans = store::IndexPlans::new();
     let claims = claim(&run, most)?;
     let windows: Vec<_> = claims.into_iter().map(|c| (c.place, c.known)).collect();

@@ -55,14 +55,20 @@ struct Run {
 }
 
 impl Run {
-    fn begin(limits: Limits) -> Result<Self, Error> {
+    /// The first round of a run also sets aside what no window can hold, which is when adopted
+    /// tables that have become ready are found.
+    fn begin(limits: Limits, first: bool) -> Result<Self, Error> {
         store::require_writable()?;
-        let report = RunRow {
+        let settings = Settings::read();
+        let mut report = RunRow {
             started: store::now(),
             ..RunRow::default()
         };
+        if first && settings.enabled {
+            report.rejected = store::reject_unreachable()?;
+        }
         Ok(Self {
-            settings: Settings::read(),
+            settings,
             sources: store::sources()?,
             deadline: Instant::now() + limits.time,
             report,
@@ -142,14 +148,13 @@ pub struct Processed {
 /// Works off what is pending within the limits. `run` is the run that this is a further round of.
 pub fn process(limits: Limits, run: Option<i64>) -> Result<Processed, Error> {
     let begin = Instant::now();
-    let mut this = Run::begin(limits)?;
+    let mut this = Run::begin(limits, run.is_none())?;
     let _plans = store::IndexPlans::new();
     let mut more = false;
     if let Some((why, until)) = store::pause_asked_for()? {
         this.report.osrm_error = Some(why);
         this.report.osrm_resume = Some(until);
     } else if this.settings.enabled {
-        this.report.rejected += store::reject_unreachable()?;
         let mut matchers = Matchers::new(&this.settings)?;
         let mut left = limits.windows;
         while left > 0 {
@@ -177,10 +182,11 @@ pub fn process(limits: Limits, run: Option<i64>) -> Result<Processed, Error> {
 /// Matches batches that were claimed by hand.
 pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
     let begin = Instant::now();
-    let mut this = Run::begin(Limits {
+    let limits = Limits {
         windows: batches.len(),
         time: HAND_TIME,
-    })?;
+    };
+    let mut this = Run::begin(limits, false)?;
     let _plans = store::IndexPlans::new();
     let claims = claim::claim_batches(&this, batches.clone())?;
     if !claims.is_empty() {

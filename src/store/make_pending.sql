@@ -3,6 +3,6 @@
 INSERT INTO processing_batches AS b (device_id, start_time, end_time, batch_id)
 SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::uuid[])
 ON CONFLICT (device_id, start_time) DO UPDATE
-   SET status = 'pending', retry_count = 0, next_attempt_at = clock_timestamp(),
+   SET status = 'pending', retry_count = 0, next_attempt_at = clock_timestamp(), job_id = NULL,
        updated_at = clock_timestamp()
  WHERE b.status IN ('completed', 'failed')

@@ -7,7 +7,7 @@ pub struct RequestPoint {
     pub lon: f64,
     /// Degrees north, WGS 84.
     pub lat: f64,
-    /// Whole seconds since the Unix epoch; strictly increasing along a request.
+    /// Whole seconds, strictly increasing along a request. OSRM looks at their steps only.
     pub time: i64,
     /// Standard deviation of the position in metres; OSRM looks for roads within three times this.
     pub radius: f64,

@@ -202,17 +202,18 @@ impl Piece {
         } else {
             (SPIKE * radius).min(DEEPEST_SPIKE)
         };
-        // What begins beyond the cell's end belongs to what began before it.
+        // A window's edge parts strands, but none may begin beyond the cell's end.
         let last_in = trace
             .partition_point(|w| w.time < cell.end)
             .saturating_sub(1);
-        let slice = |i: usize| recipe.slice(trace[i.min(last_in)].time);
-        let mut strands = lines::strands(&road, &trace, &fixed, spike, &slice);
+        let window = |i: usize| recipe.slice(trace[i].time);
+        let parted = |a: usize, b: usize| b <= last_in && window(a) != window(b);
+        let mut strands = lines::strands(&road, &trace, &fixed, spike, &parted);
         if strands.iter().any(|strand| strand.from > last_in) {
             // What would change its kind beyond the cell's end is raw from the last waypoint in
             // the cell on.
             road.links.retain(|link| link.to <= last_in);
-            strands = lines::strands(&road, &trace, &fixed, spike, &slice);
+            strands = lines::strands(&road, &trace, &fixed, spike, &parted);
         }
         let count = strands.len();
         for (i, strand) in strands.into_iter().enumerate() {

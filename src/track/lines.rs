@@ -53,13 +53,14 @@ pub fn time(link: &Link, trace: &[Waypoint]) -> f64 {
 }
 
 /// The line along a whole trace. `fixed` says which waypoints have a place of their own that the
-/// line must meet exactly, `slice` which window each is in: no strand begins in two.
+/// line must meet exactly, `parted` whether a strand that begins at the one must end before the
+/// other.
 pub fn strands(
     road: &Road,
     trace: &[Waypoint],
     fixed: &[Option<Place>],
     spike: f64,
-    slice: &dyn Fn(usize) -> i64,
+    parted: &dyn Fn(usize, usize) -> bool,
 ) -> Vec<Strand> {
     let mut strands: Vec<Strand> = Vec::new();
     let mut links = road.links.iter().peekable();
@@ -71,7 +72,7 @@ pub fn strands(
         };
         at = step.to;
         match strands.last_mut() {
-            Some(last) if last.kind == step.kind && slice(last.from) == slice(step.from) => {
+            Some(last) if last.kind == step.kind && !parted(last.from, step.from) => {
                 last.extend(step)
             }
             _ => strands.push(step),
@@ -208,7 +209,7 @@ mod tests {
             links,
             refusal: None,
         };
-        let strands = strands(&road, trace, &vec![None; trace.len()], 10.0, &|_| 0);
+        let strands = strands(&road, trace, &vec![None; trace.len()], 10.0, &|_, _| false);
         strands.iter().map(|s| (s.kind, s.from, s.to)).collect()
     }
 

@@ -70,7 +70,8 @@ pub struct Path {
     /// Fixes of the source that this path stands for.
     pub fixes: usize,
     pub quality: Quality,
-    /// Why a raw path is raw: OSRM's code, or a word of our own (see `Reason`).
+    /// Why a raw path is raw: OSRM's code, or `NoRoad` where it answered, but with no way that the
+    /// vehicle can have driven.
     pub reason: Option<String>,
 }
 

@@ -22,12 +22,9 @@ const SHRINK_DETOUR: f64 = 0.25;
 pub const ANCHOR: f64 = 2.0;
 
 /// What OSRM allows the road between two fixes to be longer than the straight way: so many metres,
-/// and so many times the usual step; more where a small radius leaves few roads to try. A wider
-/// bound finds more and costs more.
+/// and so many times the usual step. A wider bound finds more and costs more.
 const DETOUR: f64 = 150.0;
 const DETOUR_STEPS: f64 = 1.5;
-const DETOUR_STEPS_SMALL: f64 = 6.0;
-const SMALL_RADIUS: f64 = 6.0;
 /// In OSRM's profile for cars it costs 3,277 s to turn into a street that is for residents only,
 /// and its matcher reckons with 4 m/s: a bound of this many metres lets it in.
 pub const ANYWHERE: f64 = 13_500.0;
@@ -103,13 +100,7 @@ impl<'a> Asker<'a> {
             .collect();
         steps.sort_by(f64::total_cmp);
         let median = steps.get(steps.len() / 2).copied().unwrap_or(0.0);
-        let small = trace.iter().all(|w| w.radius <= SMALL_RADIUS);
-        let steps = if small {
-            DETOUR_STEPS_SMALL
-        } else {
-            DETOUR_STEPS
-        };
-        self.follow_within(trace, DETOUR + steps * median)
+        self.follow_within(trace, DETOUR + DETOUR_STEPS * median)
     }
 
     /// The same, with a bound in metres to what the road between two fixes may be longer than the

@@ -36,8 +36,8 @@ pub fn seconds(from: Micros, to: Micros) -> f64 {
     to.saturating_sub(from) as f64 / SECOND as f64
 }
 
-/// The fixes in an order of their own, exact copies removed; and the times of those copies.
-pub fn sorted(fixes: &[Fix]) -> (Vec<Fix>, Vec<Micros>) {
+/// The fixes in an order of their own, exact copies removed.
+pub fn sorted(fixes: &[Fix]) -> Vec<Fix> {
     let mut fixes = fixes.to_vec();
     let order = |a: &Fix, b: &Fix| {
         // Within a second the better reading comes first, then the earlier one.
@@ -48,15 +48,8 @@ pub fn sorted(fixes: &[Fix]) -> (Vec<Fix>, Vec<Micros>) {
             .then(a.lat.total_cmp(&b.lat))
     };
     fixes.sort_unstable_by(order);
-    let mut copies = Vec::new();
-    fixes.dedup_by(|a, b| {
-        let same = order(a, b).is_eq();
-        if same {
-            copies.push(a.time);
-        }
-        same
-    });
-    (fixes, copies)
+    fixes.dedup_by(|a, b| order(a, b).is_eq());
+    fixes
 }
 
 /// What is left of a span of fixes, and what is not.
@@ -164,7 +157,10 @@ fn teleport(before: &Fix, rest: &[Fix]) -> usize {
         if come && leave {
             return 0;
         }
-        if !leave && reachable(before, after) {
+        // Left, it seems, but only because a silence gave it the time to come back.
+        let step = |a: &Fix, b: &Fix| geo::distance(a.place(), b.place());
+        let back = !come && 2.0 * step(before, after) < step(before, &rest[0]);
+        if (!leave || back) && reachable(before, after) {
             // Reached after a silence only: what comes next tells which of the two is true.
             let company = || {
                 rest.get(run + 1)
@@ -211,15 +207,14 @@ mod tests {
             fix(1.0, 24.0, 60.0),
             fix(2.0, 24.0, 60.0),
         ];
-        assert_eq!(sorted(&fixes).0, sorted(&fixes[..2]).0);
-        assert_eq!(sorted(&fixes).1.len(), 1);
+        assert_eq!(sorted(&fixes), sorted(&fixes[..2]));
     }
 
     #[test]
     fn one_fix_a_second_and_the_more_accurate_one() {
         let mut fixes = [fix(1.0, 24.0, 60.0), fix(1.5, 24.0001, 60.0)];
         fixes[1].accuracy = Some(3.0);
-        let cleaned = clean(&sorted(&fixes).0);
+        let cleaned = clean(&sorted(&fixes));
         assert_eq!(cleaned.fixes, [fixes[1]]);
         assert_eq!(cleaned.dropped(ALL, ALL).duplicate, 1);
     }
@@ -245,6 +240,13 @@ mod tests {
     #[test]
     fn a_teleport_after_a_silence_is_one() {
         let places = [(0.0, 60.0), (300.0, 60.1), (330.0, 60.01), (360.0, 60.01)];
+        let fixes = places.map(|(second, lat)| fix(second, 24.0, lat));
+        assert_eq!(clean(&fixes).fixes, [fixes[0], fixes[2], fixes[3]]);
+    }
+
+    #[test]
+    fn a_teleport_before_a_silence_is_one() {
+        let places = [(0.0, 60.0), (30.0, 60.1), (330.0, 60.01), (360.0, 60.01)];
         let fixes = places.map(|(second, lat)| fix(second, 24.0, lat));
         assert_eq!(clean(&fixes).fixes, [fixes[0], fixes[2], fixes[3]]);
     }

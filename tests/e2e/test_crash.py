@@ -65,12 +65,22 @@ def assert_completed_as(db, expected):
     assert db.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
 
 
+def is_thrown_out(db):
+    try:
+        db.rows("SELECT 1")
+    except psycopg2.Error:
+        return True
+    return False
+
+
 def test_kill_9_of_the_backend(own_db, osrm, expected):
     fill(own_db, osrm)
     run = begin_run(own_db)
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     assert run.error is not None
+    # The postmaster throws everybody out before it recovers; a session from before must not be met.
+    wait_for(lambda: is_thrown_out(own_db), 60, "the cluster to notice")
     own_db.disconnect()
     wait_for(lambda: own_db.value("SELECT 1"), 60, "the cluster to recover")
     assert_completed_as(own_db, expected)

@@ -26,11 +26,11 @@ ON CONFLICT (device_id, start_time) DO UPDATE SET
     reason = excluded.reason,
     batch_id = excluded.batch_id
  WHERE (c.end_time, c.encoded_polyline, c.osrm_confidence, c.source_coordinates_count,
-        c.match_status, c.grade, c.matched_share, c.mean_offset_m, c.fixes_length_m,
+        c.match_status, c.grade, c.matched_share, c.mean_offset_m, c.length_m, c.fixes_length_m,
         c.max_speed_mps, c.reason, c.batch_id)
        IS DISTINCT FROM
        (excluded.end_time, excluded.encoded_polyline, excluded.osrm_confidence,
         excluded.source_coordinates_count, excluded.match_status, excluded.grade,
-        excluded.matched_share, excluded.mean_offset_m, excluded.fixes_length_m,
+        excluded.matched_share, excluded.mean_offset_m, excluded.length_m, excluded.fixes_length_m,
         excluded.max_speed_mps, excluded.reason, excluded.batch_id)
 RETURNING c.device_id

@@ -36,8 +36,8 @@ pub fn seconds(from: Micros, to: Micros) -> f64 {
     to.saturating_sub(from) as f64 / SECOND as f64
 }
 
-/// The fixes in an order of their own, exact copies removed.
-pub fn sorted(fixes: &[Fix]) -> Vec<Fix> {
+/// The fixes in an order of their own, exact copies removed; and the times of those copies.
+pub fn sorted(fixes: &[Fix]) -> (Vec<Fix>, Vec<Micros>) {
     let mut fixes = fixes.to_vec();
     let order = |a: &Fix, b: &Fix| {
         // Within a second the better reading comes first, then the earlier one.
@@ -48,8 +48,15 @@ pub fn sorted(fixes: &[Fix]) -> Vec<Fix> {
             .then(a.lat.total_cmp(&b.lat))
     };
     fixes.sort_unstable_by(order);
-    fixes.dedup_by(|a, b| order(a, b).is_eq());
-    fixes
+    let mut copies = Vec::new();
+    fixes.dedup_by(|a, b| {
+        let same = order(a, b).is_eq();
+        if same {
+            copies.push(a.time);
+        }
+        same
+    });
+    (fixes, copies)
 }
 
 /// What is left of a span of fixes, and what is not.
@@ -207,14 +214,15 @@ mod tests {
             fix(1.0, 24.0, 60.0),
             fix(2.0, 24.0, 60.0),
         ];
-        assert_eq!(sorted(&fixes), sorted(&fixes[..2]));
+        assert_eq!(sorted(&fixes).0, sorted(&fixes[..2]).0);
+        assert_eq!(sorted(&fixes).1.len(), 1);
     }
 
     #[test]
     fn one_fix_a_second_and_the_more_accurate_one() {
         let mut fixes = [fix(1.0, 24.0, 60.0), fix(1.5, 24.0001, 60.0)];
         fixes[1].accuracy = Some(3.0);
-        let cleaned = clean(&sorted(&fixes));
+        let cleaned = clean(&sorted(&fixes).0);
         assert_eq!(cleaned.fixes, [fixes[1]]);
         assert_eq!(cleaned.dropped(ALL, ALL).duplicate, 1);
     }

@@ -31,6 +31,8 @@ impl Recipe {
 
 pub struct Run<'a> {
     fixes: Vec<Fix>,
+    /// Times of fixes that repeated another exactly, ascending.
+    copies: Vec<Micros>,
     recipe: &'a Recipe,
     asker: Asker<'a>,
     /// By the start of the cell that begins there.
@@ -40,8 +42,10 @@ pub struct Run<'a> {
 
 impl<'a> Run<'a> {
     pub fn new(fixes: &[Fix], recipe: &'a Recipe, matcher: &'a dyn Matcher) -> Self {
+        let (fixes, copies) = clean::sorted(fixes);
         Run {
-            fixes: clean::sorted(fixes),
+            fixes,
+            copies,
             recipe,
             asker: Asker::new(matcher),
             edges: BTreeMap::new(),
@@ -72,6 +76,8 @@ impl<'a> Run<'a> {
             stops.extend(standings.filter_map(|s| stretch::stop(s, &cell.cleaned, window)));
             from = span.end;
         }
+        let copies = |until: Micros| self.copies.partition_point(|time| *time < until);
+        outcome.dropped.duplicate += copies(window.end) - copies(window.start);
         outcome.paths = stretch::paths(stretches);
         outcome.stops = stretch::join(stops);
         outcome.osrm_calls = self.asker.take_calls();

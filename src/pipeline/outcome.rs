@@ -173,7 +173,7 @@ impl<'run> Outbox<'run> {
                 _ => now,
             },
             context: (settled.status != Status::Pending).then_some(outcome.context),
-            duplicates: dropped.duplicate as i32,
+            duplicates: (target.copies + dropped.duplicate) as i32,
             outliers: (dropped.null_island + dropped.teleport) as i32,
             rejected: target.rejected as i32,
         }

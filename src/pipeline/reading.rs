@@ -23,6 +23,8 @@ pub struct Target {
     /// All points of the window, usable or not.
     pub points: usize,
     pub rejected: usize,
+    /// Points that repeat another exactly.
+    pub copies: usize,
     /// Points to be marked, by source.
     pub marks: Vec<Vec<Place>>,
     /// First and last point that was unprocessed.
@@ -83,6 +85,7 @@ fn read_stretch(
             retries: claim.known.retries,
             points: 0,
             rejected: 0,
+            copies: 0,
             marks: vec![Vec::new(); sources.len()],
             new: None,
             delay: Delay::default(),
@@ -108,7 +111,12 @@ fn read_stretch(
             }
         })?;
     }
-    fixes.sort_by_key(|fix| fix.time);
+    for time in remove_copies(&mut fixes) {
+        let at = targets.partition_point(|t| t.window().end <= time);
+        if let Some(target) = targets.get_mut(at).filter(|t| t.window().start <= time) {
+            target.copies += 1;
+        }
+    }
     let fixes = Arc::new(fixes);
     let mut jobs = Vec::new();
     while !targets.is_empty() {
@@ -120,4 +128,22 @@ fn read_stretch(
         targets = rest;
     }
     Ok(jobs)
+}
+
+/// Sorts fixes by time, leaves one of each, and says of what times the others were.
+fn remove_copies(fixes: &mut Vec<Fix>) -> Vec<Micros> {
+    let bits = |fix: &Fix| {
+        let accuracy = fix.accuracy.unwrap_or_default();
+        (fix.lon.to_bits(), fix.lat.to_bits(), accuracy.to_bits())
+    };
+    fixes.sort_unstable_by_key(|fix| (fix.time, bits(fix)));
+    let mut copies = Vec::new();
+    fixes.dedup_by(|fix, before| {
+        let same = fix.time == before.time && bits(fix) == bits(before);
+        if same {
+            copies.push(fix.time);
+        }
+        same
+    });
+    copies
 }

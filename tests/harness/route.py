@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 # The part of Helsinki that the map covers.
 WEST, EAST, SOUTH, NORTH = 24.9355, 24.9530, 60.1645, 60.1788
-SLOWEST = 3.0  # metres a second, on the average of a route
+SLOWEST = 3.0  # metres a second: below that it is a yard, where a receiver's noise outruns the vehicle
+MOST_CRAWLED = 5.0  # seconds of that in a stretch
 METRES_A_DEGREE = 111_195.0  # of latitude
 MOST_FAILURES = 200
 
@@ -42,8 +43,8 @@ def random_route(osrm, seconds, chance):
     stretches = []
     failures = 0
     while sum(sum(steps) for _, steps in stretches) < seconds:
-        start = stretches[-1][0][-1:] if stretches else []
-        found = _stretch(osrm, start + [_random_place(chance) for _ in range(4)])
+        driven = stretches[-1][0] if stretches else []
+        found = _stretch(osrm, driven, [_random_place(chance) for _ in range(4)])
         if found is not None:
             stretches.append(found)
             continue
@@ -59,18 +60,32 @@ def _random_place(chance):
     return chance.uniform(WEST, EAST), chance.uniform(SOUTH, NORTH)
 
 
-def _stretch(osrm, places):
-    """The way over these places: its vertices and the seconds from each to the next. None where there
-    is no way, or one through yards where all drive at a walk."""
+def _stretch(osrm, driven, places):
+    """The way from the end of what was driven over these places: its vertices and the seconds from each
+    to the next. None where there is no way, or one through yards."""
+    ahead = ""
+    if driven:
+        # Nobody turns on the spot: the way goes on in the direction of the last step.
+        ahead = f"&bearings={_bearing(*driven[-2:])},45" + ";" * len(places)
+        places = [driven[-1], *places]
     query = ";".join(f"{longitude:.6f},{latitude:.6f}" for longitude, latitude in places)
-    answer = osrm.get(f"/route/v1/driving/{query}?overview=full&geometries=geojson&annotations=duration")
+    answer = osrm.get(f"/route/v1/driving/{query}?overview=full&geometries=geojson&annotations=duration,distance{ahead}")
     if answer["code"] != "Ok":
         return None
     (route,) = answer["routes"]
-    if route["distance"] < SLOWEST * route["duration"]:
+    notes = [leg["annotation"] for leg in route["legs"]]
+    steps = [step for note in notes for step in note["duration"]]
+    lengths = [length for note in notes for length in note["distance"]]
+    crawled = sum(step for step, length in zip(steps, lengths) if length < SLOWEST * step)
+    if crawled > MOST_CRAWLED:
         return None
-    steps = [step for leg in route["legs"] for step in leg["annotation"]["duration"]]
     return [tuple(vertex) for vertex in route["geometry"]["coordinates"]], steps
+
+
+def _bearing(start, end):
+    """Whole degrees from north, clockwise."""
+    east = (end[0] - start[0]) * math.cos(math.radians(start[1]))
+    return round(math.degrees(math.atan2(east, end[1] - start[1]))) % 360
 
 
 def _join(stretches):

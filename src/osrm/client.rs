@@ -19,7 +19,7 @@ const LARGEST_ANSWER: u64 = 64 << 20;
 /// A probe answers in milliseconds or tells us that the server is not well.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Below this a request cannot be cut any further.
-const SMALLEST_SIZE: usize = 4;
+pub const SMALLEST_SIZE: usize = 4;
 
 /// Where and how to ask.
 #[derive(Debug, Clone)]

@@ -3,11 +3,12 @@
 //! A request that timed out is asked again in a smaller form (see `track::road`). The smaller form
 //! costs the server a fraction, so it gets half the time; and a job that has waited four times
 //! gives up. So one poisonous window takes a thread for less than twice the time-out of a request.
+//! Requests after that are at most half as long as those that were too much.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use crate::osrm::client::Client;
+use crate::osrm::client::{Client, SMALLEST_SIZE};
 use crate::osrm::{MatchAnswer, MatchError, MatchRequest, Matcher};
 
 /// Time-outs after which a job gives up.
@@ -20,6 +21,8 @@ pub struct Patience<'a> {
     client: &'a Client,
     limit: Duration,
     timeouts: Cell<u32>,
+    /// The most points that a request of this job may hold, for the time it takes.
+    size: Cell<usize>,
     lost: Cell<bool>,
 }
 
@@ -29,6 +32,7 @@ impl<'a> Patience<'a> {
             client,
             limit,
             timeouts: Cell::new(0),
+            size: Cell::new(usize::MAX),
             lost: Cell::new(false),
         }
     }
@@ -49,7 +53,11 @@ impl Matcher for Patience<'_> {
         let (begin, answered) = (Instant::now(), self.client.answered());
         let answer = self.client.ask(request, self.limit / (1 << timeouts));
         match answer {
-            Err(MatchError::TimedOut) => self.timeouts.set(timeouts + 1),
+            Err(MatchError::TimedOut) => {
+                self.timeouts.set(timeouts + 1);
+                let half = (request.points.len() / 2).max(SMALLEST_SIZE);
+                self.size.set(self.size.get().min(half));
+            }
             // The run's time was up. Others had their answers meanwhile: it is not the server.
             Err(MatchError::Cancelled)
                 if begin.elapsed() > SLOW && self.client.answered() > answered =>
@@ -62,6 +70,6 @@ impl Matcher for Patience<'_> {
     }
 
     fn max_size(&self) -> usize {
-        self.client.max_size()
+        self.client.max_size().min(self.size.get())
     }
 }

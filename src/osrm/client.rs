@@ -64,7 +64,6 @@ impl Client {
             .max_redirects_will_error(false)
             .proxy(None)
             .user_agent(concat!("osrm_matcher/", env!("CARGO_PKG_VERSION")))
-            // The address itself may carry a login; ureq would log neither, but an error could.
             .timeout_resolve(Some(settings.connect_timeout))
             .timeout_connect(Some(settings.connect_timeout))
             .max_idle_connections(settings.connections)
@@ -218,10 +217,11 @@ impl Client {
                 }
                 None => reply.answer(),
             },
-            Err(HttpError::Timeout(Timeout::Resolve | Timeout::Connect)) => Err(
-                MatchError::Unavailable("no connection within osrm_matcher.connect_timeout".into()),
-            ),
-            Err(HttpError::Timeout(_)) => Err(MatchError::TimedOut),
+            Err(HttpError::Timeout(phase))
+                if !matches!(phase, Timeout::Resolve | Timeout::Connect) =>
+            {
+                Err(MatchError::TimedOut)
+            }
             Err(error) => Err(MatchError::Unavailable(self.describe(&error))),
         };
         if !matches!(

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use super::clean::SECOND;
 use super::geo::{self, Place, Plane};
+use super::road::Waypoint;
 use super::{Fix, Micros, Recipe, Window};
 use crate::osrm::{
     Leg, MatchAnswer, MatchError, MatchRequest, Matcher, Matching, Refusal, RequestPoint,
@@ -21,6 +22,19 @@ pub fn recipe(window_seconds: i64) -> Recipe {
         max_gap: 300 * SECOND,
         gps_accuracy: None,
     }
+}
+
+/// Waypoints ten seconds apart, metres east and north of the centre.
+pub fn trace(places: &[(f64, f64)]) -> Vec<Waypoint> {
+    let at = |(i, (x, y)): (usize, &(f64, f64))| {
+        let f = fix(10.0 * i as f64, *x, *y);
+        Waypoint {
+            time: f.time,
+            place: f.place(),
+            radius: 5.0,
+        }
+    };
+    places.iter().enumerate().map(at).collect()
 }
 
 /// A fix so many seconds after the start, metres east and north of the centre.

@@ -177,19 +177,7 @@ fn trim(strands: &mut Vec<Strand>, fixed: &[Option<Place>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::grid::fix;
-
-    fn trace(places: &[(f64, f64)]) -> Vec<Waypoint> {
-        let at = |(i, (x, y)): (usize, &(f64, f64))| {
-            let f = fix(10.0 * i as f64, *x, *y);
-            Waypoint {
-                time: f.time,
-                place: f.place(),
-                radius: 5.0,
-            }
-        };
-        places.iter().enumerate().map(at).collect()
-    }
+    use crate::track::grid::trace;
 
     fn link(trace: &[Waypoint], from: usize, to: usize) -> Link {
         let line = vec![trace[from].place, trace[to].place];

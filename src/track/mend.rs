@@ -177,19 +177,7 @@ impl Mender<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::grid::{City, fix};
-
-    fn trace(places: &[(f64, f64)]) -> Vec<Waypoint> {
-        let at = |(i, (x, y)): (usize, &(f64, f64))| {
-            let f = fix(10.0 * i as f64, *x, *y);
-            Waypoint {
-                time: f.time,
-                place: f.place(),
-                radius: 5.0,
-            }
-        };
-        places.iter().enumerate().map(at).collect()
-    }
+    use crate::track::grid::{City, trace};
 
     fn covered(road: &Road) -> Vec<(usize, usize)> {
         road.links.iter().map(|link| (link.from, link.to)).collect()

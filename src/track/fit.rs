@@ -6,21 +6,25 @@
 //! receivers change slowly and hide from every look at the fixes alone. So we begin with a small
 //! radius, look how far off the road the fixes came to lie, and ask once more if that was too much.
 
-use super::geo;
+use super::clean::seconds;
 use super::lines::believable;
 use super::road::{ANCHOR, ANYWHERE, Asker, Road, Spot, Waypoint};
 use super::smooth::Smoothed;
+use super::{Micros, geo};
 use crate::osrm::MatchError;
 
 /// The radiuses that are tried, in metres.
-const SMALLEST: f64 = 5.0;
-const LARGEST: f64 = 15.0;
+const SMALLEST: f64 = 8.0;
+const LARGEST: f64 = 20.0;
+/// Fixes so many seconds apart let OSRM wander between them: the road they lie on must lead.
+const SPARSE: f64 = 20.0;
+const SMALLEST_SPARSE: f64 = 5.0;
 /// The best radius is so many times the standard deviation of the fixes.
-const FACTOR: f64 = 0.75;
+const FACTOR: f64 = 1.0;
 /// Fixes that lie nearer to the road than this are clean, in metres.
 pub const CLEAN: f64 = 1.5;
 /// A larger radius finds too many roads to look beyond what is near, in metres.
-const WIDE_RADIUS: f64 = 10.0;
+const WIDE_RADIUS: f64 = 15.0;
 /// A fix does not fit its road if it lies so many times farther off than usual (and a metre).
 const TROUBLE: f64 = 3.0;
 /// A radius that is too small by less than this will do.
@@ -40,21 +44,35 @@ pub struct Anchors {
     pub last: bool,
 }
 
-/// The radius for fixes of which this much is known.
-pub fn radius_for(deviation: f64) -> f64 {
+/// The radius for fixes of this standard deviation, but never less than `smallest`.
+pub fn radius_for(deviation: f64, smallest: f64) -> f64 {
     if deviation < CLEAN {
-        return SMALLEST;
+        return smallest;
     }
-    (FACTOR * deviation).clamp(SMALLEST, LARGEST)
+    (FACTOR * deviation).clamp(smallest, LARGEST)
+}
+
+/// The smallest radius that suits fixes of these times, ascending.
+pub fn smallest(times: impl Iterator<Item = Micros> + Clone) -> f64 {
+    let mut steps: Vec<f64> = (times.clone().zip(times.skip(1)))
+        .map(|(from, to)| seconds(from, to))
+        .collect();
+    match median(&mut steps) {
+        Some(step) if step >= SPARSE => SMALLEST_SPARSE,
+        _ => SMALLEST,
+    }
 }
 
 /// What the fixes themselves say about the radius to begin with.
 pub fn first_radius(points: &[Smoothed]) -> f64 {
     let mut known: Vec<f64> = points.iter().filter_map(|p| p.deviation).collect();
-    known.sort_by(f64::total_cmp);
-    known
-        .get(known.len() / 2)
-        .map_or(radius_for(0.0), |d| radius_for(*d))
+    let deviation = median(&mut known).unwrap_or(0.0);
+    radius_for(deviation, smallest(points.iter().map(|p| p.time)))
+}
+
+fn median(values: &mut [f64]) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 /// Asks with the radius that is thought to be right, and once more if it was not.
@@ -68,7 +86,12 @@ pub fn fit(
     if fitted.fits() {
         return Ok(fitted);
     }
-    ask(points, anchors, radius_for(fitted.deviation()), asker)
+    let again = ask(points, anchors, fitted.better_radius(), asker)?;
+    Ok(if again.covered() < fitted.covered() {
+        fitted
+    } else {
+        again
+    })
 }
 
 /// Asks with one radius, and where the fixes do not fit what is found, with no bound to detours.
@@ -122,8 +145,7 @@ impl Fitted {
             .filter(|(w, _)| w.radius > ANCHOR)
             .map(|(w, spot)| spot.map_or(4.0 * w.radius, |s| geo::distance(s.place, w.place)))
             .collect();
-        off.sort_by(f64::total_cmp);
-        off.get(off.len() / 2).map_or(0.0, |median| median / 0.6745)
+        median(&mut off).map_or(0.0, |median| median / 0.6745)
     }
 
     /// Whether some fixes found no road, or one that lies much farther away than those of others.
@@ -143,7 +165,22 @@ impl Fitted {
 
     /// Whether the radius was large enough for what it showed.
     pub fn fits(&self) -> bool {
-        radius_for(self.deviation()) <= self.radius * ENOUGH
+        self.better_radius() <= self.radius * ENOUGH
+    }
+
+    /// The radius for fixes as far off the road as these.
+    pub fn better_radius(&self) -> f64 {
+        let times = self.trace.iter().map(|w| w.time);
+        radius_for(self.deviation(), smallest(times))
+    }
+
+    /// Steps from waypoint to waypoint that lie on a believable road.
+    fn covered(&self) -> usize {
+        let links = self.road.links.iter();
+        links
+            .filter(|link| believable(link, &self.trace))
+            .map(|link| link.to - link.from)
+            .sum()
     }
 }
 
@@ -170,7 +207,7 @@ mod tests {
         let fitted = fit(
             &points(off),
             Anchors::default(),
-            radius_for(0.0),
+            SMALLEST,
             &Asker::new(&city),
         )
         .unwrap();
@@ -191,7 +228,7 @@ mod tests {
 
     #[test]
     fn the_radius_is_bounded() {
-        assert_eq!(radius_for(1e9), LARGEST);
-        assert_eq!(radius_for(0.0), SMALLEST);
+        assert_eq!(radius_for(1e9, SMALLEST), LARGEST);
+        assert_eq!(radius_for(0.0, SMALLEST), SMALLEST);
     }
 }

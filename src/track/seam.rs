@@ -180,7 +180,7 @@ pub fn sound(
         }
         found = Found {
             noise: Some(found.off),
-            radius: fit::radius_for(found.off),
+            radius: fitted.better_radius(),
             ..found
         };
     }

@@ -14,6 +14,10 @@ const TOP_SPEED: f64 = 70.0;
 const JUMP: f64 = 40.0;
 /// A run of at most this many fixes that lie together elsewhere is taken for a teleport.
 const LONGEST_TELEPORT: usize = 3;
+/// A receiver that hears nothing may repeat its last place, for less time than one that is parked.
+const FROZEN: f64 = super::stops::PARKED;
+/// Two fixes nearer than this are the same place, in metres.
+const SAME_PLACE: f64 = 0.5;
 /// Half the side of the square around (0, 0) that stands for "no position", in degrees.
 const NULL_ISLAND: f64 = 0.001;
 
@@ -75,6 +79,10 @@ enum Loss {
 }
 
 impl Cleaned {
+    fn lose(&mut self, fixes: &[Fix], loss: Loss) {
+        self.lost.extend(fixes.iter().map(|f| (f.time, loss)));
+    }
+
     /// The losses of one window in one cell.
     pub fn dropped(&self, window: Window, cell: Window) -> Dropped {
         let mut dropped = Dropped::default();
@@ -93,32 +101,39 @@ impl Cleaned {
 /// Cleans fixes as [`sorted`] gives them.
 pub fn clean(sorted: &[Fix]) -> Cleaned {
     let mut cleaned = Cleaned::default();
-    let mut each_second: Vec<Fix> = Vec::with_capacity(sorted.len().min(1 << 16));
-    for group in sorted.chunk_by(|a, b| a.second() == b.second()) {
-        let mut best: Option<Fix> = None;
-        for fix in group {
-            if fix.is_null_island() {
-                cleaned.lost.push((fix.time, Loss::NullIsland));
-                continue;
-            }
-            match &mut best {
-                None => best = Some(*fix),
-                Some(held) => {
-                    let better = fix.accuracy.unwrap_or(f64::INFINITY)
-                        < held.accuracy.unwrap_or(f64::INFINITY);
-                    let loser = if better {
-                        std::mem::replace(held, *fix)
-                    } else {
-                        *fix
-                    };
-                    cleaned.lost.push((loser.time, Loss::Duplicate));
-                }
-            }
-        }
-        each_second.extend(best);
+    let (null_island, usable): (Vec<Fix>, Vec<Fix>) =
+        sorted.iter().partition(|fix| fix.is_null_island());
+    cleaned.lose(&null_island, Loss::NullIsland);
+    let mut each_second: Vec<Fix> = Vec::with_capacity(usable.len().min(1 << 16));
+    let mut groups = usable.chunk_by(|a, b| a.second() == b.second()).peekable();
+    while let Some(group) = groups.next() {
+        let next = groups.peek().map_or(&[][..], |next| next);
+        let kept = best(group, each_second.last(), next);
+        cleaned.lose(&group[..kept], Loss::Duplicate);
+        cleaned.lose(&group[kept + 1..], Loss::Duplicate);
+        each_second.push(group[kept]);
     }
     drop_teleports(&each_second, &mut cleaned);
     cleaned
+}
+
+/// Which of the fixes of one second to keep: of those that claim to be the most accurate the one
+/// that lies best on the way from the fix before to the nearest one of the second after, for a
+/// stale reading lies back on the road.
+fn best(group: &[Fix], before: Option<&Fix>, after: &[Fix]) -> usize {
+    let way = |fix: &Fix| {
+        let to = |other: &Fix| geo::distance(fix.place(), other.place());
+        before.map_or(0.0, to) + after.iter().map(to).reduce(f64::min).unwrap_or(0.0)
+    };
+    // They are sorted by accuracy.
+    let equals = group
+        .iter()
+        .take_while(|fix| fix.accuracy == group[0].accuracy);
+    let shortest = equals
+        .map(way)
+        .enumerate()
+        .min_by(|a, b| a.1.total_cmp(&b.1));
+    shortest.map_or(0, |(i, _)| i)
 }
 
 /// Whether a vehicle can get from one fix to the other.
@@ -144,14 +159,32 @@ fn drop_teleports(fixes: &[Fix], cleaned: &mut Cleaned) {
             .last()
             .map_or(0, |before| teleport(before, &fixes[i..]));
         if run == 0 {
+            drop_frozen(&fixes[i], cleaned);
             cleaned.fixes.push(fixes[i]);
             i += 1;
         } else {
-            cleaned
-                .lost
-                .extend(fixes[i..i + run].iter().map(|f| (f.time, Loss::Teleport)));
+            cleaned.lose(&fixes[i..i + run], Loss::Teleport);
             i += run;
         }
+    }
+}
+
+/// Leaves out repeats of the last place from which `next` cannot be reached, if it can be reached
+/// from the first of them: the vehicle went on while its receiver did not, as in a tunnel.
+fn drop_frozen(next: &Fix, cleaned: &mut Cleaned) {
+    let Some(last) = cleaned.fixes.last().copied() else {
+        return;
+    };
+    if reachable(&last, next) {
+        return;
+    }
+    let same = |fix: &Fix| geo::distance(fix.place(), last.place()) < SAME_PLACE;
+    let repeats = cleaned.fixes.iter().rev().take_while(|f| same(f)).count() - 1;
+    let first = cleaned.fixes.len() - 1 - repeats;
+    let frozen = &cleaned.fixes[first];
+    if seconds(frozen.time, last.time) < FROZEN && reachable(frozen, next) {
+        let stale = cleaned.fixes.split_off(first + 1);
+        cleaned.lose(&stale, Loss::Teleport);
     }
 }
 
@@ -228,6 +261,18 @@ mod tests {
     }
 
     #[test]
+    fn of_equal_ones_that_on_the_way() {
+        let fixes = [
+            fix(1.0, 24.0, 60.0),
+            fix(2.0, 24.0, 60.001),
+            fix(2.3, 24.0, 60.0),
+            fix(2.6, 24.0, 59.999),
+            fix(3.0, 24.0, 60.002),
+        ];
+        assert_eq!(clean(&sorted(&fixes).0).fixes[1], fixes[1]);
+    }
+
+    #[test]
     fn null_island_is_dropped_and_counted() {
         let cleaned = clean(&[fix(1.0, 0.0, 0.0), fix(2.0, 24.0, 60.0)]);
         assert_eq!(cleaned.fixes.len(), 1);
@@ -257,6 +302,15 @@ mod tests {
         let places = [(0.0, 60.0), (30.0, 60.1), (330.0, 60.01), (360.0, 60.01)];
         let fixes = places.map(|(second, lat)| fix(second, 24.0, lat));
         assert_eq!(clean(&fixes).fixes, [fixes[0], fixes[2], fixes[3]]);
+    }
+
+    #[test]
+    fn a_place_repeated_while_the_vehicle_went_on_is_dropped() {
+        let at = |i: usize| fix(i as f64, 24.0, if i < 30 { 60.0 } else { 60.01 });
+        let fixes: Vec<Fix> = (0..40).map(at).collect();
+        let cleaned = clean(&fixes);
+        assert_eq!(cleaned.fixes[..2], [fixes[0], fixes[30]]);
+        assert_eq!(cleaned.dropped(ALL, ALL).teleport, 29);
     }
 
     #[test]

@@ -13,6 +13,8 @@ const DETOUR_SLACK: f64 = 60.0;
 const DETOUR_SPEED: f64 = 8.0;
 /// A waypoint that a link left out is astray so many metres from it, and twice its radius.
 const ASTRAY: f64 = 20.0;
+/// Waypoints that are astray for so many seconds were driven; fewer are an outlier.
+const EXCURSION: f64 = 5.0;
 /// A raw stub at the end of a matched line is drawn from this length on, in metres; a shorter one
 /// is noise.
 const STUB: f64 = 100.0;
@@ -36,7 +38,11 @@ pub fn believable(link: &Link, trace: &[Waypoint]) -> bool {
     let astray = |w: &&Waypoint| geo::off_line(w.place, &link.line) > ASTRAY + 2.0 * w.radius;
     link.distance <= DETOUR * own + DETOUR_SLACK + DETOUR_SPEED * time
         && can_travel(link.distance, time)
-        && skipped.iter().filter(astray).count() < 2
+        && !(skipped
+            .iter()
+            .find(astray)
+            .zip(skipped.iter().rfind(astray)))
+        .is_some_and(|(first, last)| seconds(first.time, last.time) >= EXCURSION)
 }
 
 /// Metres along the fixes that a link stands for.

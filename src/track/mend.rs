@@ -15,7 +15,7 @@ const MOST_QUESTIONS: u32 = 40;
 /// A link that is longer than the fixes' own way by so many metres, and so many metres a second,
 /// may have driven round the block to turn.
 const ROUND: f64 = 40.0;
-const ROUND_SPEED: f64 = 1.0;
+const ROUND_SPEED: f64 = 5.0;
 /// Longer gaps are asked about with a bound to detours, in waypoints and metres.
 const SHORT_GAP: usize = 12;
 const INSIDE: f64 = 300.0;

@@ -24,7 +24,7 @@ pub const ANCHOR: f64 = 2.0;
 /// What OSRM allows the road between two fixes to be longer than the straight way: so many metres,
 /// and so many times the usual step. A wider bound finds more and costs more.
 const DETOUR: f64 = 150.0;
-const DETOUR_STEPS: f64 = 1.5;
+const DETOUR_STEPS: f64 = 1.0;
 /// In OSRM's profile for cars it costs 3,277 s to turn into a street that is for residents only,
 /// and its matcher reckons with 4 m/s: a bound of this many metres lets it in.
 pub const ANYWHERE: f64 = 13_500.0;

@@ -18,6 +18,8 @@ const LONGEST_TELEPORT: usize = 3;
 const FROZEN: f64 = super::stops::PARKED;
 /// Two fixes nearer than this are the same place, in metres.
 const SAME_PLACE: f64 = 0.5;
+/// So many of the fixes of one second are compared.
+const READINGS: usize = 8;
 /// Half the side of the square around (0, 0) that stands for "no position", in degrees.
 const NULL_ISLAND: f64 = 0.001;
 
@@ -123,17 +125,17 @@ pub fn clean(sorted: &[Fix]) -> Cleaned {
 fn best(group: &[Fix], before: Option<&Fix>, after: &[Fix]) -> usize {
     let way = |fix: &Fix| {
         let to = |other: &Fix| geo::distance(fix.place(), other.place());
-        before.map_or(0.0, to) + after.iter().map(to).reduce(f64::min).unwrap_or(0.0)
+        let nearest = after.iter().take(READINGS).map(to).reduce(f64::min);
+        before.map_or(0.0, to) + nearest.unwrap_or(0.0)
     };
-    // They are sorted by accuracy.
-    let equals = group
-        .iter()
-        .take_while(|fix| fix.accuracy == group[0].accuracy);
-    let shortest = equals
-        .map(way)
-        .enumerate()
-        .min_by(|a, b| a.1.total_cmp(&b.1));
-    shortest.map_or(0, |(i, _)| i)
+    let accuracy = |fix: &Fix| fix.accuracy.unwrap_or(f64::INFINITY);
+    let finest = group.iter().map(accuracy).fold(f64::INFINITY, f64::min);
+    (group.iter().enumerate())
+        .filter(|(_, fix)| accuracy(fix) == finest)
+        .take(READINGS)
+        .map(|(i, fix)| (way(fix), i))
+        .min_by(|a, b| a.0.total_cmp(&b.0))
+        .map_or(0, |(_, i)| i)
 }
 
 /// Whether a vehicle can get from one fix to the other.

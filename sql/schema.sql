@@ -103,7 +103,7 @@ COMMENT ON COLUMN processing_batches.next_attempt_at IS 'a pending batch is not 
 COMMENT ON COLUMN processing_batches.context_start IS 'points from here on decided the outcome';
 COMMENT ON COLUMN processing_batches.context_end IS 'points before this decided the outcome; a later one within reopens the batch';
 COMMENT ON COLUMN processing_batches.duplicate_count IS 'points that repeat a second already read';
-COMMENT ON COLUMN processing_batches.outlier_count IS 'points left out as impossible: at (0, 0), or reached at a speed no vehicle has';
+COMMENT ON COLUMN processing_batches.outlier_count IS 'points left out as impossible: at (0, 0), reached or left at a speed no vehicle has';
 COMMENT ON COLUMN processing_batches.rejected_count IS 'rows of adopted tables that hold no usable coordinate';
 COMMENT ON COLUMN processing_batches.job_id IS 'the backfill or re-match that asked for the batch';
 
@@ -145,7 +145,7 @@ COMMENT ON COLUMN cached_polylines.encoded_polyline IS 'Google encoded polyline,
 COMMENT ON COLUMN cached_polylines.osrm_confidence IS 'OSRM''s own score, 0 to 1; null for a raw path';
 COMMENT ON COLUMN cached_polylines.point_count IS 'vertices of the line';
 COMMENT ON COLUMN cached_polylines.processing_duration_ms IS 'milliseconds spent on the path''s window';
-COMMENT ON COLUMN cached_polylines.source_coordinates_count IS 'GPS points that the path stands for';
+COMMENT ON COLUMN cached_polylines.source_coordinates_count IS 'GPS points that the path stands for, one a second; others of a second are duplicates of the batch';
 COMMENT ON COLUMN cached_polylines.created_at IS 'when the path got its present form';
 COMMENT ON COLUMN cached_polylines.last_accessed IS 'when the path was last read, to some minutes';
 COMMENT ON COLUMN cached_polylines.match_status IS 'matched: on the road; raw: straight through the points, see reason';

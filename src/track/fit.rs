@@ -7,10 +7,10 @@
 //! radius, look how far off the road the fixes came to lie, and ask once more if that was too much.
 
 use super::clean::seconds;
-use super::lines::believable;
-use super::road::{ANCHOR, ANYWHERE, Asker, Road, Spot, Waypoint};
+use super::lines::covered;
+use super::road::{ANCHOR, Asker, Road, Waypoint};
 use super::smooth::Smoothed;
-use super::{Micros, geo};
+use super::{Micros, geo, widen};
 use crate::osrm::MatchError;
 
 /// The radiuses that are tried, in metres.
@@ -25,8 +25,6 @@ const FACTOR: f64 = 1.0;
 pub const CLEAN: f64 = 1.5;
 /// A larger radius finds too many roads to look beyond what is near, in metres.
 const WIDE_RADIUS: f64 = 15.0;
-/// A fix does not fit its road if it lies so many times farther off than usual (and a metre).
-const TROUBLE: f64 = 3.0;
 /// A radius that is too small by less than this will do.
 const ENOUGH: f64 = 1.3;
 
@@ -87,14 +85,15 @@ pub fn fit(
         return Ok(fitted);
     }
     let again = ask(points, anchors, fitted.better_radius(), asker)?;
-    Ok(if again.covered() < fitted.covered() {
+    let covered = |fitted: &Fitted| covered(&fitted.road.links, &fitted.trace);
+    Ok(if covered(&again) < covered(&fitted) {
         fitted
     } else {
         again
     })
 }
 
-/// Asks with one radius, and where the fixes do not fit what is found, with no bound to detours.
+/// Asks with one radius, and with no bound to detours where the fixes do not fit what is found.
 pub fn ask(
     points: &[Smoothed],
     anchors: Anchors,
@@ -108,12 +107,12 @@ pub fn ask(
         road,
         radius,
     };
-    if radius > WIDE_RADIUS || !fitted.troubled() {
+    if radius > WIDE_RADIUS {
         return Ok(fitted);
     }
-    match asker.follow_within(&fitted.trace, ANYWHERE) {
-        Ok(road) => Ok(Fitted { road, ..fitted }),
-        Err(MatchError::TimedOut) => Ok(fitted),
+    match widen::widen(&fitted.trace, &fitted.road, fitted.deviation(), asker) {
+        Ok(Some(road)) => Ok(Fitted { road, ..fitted }),
+        Ok(None) | Err(MatchError::TimedOut) => Ok(fitted),
         Err(error) => Err(error),
     }
 }
@@ -148,21 +147,6 @@ impl Fitted {
         median(&mut off).map_or(0.0, |median| median / 0.6745)
     }
 
-    /// Whether some fixes found no road, or one that lies much farther away than those of others.
-    fn troubled(&self) -> bool {
-        let links = &self.road.links;
-        let whole = links.first().is_some_and(|l| l.from == 0)
-            && links.last().is_some_and(|l| l.to + 1 == self.trace.len())
-            && links.windows(2).all(|w| w[0].to == w[1].from);
-        let off = self.deviation();
-        let far = |(w, spot): (&Waypoint, &Option<Spot>)| {
-            spot.is_none_or(|s| geo::distance(s.place, w.place) > TROUBLE * (1.0 + off))
-        };
-        !whole
-            || self.trace.iter().zip(&self.road.spots).any(far)
-            || links.iter().any(|link| !believable(link, &self.trace))
-    }
-
     /// Whether the radius was large enough for what it showed.
     pub fn fits(&self) -> bool {
         self.better_radius() <= self.radius * ENOUGH
@@ -172,15 +156,6 @@ impl Fitted {
     pub fn better_radius(&self) -> f64 {
         let times = self.trace.iter().map(|w| w.time);
         radius_for(self.deviation(), smallest(times))
-    }
-
-    /// Steps from waypoint to waypoint that lie on a believable road.
-    fn covered(&self) -> usize {
-        let links = self.road.links.iter();
-        links
-            .filter(|link| believable(link, &self.trace))
-            .map(|link| link.to - link.from)
-            .sum()
     }
 }
 

@@ -45,6 +45,12 @@ pub fn believable(link: &Link, trace: &[Waypoint]) -> bool {
         .is_some_and(|(first, last)| seconds(first.time, last.time) >= EXCURSION)
 }
 
+/// Steps from waypoint to waypoint that believable links cover.
+pub fn covered<'a>(links: impl IntoIterator<Item = &'a Link>, trace: &[Waypoint]) -> usize {
+    let good = links.into_iter().filter(|link| believable(link, trace));
+    good.map(|link| link.to - link.from).sum()
+}
+
 /// Metres along the fixes that a link stands for.
 pub fn own_way(link: &Link, trace: &[Waypoint]) -> f64 {
     trace[link.from..=link.to]

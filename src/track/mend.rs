@@ -96,11 +96,7 @@ impl Mender<'_> {
         let links: Vec<Link> = found
             .links
             .into_iter()
-            .map(|link| Link {
-                from: link.from + offset,
-                to: link.to + offset,
-                ..link
-            })
+            .map(|link| link.later(offset))
             .filter(|link| believable(link, self.trace))
             .collect();
         for (i, spot) in found.spots.into_iter().enumerate() {

@@ -19,6 +19,7 @@ mod stretch;
 #[cfg(test)]
 mod tests;
 mod thin;
+mod widen;
 
 use crate::osrm::{MatchError, Matcher, Refusal};
 use run::Run;
@@ -125,7 +126,7 @@ pub struct Dropped {
     pub duplicate: usize,
     /// At (0, 0), which no vehicle reaches.
     pub null_island: usize,
-    /// Reached and left at a speed that no vehicle has.
+    /// Reached or left at a speed that no vehicle has.
     pub teleport: usize,
 }
 

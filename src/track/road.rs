@@ -199,11 +199,34 @@ impl Waypoint {
     }
 }
 
+impl Link {
+    /// The same between waypoints so much farther on.
+    pub fn later(self, by: usize) -> Link {
+        Link {
+            from: self.from + by,
+            to: self.to + by,
+            ..self
+        }
+    }
+}
+
 impl Road {
     /// Adds links where there were none.
     pub fn add(&mut self, links: impl IntoIterator<Item = Link>) {
         self.links.extend(links);
         self.links.sort_by_key(|link| link.from);
+    }
+
+    /// Puts what another road says of the waypoints `from..=to` in the place of what this one says.
+    pub fn replace(&mut self, from: usize, to: usize, other: Road) {
+        self.links.retain(|l| l.to <= from || to <= l.from);
+        let last = self.spots.len() - 1;
+        for (i, spot) in (from..=to).zip(other.spots) {
+            let here = &mut self.spots[i];
+            let meets = (i == from && i > 0) || (i == to && i < last);
+            *here = here.filter(|_| meets).or(spot);
+        }
+        self.add(other.links.into_iter().map(|link| link.later(from)));
     }
 
     /// Takes over what another road, which begins at `offset`, says up to its waypoint `end`.
@@ -214,11 +237,7 @@ impl Road {
             *here = here.or(spot);
         }
         let links = other.links.into_iter().filter(|link| link.to <= end);
-        self.links.extend(links.map(|link| Link {
-            from: link.from + offset,
-            to: link.to + offset,
-            ..link
-        }));
+        self.links.extend(links.map(|link| link.later(offset)));
         self.refusal = self.refusal.take().or(other.refusal);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The radius is what decides about a match: too small and the road is not among the candidates,
 //! too large and noise drives into every side street, at a cost that grows with its fourth power.
+//! The standard deviation of the fixes is the best one.
 //! How far fixes lie off the road can only be known from the road itself, for the errors of real
 //! receivers change slowly and hide from every look at the fixes alone. So we begin with a small
 //! radius, look how far off the road the fixes came to lie, and ask once more if that was too much.
@@ -14,19 +15,17 @@ use super::{Micros, geo, widen};
 use crate::osrm::MatchError;
 
 /// The radiuses that are tried, in metres.
-const SMALLEST: f64 = 8.0;
-const LARGEST: f64 = 20.0;
+const DENSE_RADIUSES: Bounds = (8.0, 20.0);
 /// Fixes so many seconds apart let OSRM wander between them: the road they lie on must lead.
 const SPARSE: f64 = 20.0;
-const SMALLEST_SPARSE: f64 = 5.0;
-/// The best radius is so many times the standard deviation of the fixes.
-const FACTOR: f64 = 1.0;
+const SPARSE_RADIUSES: Bounds = (5.0, 17.0);
 /// Fixes that lie nearer to the road than this are clean, in metres.
 pub const CLEAN: f64 = 1.5;
-/// A larger radius finds too many roads to look beyond what is near, in metres.
-const WIDE_RADIUS: f64 = 15.0;
 /// A radius that is too small by less than this will do.
 const ENOUGH: f64 = 1.3;
+
+/// The smallest and the largest of something.
+type Bounds = (f64, f64);
 
 /// A trace with the radius that suits it and the road that was found.
 pub struct Fitted {
@@ -42,22 +41,22 @@ pub struct Anchors {
     pub last: bool,
 }
 
-/// The radius for fixes of this standard deviation, but never less than `smallest`.
-pub fn radius_for(deviation: f64, smallest: f64) -> f64 {
+/// The radius for fixes of this standard deviation.
+fn radius_for(deviation: f64, (smallest, largest): Bounds) -> f64 {
     if deviation < CLEAN {
         return smallest;
     }
-    (FACTOR * deviation).clamp(smallest, LARGEST)
+    deviation.clamp(smallest, largest)
 }
 
-/// The smallest radius that suits fixes of these times, ascending.
-pub fn smallest(times: impl Iterator<Item = Micros> + Clone) -> f64 {
+/// The smallest and the largest radius that suit fixes of these times, ascending.
+fn bounds(times: impl Iterator<Item = Micros> + Clone) -> Bounds {
     let mut steps: Vec<f64> = (times.clone().zip(times.skip(1)))
         .map(|(from, to)| seconds(from, to))
         .collect();
     match median(&mut steps) {
-        Some(step) if step >= SPARSE => SMALLEST_SPARSE,
-        _ => SMALLEST,
+        Some(step) if step >= SPARSE => SPARSE_RADIUSES,
+        _ => DENSE_RADIUSES,
     }
 }
 
@@ -65,7 +64,7 @@ pub fn smallest(times: impl Iterator<Item = Micros> + Clone) -> f64 {
 pub fn first_radius(points: &[Smoothed]) -> f64 {
     let mut known: Vec<f64> = points.iter().filter_map(|p| p.deviation).collect();
     let deviation = median(&mut known).unwrap_or(0.0);
-    radius_for(deviation, smallest(points.iter().map(|p| p.time)))
+    radius_for(deviation, bounds(points.iter().map(|p| p.time)))
 }
 
 fn median(values: &mut [f64]) -> Option<f64> {
@@ -107,9 +106,6 @@ pub fn ask(
         road,
         radius,
     };
-    if radius > WIDE_RADIUS {
-        return Ok(fitted);
-    }
     match widen::widen(&fitted.trace, &fitted.road, fitted.deviation(), asker) {
         Ok(Some(road)) => Ok(Fitted { road, ..fitted }),
         Ok(None) | Err(MatchError::TimedOut) => Ok(fitted),
@@ -155,7 +151,7 @@ impl Fitted {
     /// The radius for fixes as far off the road as these.
     pub fn better_radius(&self) -> f64 {
         let times = self.trace.iter().map(|w| w.time);
-        radius_for(self.deviation(), smallest(times))
+        radius_for(self.deviation(), bounds(times))
     }
 }
 
@@ -182,7 +178,7 @@ mod tests {
         let fitted = fit(
             &points(off),
             Anchors::default(),
-            SMALLEST,
+            DENSE_RADIUSES.0,
             &Asker::new(&city),
         )
         .unwrap();
@@ -191,19 +187,19 @@ mod tests {
 
     #[test]
     fn clean_fixes_are_asked_about_once_and_near() {
-        assert_eq!(fitted(0.5), (SMALLEST, 1));
+        assert_eq!(fitted(0.5), (DENSE_RADIUSES.0, 1));
     }
 
     #[test]
     fn noisy_ones_again_and_farther() {
         let (radius, calls) = fitted(12.0);
-        assert!(radius > 10.0 && radius <= LARGEST, "{radius}");
+        assert!(radius > 10.0 && radius <= DENSE_RADIUSES.1, "{radius}");
         assert!(calls <= 3);
     }
 
     #[test]
     fn the_radius_is_bounded() {
-        assert_eq!(radius_for(1e9, SMALLEST), LARGEST);
-        assert_eq!(radius_for(0.0, SMALLEST), SMALLEST);
+        assert_eq!(radius_for(1e9, (5.0, 15.0)), 15.0);
+        assert_eq!(radius_for(0.0, (5.0, 15.0)), 5.0);
     }
 }

@@ -19,7 +19,7 @@ use crate::osrm::{MatchError, Refusal};
 const SPAN: Micros = 60 * SECOND;
 const SECONDS: usize = 12;
 /// Fixes on each side of the edge that the request holds.
-const SIDE: usize = 8;
+const SIDE: usize = 6;
 /// A radius is looked for so often.
 const TRIES: u32 = 3;
 /// The seam is one of so many fixes.

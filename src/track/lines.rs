@@ -34,15 +34,12 @@ pub struct Strand {
 pub fn believable(link: &Link, trace: &[Waypoint]) -> bool {
     let own = own_way(link, trace);
     let time = time(link, trace);
-    let skipped = &trace[link.from + 1..link.to];
     let astray = |w: &&Waypoint| geo::off_line(w.place, &link.line) > ASTRAY + 2.0 * w.radius;
+    let mut skipped = trace[link.from + 1..link.to].iter().filter(astray);
+    let excursion = skipped.next().zip(skipped.next_back());
     link.distance <= DETOUR * own + DETOUR_SLACK + DETOUR_SPEED * time
         && can_travel(link.distance, time)
-        && !(skipped
-            .iter()
-            .find(astray)
-            .zip(skipped.iter().rfind(astray)))
-        .is_some_and(|(first, last)| seconds(first.time, last.time) >= EXCURSION)
+        && excursion.is_none_or(|(first, last)| seconds(first.time, last.time) < EXCURSION)
 }
 
 /// Steps from waypoint to waypoint that believable links cover.

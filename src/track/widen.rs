@@ -2,7 +2,7 @@
 
 use super::geo;
 use super::lines::{believable, covered};
-use super::road::{ANYWHERE, Asker, Link, Road, Waypoint};
+use super::road::{ANYWHERE, Asker, Link, Road, Spot, Waypoint};
 use crate::osrm::MatchError;
 
 /// A waypoint does not fit its road if it lies so many times farther off than usual (and a metre).
@@ -52,7 +52,7 @@ pub fn widen(
 /// Which waypoints found no road, or one that lies much farther away than those of others, or none
 /// that leads on as a vehicle can have driven.
 fn troubled(trace: &[Waypoint], road: &Road, off: f64) -> Vec<bool> {
-    let far = |(w, spot): (&Waypoint, &Option<super::road::Spot>)| {
+    let far = |(w, spot): (&Waypoint, &Option<Spot>)| {
         spot.is_none_or(|s| geo::distance(s.place, w.place) > TROUBLE * (1.0 + off))
     };
     let mut troubled: Vec<bool> = trace.iter().zip(&road.spots).map(far).collect();

@@ -121,12 +121,12 @@ pub fn clean(sorted: &[Fix]) -> Cleaned {
 
 /// Which of the fixes of one second to keep: of those that claim to be the most accurate the one
 /// that lies best on the way from the fix before to the nearest one of the second after, for a
-/// stale reading lies back on the road.
+/// stale reading lies back on the road; where one of the two is missing, the first.
 fn best(group: &[Fix], before: Option<&Fix>, after: &[Fix]) -> usize {
     let way = |fix: &Fix| {
         let to = |other: &Fix| geo::distance(fix.place(), other.place());
         let nearest = after.iter().take(READINGS).map(to).reduce(f64::min);
-        before.map_or(0.0, to) + nearest.unwrap_or(0.0)
+        before.zip(nearest).map_or(0.0, |(fix, on)| to(fix) + on)
     };
     let accuracy = |fix: &Fix| fix.accuracy.unwrap_or(f64::INFINITY);
     let finest = group.iter().map(accuracy).fold(f64::INFINITY, f64::min);

@@ -95,8 +95,7 @@ fn read_stretch(
     for (nth, source) in sources.iter().enumerate() {
         store::read_points(source, &device, (from, to), |row| {
             fixes.extend(row.fix);
-            let at = targets.partition_point(|t| t.window().end <= row.time);
-            let Some(target) = targets.get_mut(at).filter(|t| t.window().start <= row.time) else {
+            let Some(target) = target_at(&mut targets, row.time) else {
                 return;
             };
             target.points += 1;
@@ -111,9 +110,9 @@ fn read_stretch(
             }
         })?;
     }
-    for time in remove_copies(&mut fixes) {
-        let at = targets.partition_point(|t| t.window().end <= time);
-        if let Some(target) = targets.get_mut(at).filter(|t| t.window().start <= time) {
+    let (fixes, copies) = track::sorted(fixes);
+    for time in copies {
+        if let Some(target) = target_at(&mut targets, time) {
             target.copies += 1;
         }
     }
@@ -130,20 +129,8 @@ fn read_stretch(
     Ok(jobs)
 }
 
-/// Sorts fixes by time, leaves one of each, and says of what times the others were.
-fn remove_copies(fixes: &mut Vec<Fix>) -> Vec<Micros> {
-    let bits = |fix: &Fix| {
-        let accuracy = fix.accuracy.unwrap_or_default();
-        (fix.lon.to_bits(), fix.lat.to_bits(), accuracy.to_bits())
-    };
-    fixes.sort_unstable_by_key(|fix| (fix.time, bits(fix)));
-    let mut copies = Vec::new();
-    fixes.dedup_by(|fix, before| {
-        let same = fix.time == before.time && bits(fix) == bits(before);
-        if same {
-            copies.push(fix.time);
-        }
-        same
-    });
-    copies
+/// The target whose window holds an instant; they ascend.
+fn target_at(targets: &mut [Target], time: Micros) -> Option<&mut Target> {
+    let at = targets.partition_point(|t| t.window().end <= time);
+    targets.get_mut(at).filter(|t| t.window().start <= time)
 }

@@ -42,9 +42,9 @@ pub fn seconds(from: Micros, to: Micros) -> f64 {
     to.saturating_sub(from) as f64 / SECOND as f64
 }
 
-/// The fixes in an order of their own, exact copies removed; and the times of those copies.
-pub fn sorted(fixes: &[Fix]) -> (Vec<Fix>, Vec<Micros>) {
-    let mut fixes = fixes.to_vec();
+/// The fixes in an order of their own, by time first, exact copies removed; and the times of those
+/// copies, ascending.
+pub fn sorted(mut fixes: Vec<Fix>) -> (Vec<Fix>, Vec<Micros>) {
     let order = |a: &Fix, b: &Fix| {
         // Within a second the better reading comes first, then the earlier one.
         let accuracy = |f: &Fix| f.accuracy.unwrap_or(f64::INFINITY);
@@ -249,15 +249,15 @@ mod tests {
             fix(1.0, 24.0, 60.0),
             fix(2.0, 24.0, 60.0),
         ];
-        assert_eq!(sorted(&fixes).0, sorted(&fixes[..2]).0);
-        assert_eq!(sorted(&fixes).1.len(), 1);
+        assert_eq!(sorted(fixes.to_vec()).0, sorted(fixes[..2].to_vec()).0);
+        assert_eq!(sorted(fixes.to_vec()).1.len(), 1);
     }
 
     #[test]
     fn one_fix_a_second_and_the_more_accurate_one() {
         let mut fixes = [fix(1.0, 24.0, 60.0), fix(1.5, 24.0001, 60.0)];
         fixes[1].accuracy = Some(3.0);
-        let cleaned = clean(&sorted(&fixes).0);
+        let cleaned = clean(&sorted(fixes.to_vec()).0);
         assert_eq!(cleaned.fixes, [fixes[1]]);
         assert_eq!(cleaned.dropped(ALL, ALL).duplicate, 1);
     }
@@ -271,7 +271,7 @@ mod tests {
             fix(2.6, 24.0, 59.999),
             fix(3.0, 24.0, 60.002),
         ];
-        assert_eq!(clean(&sorted(&fixes).0).fixes[1], fixes[1]);
+        assert_eq!(clean(&sorted(fixes.to_vec()).0).fixes[1], fixes[1]);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 
 use super::clean::seconds;
 use super::lines::covered;
-use super::road::{ANCHOR, Asker, Road, Waypoint};
+use super::road::{ANCHOR, Asker, Road, Waypoint, median};
 use super::smooth::Smoothed;
 use super::{Micros, geo, widen};
 use crate::osrm::MatchError;
@@ -65,11 +65,6 @@ pub fn first_radius(points: &[Smoothed]) -> f64 {
     let mut known: Vec<f64> = points.iter().filter_map(|p| p.deviation).collect();
     let deviation = median(&mut known).unwrap_or(0.0);
     radius_for(deviation, bounds(points.iter().map(|p| p.time)))
-}
-
-fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }
 
 /// Asks with the radius that is thought to be right, and once more if it was not.

@@ -30,10 +30,10 @@ pub fn mend(road: &mut Road, trace: &[Waypoint], asker: &Asker) -> Result<(), Ma
     };
     mender.turn_round()?;
     mender.road.links.retain(|link| believable(link, trace));
-    for gap in mender.gaps() {
+    for gap in mender.road.gaps() {
         mender.fill(gap)?;
     }
-    for gap in mender.gaps() {
+    for gap in mender.road.gaps() {
         if mender.linked(*gap.start()) && mender.linked(*gap.end()) {
             let bridge = mender.bridge(gap)?;
             mender
@@ -147,26 +147,6 @@ impl Mender<'_> {
             .links
             .iter()
             .any(|link| link.from == i || link.to == i)
-    }
-
-    /// From waypoint to waypoint where no link leads.
-    fn gaps(&self) -> Vec<RangeInclusive<usize>> {
-        let mut from = 0;
-        let mut gaps = Vec::new();
-        let end = self.trace.len() - 1;
-        for (start, stop) in self
-            .road
-            .links
-            .iter()
-            .map(|l| (l.from, l.to))
-            .chain([(end, end)])
-        {
-            if from < start {
-                gaps.push(from..=start);
-            }
-            from = stop;
-        }
-        gaps
     }
 }
 

@@ -22,6 +22,7 @@ mod thin;
 mod widen;
 
 use crate::osrm::{MatchError, Matcher, Refusal};
+pub use clean::sorted;
 use run::Run;
 
 /// Microseconds since the Unix epoch.

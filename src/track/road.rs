@@ -4,6 +4,7 @@
 //! engine itself calls the match final, at the very spot, so that nothing shows where they meet.
 
 use std::cell::Cell;
+use std::ops::RangeInclusive;
 
 use super::Micros;
 use super::geo::{self, Place};
@@ -98,8 +99,7 @@ impl<'a> Asker<'a> {
             .windows(2)
             .map(|w| geo::distance(w[0].place, w[1].place))
             .collect();
-        steps.sort_by(f64::total_cmp);
-        let median = steps.get(steps.len() / 2).copied().unwrap_or(0.0);
+        let median = median(&mut steps).unwrap_or(0.0);
         self.follow_within(trace, DETOUR + DETOUR_STEPS * median)
     }
 
@@ -211,6 +211,20 @@ impl Link {
 }
 
 impl Road {
+    /// From waypoint to waypoint where no link leads.
+    pub fn gaps(&self) -> Vec<RangeInclusive<usize>> {
+        let end = self.spots.len().saturating_sub(1);
+        let links = self.links.iter().map(|link| (link.from, link.to));
+        let (mut gaps, mut from) = (Vec::new(), 0);
+        for (start, stop) in links.chain([(end, end)]) {
+            if from < start {
+                gaps.push(from..=start);
+            }
+            from = stop;
+        }
+        gaps
+    }
+
     /// Adds links where there were none.
     pub fn add(&mut self, links: impl IntoIterator<Item = Link>) {
         self.links.extend(links);
@@ -240,6 +254,12 @@ impl Road {
         self.links.extend(links.map(|link| link.later(offset)));
         self.refusal = self.refusal.take().or(other.refusal);
     }
+}
+
+/// The middle one of some values.
+pub fn median(values: &mut [f64]) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 /// Where to end a request that is not the last: late, but not so late that what comes after could

@@ -42,7 +42,7 @@ pub struct Run<'a> {
 
 impl<'a> Run<'a> {
     pub fn new(fixes: &[Fix], recipe: &'a Recipe, matcher: &'a dyn Matcher) -> Self {
-        let (fixes, copies) = clean::sorted(fixes);
+        let (fixes, copies) = clean::sorted(fixes.to_vec());
         Run {
             fixes,
             copies,

@@ -56,18 +56,10 @@ fn troubled(trace: &[Waypoint], road: &Road, off: f64) -> Vec<bool> {
         spot.is_none_or(|s| geo::distance(s.place, w.place) > TROUBLE * (1.0 + off))
     };
     let mut troubled: Vec<bool> = trace.iter().zip(&road.spots).map(far).collect();
-    let mut at = 0;
-    for link in &road.links {
-        if link.from > at {
-            troubled[at..=link.from].fill(true);
-        }
-        if !believable(link, trace) {
-            troubled[link.from..=link.to].fill(true);
-        }
-        at = link.to;
-    }
-    if at + 1 < trace.len() {
-        troubled[at..].fill(true);
+    let bad = road.links.iter().filter(|link| !believable(link, trace));
+    let bad = bad.map(|link| link.from..=link.to);
+    for part in road.gaps().into_iter().chain(bad) {
+        troubled[part].fill(true);
     }
     troubled
 }

@@ -14,21 +14,21 @@ use crate::osrm::reply::Away;
 use crate::osrm::{MatchAnswer, MatchError, MatchRequest, Matcher, Refusal};
 use crate::pool::Pool;
 use crate::settings::Settings;
-use crate::track::{Fix, Outcome, Recipe, Window, match_windows};
+use crate::track::{Fixes, Outcome, Recipe, Window, match_windows};
 
 /// Windows of one device that lie close together, with the points that decide them.
 #[derive(Debug)]
 pub struct Job {
     pub targets: Vec<Target>,
     /// Points of all the windows' views; two jobs of one device may share them.
-    pub fixes: Arc<Vec<Fix>>,
+    pub fixes: Arc<Fixes>,
 }
 
 /// What a job came to: each window with its outcome.
 #[derive(Debug)]
 pub struct Done {
     pub windows: Vec<(Target, Result<Outcome, Setback>)>,
-    pub fixes: Arc<Vec<Fix>>,
+    pub fixes: Arc<Fixes>,
     pub millis: i32,
 }
 
@@ -173,7 +173,7 @@ fn attempt(
     matcher: &dyn Matcher,
     recipe: &Recipe,
     windows: &[Window],
-    fixes: &[Fix],
+    fixes: &Fixes,
 ) -> Vec<Result<Outcome, MatchError>> {
     let together = catch_unwind(AssertUnwindSafe(|| {
         match_windows(windows, fixes, recipe, matcher)
@@ -215,7 +215,7 @@ fn setback(client: &Client, error: MatchError) -> Setback {
 pub fn raw_outcome(
     recipe: &Recipe,
     window: Window,
-    fixes: &[Fix],
+    fixes: &Fixes,
     code: &str,
     words: &str,
 ) -> Outcome {

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::osrm::Refusal;
 use crate::settings::Settings;
 use crate::store::{self, BatchRow, DeviceWindow, RunRow, Source, Status, Written};
-use crate::track::{Fix, Micros, Outcome, Path, Stop};
+use crate::track::{Fixes, Micros, Outcome, Path, Stop};
 
 /// A window is never put off for longer than this.
 const LONGEST_PAUSE: Micros = 6 * 3_600_000_000;
@@ -80,7 +80,7 @@ impl<'run> Outbox<'run> {
     fn set_back(
         &self,
         target: Target,
-        fixes: &[Fix],
+        fixes: &Fixes,
         millis: i32,
         code: &str,
         words: String,
@@ -173,7 +173,7 @@ impl<'run> Outbox<'run> {
                 _ => now,
             },
             context: (settled.status != Status::Pending).then_some(outcome.context),
-            duplicates: (target.copies + dropped.duplicate) as i32,
+            duplicates: dropped.duplicate as i32,
             outliers: (dropped.null_island + dropped.teleport) as i32,
             rejected: target.rejected as i32,
         }

@@ -9,7 +9,7 @@ use super::matching::Job;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::store::{self, Delay, DeviceWindow, Place, Source};
-use crate::track::{self, Fix, Micros, Window};
+use crate::track::{self, Fix, Fixes, Micros, Window};
 
 /// Windows that one thread works off in a row; they share what is decided at their edges.
 const JOB: usize = 8;
@@ -23,8 +23,6 @@ pub struct Target {
     /// All points of the window, usable or not.
     pub points: usize,
     pub rejected: usize,
-    /// Points that repeat another exactly.
-    pub copies: usize,
     /// Points to be marked, by source.
     pub marks: Vec<Vec<Place>>,
     /// First and last point that was unprocessed.
@@ -85,7 +83,6 @@ fn read_stretch(
             retries: claim.known.retries,
             points: 0,
             rejected: 0,
-            copies: 0,
             marks: vec![Vec::new(); sources.len()],
             new: None,
             delay: Delay::default(),
@@ -110,13 +107,7 @@ fn read_stretch(
             }
         })?;
     }
-    let (fixes, copies) = track::sorted(fixes);
-    for time in copies {
-        if let Some(target) = target_at(&mut targets, time) {
-            target.copies += 1;
-        }
-    }
-    let fixes = Arc::new(fixes);
+    let fixes = Arc::new(Fixes::from(fixes));
     let mut jobs = Vec::new();
     while !targets.is_empty() {
         let rest = targets.split_off(targets.len().min(JOB));

@@ -7,7 +7,7 @@ pub type Place = [f64; 2];
 const EARTH: f64 = 6_372_797.560_856;
 
 /// Longitude difference in degrees, the short way round.
-pub fn turn(from: f64, to: f64) -> f64 {
+pub fn longitude_difference(from: f64, to: f64) -> f64 {
     let d = to - from;
     if d > 180.0 {
         d - 360.0
@@ -22,7 +22,7 @@ pub fn turn(from: f64, to: f64) -> f64 {
 pub fn distance(a: Place, b: Place) -> f64 {
     let (lat_a, lat_b) = (a[1].to_radians(), b[1].to_radians());
     let dlat = (lat_b - lat_a) / 2.0;
-    let dlon = turn(a[0], b[0]).to_radians() / 2.0;
+    let dlon = longitude_difference(a[0], b[0]).to_radians() / 2.0;
     let h = dlat.sin().powi(2) + lat_a.cos() * lat_b.cos() * dlon.sin().powi(2);
     2.0 * EARTH * h.clamp(0.0, 1.0).sqrt().asin()
 }
@@ -52,14 +52,16 @@ impl Plane {
         }
     }
 
-    pub fn flat(&self, place: Place) -> [f64; 2] {
+    /// Metres east and north of the origin.
+    pub fn project(&self, place: Place) -> [f64; 2] {
         [
-            turn(self.origin[0], place[0]) * self.east,
+            longitude_difference(self.origin[0], place[0]) * self.east,
             (place[1] - self.origin[1]) * self.north,
         ]
     }
 
-    pub fn round(&self, xy: [f64; 2]) -> Place {
+    /// The place so many metres east and north of the origin.
+    pub fn unproject(&self, xy: [f64; 2]) -> Place {
         let lon = self.origin[0] + xy[0] / self.east;
         let lat = self.origin[1] + xy[1] / self.north;
         [wrap(lon), lat.clamp(-90.0, 90.0)]
@@ -76,18 +78,18 @@ fn wrap(lon: f64) -> f64 {
 }
 
 /// Metres from a place to a line of at least one vertex.
-pub fn off_line(place: Place, line: &[Place]) -> f64 {
+pub fn distance_to_line(place: Place, line: &[Place]) -> f64 {
     let plane = Plane::at(place);
     if let [only] = line {
         return distance(place, *only);
     }
     line.windows(2)
-        .map(|w| off_segment(plane.flat(w[0]), plane.flat(w[1])))
+        .map(|w| distance_to_segment(plane.project(w[0]), plane.project(w[1])))
         .fold(f64::INFINITY, f64::min)
 }
 
 /// Distance from the origin to the segment between two flat points.
-fn off_segment(a: [f64; 2], b: [f64; 2]) -> f64 {
+fn distance_to_segment(a: [f64; 2], b: [f64; 2]) -> f64 {
     let d = [b[0] - a[0], b[1] - a[1]];
     let squared = d[0] * d[0] + d[1] * d[1];
     let t = if squared > 0.0 {
@@ -117,7 +119,7 @@ mod tests {
     fn the_antimeridian_is_no_border() {
         assert!(distance([179.999, 0.0], [-179.999, 0.0]) < 250.0);
         let plane = Plane::at([179.999, 10.0]);
-        let back = plane.round(plane.flat([-179.999, 10.001]));
+        let back = plane.unproject(plane.project([-179.999, 10.001]));
         assert!(distance(back, [-179.999, 10.001]) < 0.01);
     }
 
@@ -126,7 +128,7 @@ mod tests {
         let plane = Plane::at([0.0, 90.0]);
         assert!(
             plane
-                .round(plane.flat([120.0, 89.9999]))
+                .unproject(plane.project([120.0, 89.9999]))
                 .iter()
                 .all(|v| v.is_finite())
         );
@@ -134,10 +136,10 @@ mod tests {
     }
 
     #[test]
-    fn off_a_line() {
+    fn distance_to_a_line() {
         let line = [[24.0, 60.0], [24.01, 60.0]];
-        assert!((off_line([24.005, 60.0001], &line) - 11.1).abs() < 0.1);
-        assert!((off_line([23.999, 60.0], &line) - 55.6).abs() < 0.2);
+        assert!((distance_to_line([24.005, 60.0001], &line) - 11.1).abs() < 0.1);
+        assert!((distance_to_line([23.999, 60.0], &line) - 55.6).abs() < 0.2);
     }
 
     #[test]

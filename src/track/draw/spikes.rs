@@ -1,9 +1,7 @@
 //! Short out-and-back spikes: noise drawn as a detour into a side street, or as a step back.
 
-use super::geo::{self, Place, Plane};
-
-/// Two arms that lie so near each other are the same road, in metres.
-const SAME: f64 = 1.0;
+use crate::track::geo::{self, Place, Plane};
+use crate::track::recipe::draw::{SAME_DIRECTION, SAME_ROAD};
 
 /// Removes spikes up to so many metres deep from a line; its two ends stay. Deeper ones are mostly
 /// true turns.
@@ -30,10 +28,13 @@ pub fn remove(line: &mut Vec<Place>, deepest: f64) {
 fn spike(before: &[Place], after: &[Place], deepest: f64) -> Option<(usize, usize)> {
     let (tip, before) = before.split_last()?;
     let plane = Plane::at(*tip);
-    let (a, b) = (plane.flat(*before.last()?), plane.flat(*after.first()?));
+    let (a, b) = (
+        plane.project(*before.last()?),
+        plane.project(*after.first()?),
+    );
     // Both arms leave the tip in the same direction.
     let (la, lb) = (a[0].hypot(a[1]), b[0].hypot(b[1]));
-    if la == 0.0 || lb == 0.0 || (a[0] * b[0] + a[1] * b[1]) / (la * lb) < 0.99 {
+    if la == 0.0 || lb == 0.0 || (a[0] * b[0] + a[1] * b[1]) / (la * lb) < SAME_DIRECTION {
         return None;
     }
     // Walk down both arms, vertex by vertex of whichever is nearer to the tip, while they agree.
@@ -44,12 +45,12 @@ fn spike(before: &[Place], after: &[Place], deepest: f64) -> Option<(usize, usiz
         let next_out = out + geo::distance(last_out, p);
         let next_back = back + geo::distance(last_back, q);
         if next_out <= next_back {
-            if geo::off_line(p, &[last_back, q]) > SAME {
+            if geo::distance_to_line(p, &[last_back, q]) > SAME_ROAD {
                 break;
             }
             (out, last_out, i) = (next_out, p, i + 1);
         } else {
-            if geo::off_line(q, &[last_out, p]) > SAME {
+            if geo::distance_to_line(q, &[last_out, p]) > SAME_ROAD {
                 break;
             }
             (back, last_back, j) = (next_back, q, j + 1);
@@ -73,7 +74,10 @@ mod tests {
     /// Metres east and north of a place, as a line.
     fn line(metres: &[(f64, f64)]) -> Vec<Place> {
         let plane = Plane::at([24.9, 60.2]);
-        metres.iter().map(|(x, y)| plane.round([*x, *y])).collect()
+        metres
+            .iter()
+            .map(|(x, y)| plane.unproject([*x, *y]))
+            .collect()
     }
 
     fn after(metres: &[(f64, f64)]) -> Vec<Place> {

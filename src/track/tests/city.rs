@@ -2,14 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::clean::SECOND;
-use super::geo::{self, Place, Plane};
-use super::road::Waypoint;
-use super::{Fix, Micros, Recipe, Window};
 use crate::osrm::{
     Leg, MatchAnswer, MatchError, MatchRequest, Matcher, Matching, Refusal, RequestPoint,
     Tracepoint,
 };
+use crate::track::ask::{MatchedLeg, Observation};
+use crate::track::geo::{self, Place, Plane};
+use crate::track::model::{Fix, Micros, SECOND, Window};
+use crate::track::recipe::Recipe;
 
 pub const CENTRE: Place = [24.9, 60.2];
 /// A whole number of days, so that windows of any length begin there.
@@ -24,11 +24,11 @@ pub fn recipe(window_seconds: i64) -> Recipe {
     }
 }
 
-/// Waypoints ten seconds apart, metres east and north of the centre.
-pub fn trace(places: &[(f64, f64)]) -> Vec<Waypoint> {
+/// Observations ten seconds apart, metres east and north of the centre.
+pub fn trace(places: &[(f64, f64)]) -> Vec<Observation> {
     let at = |(i, (x, y)): (usize, &(f64, f64))| {
         let f = fix(10.0 * i as f64, *x, *y);
-        Waypoint {
+        Observation {
             time: f.time,
             place: f.place(),
             radius: 5.0,
@@ -37,9 +37,22 @@ pub fn trace(places: &[(f64, f64)]) -> Vec<Waypoint> {
     places.iter().enumerate().map(at).collect()
 }
 
+/// A straight leg from one observation to another.
+pub fn leg(trace: &[Observation], from: usize, to: usize) -> MatchedLeg {
+    let line = vec![trace[from].place, trace[to].place];
+    let distance = geo::length(&line);
+    MatchedLeg {
+        from,
+        to,
+        line,
+        distance,
+        confidence: 1.0,
+    }
+}
+
 /// A fix so many seconds after the start, metres east and north of the centre.
 pub fn fix(second: f64, x: f64, y: f64) -> Fix {
-    let [lon, lat] = Plane::at(CENTRE).round([x, y]);
+    let [lon, lat] = Plane::at(CENTRE).unproject([x, y]);
     Fix {
         time: START + (second * SECOND as f64) as Micros,
         lon,
@@ -50,7 +63,7 @@ pub fn fix(second: f64, x: f64, y: f64) -> Fix {
 
 /// Windows of the recipe that hold fixes.
 pub fn windows(fixes: &[Fix], recipe: &Recipe) -> Vec<Window> {
-    let mut numbers: Vec<i64> = fixes.iter().map(|f| recipe.slice(f.time)).collect();
+    let mut numbers: Vec<i64> = fixes.iter().map(|f| recipe.window_number(f.time)).collect();
     numbers.sort_unstable();
     numbers.dedup();
     let at = |n: i64| n.saturating_mul(recipe.window);
@@ -121,19 +134,19 @@ impl Matcher for City {
 /// The nearest place on a street.
 fn snap(point: &RequestPoint) -> Option<Place> {
     let plane = Plane::at(CENTRE);
-    let [x, y] = plane.flat([point.lon, point.lat]);
+    let [x, y] = plane.project([point.lon, point.lat]);
     if x.hypot(y) > 20_000.0 {
         return None;
     }
     let (sx, sy) = ((x / STREET).round() * STREET, (y / STREET).round() * STREET);
     let (dx, dy) = ((x - sx).abs(), (y - sy).abs());
     let spot = if dx < dy { [sx, y] } else { [x, sy] };
-    (dx.min(dy) <= 3.0 * point.radius).then(|| plane.round(spot))
+    (dx.min(dy) <= 3.0 * point.radius).then(|| plane.unproject(spot))
 }
 
 fn answer(spots: &[Option<Place>]) -> MatchAnswer {
     let found: Vec<Place> = spots.iter().flatten().copied().collect();
-    let legs = found.windows(2).map(|w| leg(w[0], w[1])).collect();
+    let legs = found.windows(2).map(|w| streets(w[0], w[1])).collect();
     let mut waypoint = 0;
     let tracepoints = spots
         .iter()
@@ -159,9 +172,9 @@ fn answer(spots: &[Option<Place>]) -> MatchAnswer {
 }
 
 /// Along the streets from one place on them to another.
-fn leg(a: Place, b: Place) -> Leg {
+fn streets(a: Place, b: Place) -> Leg {
     let plane = Plane::at(CENTRE);
-    let (p, q) = (plane.flat(a), plane.flat(b));
+    let (p, q) = (plane.project(a), plane.project(b));
     let near = |v: f64| (v / STREET).round() * STREET;
     let on_column = |p: [f64; 2]| (p[0] - near(p[0])).abs() < 0.5;
     let corners = match (on_column(p), on_column(q)) {
@@ -173,7 +186,7 @@ fn leg(a: Place, b: Place) -> Leg {
         (false, false) => vec![[near(q[0]), p[1]], [near(q[0]), q[1]]],
     };
     let mut line = vec![a];
-    line.extend(corners.into_iter().map(|xy| plane.round(xy)));
+    line.extend(corners.into_iter().map(|xy| plane.unproject(xy)));
     line.push(b);
     let distance = geo::length(&line);
     Leg {

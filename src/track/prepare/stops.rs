@@ -1,19 +1,12 @@
 //! Vehicles that stand, and the segments of driving between.
 
-use super::clean::{can_travel, seconds};
-use super::geo::{self, Place, Plane};
 use super::smooth::Smoothed;
-use super::{Micros, Recipe};
-
-/// A vehicle that stays so long is parked, in seconds.
-pub const PARKED: f64 = 120.0;
-/// Fixes of a parked vehicle lie within this of their middle, in metres, if they are good.
-const CLOSE: f64 = 20.0;
-const FARTHEST: f64 = 60.0;
-/// Standard deviations within which nearly all fixes of a parked vehicle lie.
-const SPREAD: f64 = 2.5;
-/// A parked vehicle whose fixes stray for less than this is still parked, in seconds.
-const STRAY: f64 = 60.0;
+use crate::track::geo::{self, Place, Plane};
+use crate::track::model::{Micros, seconds};
+use crate::track::recipe::Recipe;
+use crate::track::recipe::prepare::{CLOSE, FARTHEST, SPREAD, STRAY};
+use crate::track::recipe::vehicle::PARKED;
+use crate::track::vehicle::can_travel;
 
 /// A span of time in which the vehicle stood.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -54,9 +47,9 @@ fn together(fixes: &[Smoothed], from: usize, max_gap: Micros) -> usize {
         if to > from && fixes[to].time.saturating_sub(fixes[to - 1].time) > max_gap {
             break;
         }
-        let xy = plane.flat(fixes[to].place);
+        let xy = plane.project(fixes[to].place);
         let n = (to - from).max(1) as f64;
-        if (xy[0] - sum[0] / n).hypot(xy[1] - sum[1] / n) > reach(&fixes[to]) {
+        if (xy[0] - sum[0] / n).hypot(xy[1] - sum[1] / n) > allowance(&fixes[to]) {
             break;
         }
         sum = [sum[0] + xy[0], sum[1] + xy[1]];
@@ -65,7 +58,8 @@ fn together(fixes: &[Smoothed], from: usize, max_gap: Micros) -> usize {
     to
 }
 
-fn reach(fix: &Smoothed) -> f64 {
+/// How far from the middle a fix of a parked vehicle may lie, in metres.
+fn allowance(fix: &Smoothed) -> f64 {
     fix.deviation
         .map_or(CLOSE, |d| (SPREAD * d).clamp(CLOSE, FARTHEST))
 }
@@ -89,9 +83,9 @@ fn middle(fixes: &[Smoothed]) -> Place {
     let n = fixes.len() as f64;
     let sum = fixes
         .iter()
-        .map(|f| plane.flat(f.place))
+        .map(|f| plane.project(f.place))
         .fold([0.0; 2], |s, xy| [s[0] + xy[0], s[1] + xy[1]]);
-    plane.round([sum[0] / n, sum[1] / n])
+    plane.unproject([sum[0] / n, sum[1] / n])
 }
 
 /// The fixes of each stretch of driving: cut at stops, at silences and where no vehicle can have
@@ -138,7 +132,7 @@ fn joined(a: &Smoothed, b: &Smoothed, recipe: &Recipe) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::grid::{fix, recipe};
+    use crate::track::tests::city::{fix, recipe};
 
     fn at(second: f64, x: f64) -> Smoothed {
         let f = fix(second, x, 0.0);

@@ -7,34 +7,26 @@
 //! receivers change slowly and hide from every look at the fixes alone. So we begin with a small
 //! radius, look how far off the road the fixes came to lie, and ask once more if that was too much.
 
-use super::clean::seconds;
-use super::lines::covered;
-use super::road::{ANCHOR, Asker, Road, Waypoint, median};
-use super::smooth::Smoothed;
-use super::{Micros, geo, widen};
+use super::asker::Asker;
+use super::matched::{MatchedTrace, Observation, covered};
+use super::{median, relax};
 use crate::osrm::MatchError;
+use crate::track::geo;
+use crate::track::model::{Micros, seconds};
+use crate::track::prepare::Smoothed;
+use crate::track::recipe::ask::{
+    ANCHOR, CLEAN, DENSE_RADIUSES, ENOUGH, NOT_FOUND, SPARSE, SPARSE_RADIUSES,
+};
+use crate::track::recipe::{Bounds, MEDIAN_TO_DEVIATION};
 
-/// The radiuses that are tried, in metres.
-const DENSE_RADIUSES: Bounds = (8.0, 20.0);
-/// Fixes so many seconds apart let OSRM wander between them: the road they lie on must lead.
-const SPARSE: f64 = 20.0;
-const SPARSE_RADIUSES: Bounds = (5.0, 17.0);
-/// Fixes that lie nearer to the road than this are clean, in metres.
-pub const CLEAN: f64 = 1.5;
-/// A radius that is too small by less than this will do.
-const ENOUGH: f64 = 1.3;
-
-/// The smallest and the largest of something.
-type Bounds = (f64, f64);
-
-/// A trace with the radius that suits it and the road that was found.
+/// A trace with the radius that suits it and what was matched.
 pub struct Fitted {
-    pub trace: Vec<Waypoint>,
-    pub road: Road,
+    pub trace: Vec<Observation>,
+    pub matched: MatchedTrace,
     pub radius: f64,
 }
 
-/// Which ends of a trace are spots on the road already.
+/// Which ends of a trace lie on the road already.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Anchors {
     pub first: bool,
@@ -79,7 +71,7 @@ pub fn fit(
         return Ok(fitted);
     }
     let again = ask(points, anchors, fitted.better_radius(), asker)?;
-    let covered = |fitted: &Fitted| covered(&fitted.road.links, &fitted.trace);
+    let covered = |fitted: &Fitted| covered(&fitted.matched.legs, &fitted.trace);
     Ok(if covered(&again) < covered(&fitted) {
         fitted
     } else {
@@ -94,24 +86,24 @@ pub fn ask(
     radius: f64,
     asker: &Asker,
 ) -> Result<Fitted, MatchError> {
-    let trace = waypoints(points, anchors, radius);
-    let road = asker.follow(&trace)?;
+    let trace = observations(points, anchors, radius);
+    let matched = asker.follow(&trace)?;
     let fitted = Fitted {
         trace,
-        road,
+        matched,
         radius,
     };
-    match widen::widen(&fitted.trace, &fitted.road, fitted.deviation(), asker) {
-        Ok(Some(road)) => Ok(Fitted { road, ..fitted }),
+    match relax::relax(&fitted.trace, &fitted.matched, fitted.deviation(), asker) {
+        Ok(Some(matched)) => Ok(Fitted { matched, ..fitted }),
         Ok(None) | Err(MatchError::TimedOut) => Ok(fitted),
         Err(error) => Err(error),
     }
 }
 
-fn waypoints(points: &[Smoothed], anchors: Anchors, radius: f64) -> Vec<Waypoint> {
-    let mut trace: Vec<Waypoint> = points
+fn observations(points: &[Smoothed], anchors: Anchors, radius: f64) -> Vec<Observation> {
+    let mut trace: Vec<Observation> = points
         .iter()
-        .map(|p| Waypoint {
+        .map(|p| Observation {
             time: p.time,
             place: p.place,
             radius,
@@ -130,12 +122,12 @@ impl Fitted {
     /// Standard deviation of the fixes off the road, from its median. A fix that found no road
     /// lies beyond what was looked at.
     pub fn deviation(&self) -> f64 {
-        let spots = self.trace.iter().zip(&self.road.spots);
-        let mut off: Vec<f64> = spots
-            .filter(|(w, _)| w.radius > ANCHOR)
-            .map(|(w, spot)| spot.map_or(4.0 * w.radius, |s| geo::distance(s.place, w.place)))
+        let snaps = self.trace.iter().zip(&self.matched.snaps);
+        let mut off: Vec<f64> = snaps
+            .filter(|(o, _)| o.radius > ANCHOR)
+            .map(|(o, snap)| snap.map_or(NOT_FOUND * o.radius, |s| geo::distance(s.place, o.place)))
             .collect();
-        median(&mut off).map_or(0.0, |median| median / 0.6745)
+        median(&mut off).map_or(0.0, |median| median / MEDIAN_TO_DEVIATION)
     }
 
     /// Whether the radius was large enough for what it showed.
@@ -145,7 +137,7 @@ impl Fitted {
 
     /// The radius for fixes as far off the road as these.
     pub fn better_radius(&self) -> f64 {
-        let times = self.trace.iter().map(|w| w.time);
+        let times = self.trace.iter().map(|o| o.time);
         radius_for(self.deviation(), bounds(times))
     }
 }
@@ -153,7 +145,7 @@ impl Fitted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::grid::{City, fix};
+    use crate::track::tests::city::{City, fix};
 
     fn points(off: f64) -> Vec<Smoothed> {
         (0..20)

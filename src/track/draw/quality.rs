@@ -1,21 +1,19 @@
 //! Figures of our own for every path, and one grade from them.
 //!
-//! A matched path is `Good` if at least 8 of 10 of its fixes found a road, these lie 15 m or less
-//! from it on average, the line is at most 1.3 times as long as the way through the fixes (and
-//! 100 m), and no leg implies more than 60 m/s. Otherwise it is `Doubtful`. A raw path is `Raw`.
+//! A matched path is `Good` if enough of its fixes found a road, lie near it on average, and the
+//! line is not much longer than the way through them and implies no speed that is out of the
+//! ordinary (see [`recipe::draw`](crate::track::recipe::draw)). Otherwise it is `Doubtful`. A raw
+//! path is `Raw`.
 
-use super::{Grade, PathKind, Quality};
-
-const LEAST_SHARE: f64 = 0.8;
-const MOST_OFFSET: f64 = 15.0;
-const MOST_DETOUR: f64 = 1.3;
-const DETOUR_SLACK: f64 = 100.0;
-const TOP_SPEED: f64 = 60.0;
+use crate::track::model::{Grade, PathKind, Quality};
+use crate::track::recipe::draw::{
+    GOOD_DETOUR, GOOD_DETOUR_SLACK, GOOD_OFFSET, GOOD_SHARE, GOOD_SPEED,
+};
 
 /// What is summed up along a path.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Tally {
-    pub waypoints: usize,
+    pub observations: usize,
     pub matched: usize,
     pub offsets: f64,
     pub length: f64,
@@ -25,7 +23,7 @@ pub struct Tally {
 
 impl Tally {
     pub fn add(&mut self, other: &Tally) {
-        self.waypoints += other.waypoints;
+        self.observations += other.observations;
         self.matched += other.matched;
         self.offsets += other.offsets;
         self.length += other.length;
@@ -34,12 +32,12 @@ impl Tally {
     }
 
     pub fn quality(&self, kind: PathKind) -> Quality {
-        let matched_share = self.matched as f64 / self.waypoints.max(1) as f64;
+        let matched_share = self.matched as f64 / self.observations.max(1) as f64;
         let mean_offset = (self.matched > 0).then(|| self.offsets / self.matched as f64);
-        let good = matched_share >= LEAST_SHARE
-            && mean_offset.is_some_and(|offset| offset <= MOST_OFFSET)
-            && self.length <= MOST_DETOUR * self.fixes_length + DETOUR_SLACK
-            && self.max_speed <= TOP_SPEED;
+        let good = matched_share >= GOOD_SHARE
+            && mean_offset.is_some_and(|offset| offset <= GOOD_OFFSET)
+            && self.length <= GOOD_DETOUR * self.fixes_length + GOOD_DETOUR_SLACK
+            && self.max_speed <= GOOD_SPEED;
         let grade = match kind {
             PathKind::Raw => Grade::Raw,
             PathKind::Matched if good => Grade::Good,
@@ -61,7 +59,7 @@ mod tests {
     use super::*;
 
     const FINE: Tally = Tally {
-        waypoints: 10,
+        observations: 10,
         matched: 10,
         offsets: 50.0,
         length: 1_000.0,

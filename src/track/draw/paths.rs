@@ -1,10 +1,9 @@
 //! Stretches of line, which windows join and hand out as paths.
 
-use super::clean::Cleaned;
-use super::geo::{self, Place};
 use super::quality::Tally;
-use super::stops::Standing;
-use super::{Micros, Path, PathKind, Stop, Window};
+use crate::track::geo::{self, Place};
+use crate::track::model::{Micros, Path, PathKind, Stop, Window};
+use crate::track::prepare::{Cleaned, Standing};
 
 /// A piece of line of one kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,8 +84,8 @@ pub fn stop(standing: &Standing, cleaned: &Cleaned, window: Window) -> Option<St
     })
 }
 
-/// Stops with those joined that only a cell's edge had cut.
-pub fn join(stops: Vec<Stop>) -> Vec<Stop> {
+/// Stops with those joined that only a slot's edge had cut.
+pub fn join_stops(stops: Vec<Stop>) -> Vec<Stop> {
     let mut joined: Vec<Stop> = Vec::new();
     for stop in stops {
         match joined.last_mut() {

@@ -1,13 +1,8 @@
 //! Fewer fixes for OSRM: those that say something new.
 
-use super::geo;
 use super::smooth::Smoothed;
-
-/// Fixes nearer than this to the last one kept say nothing new, in metres.
-pub const SPACING: f64 = 20.0;
-/// Nor do those whose distance may be noise: so many standard deviations.
-const DEVIATIONS: f64 = 3.0;
-const WIDEST: f64 = 60.0;
+use crate::track::geo;
+use crate::track::recipe::prepare::{DEVIATIONS, SPACING, WIDEST};
 
 fn apart(a: &Smoothed, b: &Smoothed, least: f64) -> bool {
     let noisy = b.deviation.map_or(0.0, |d| (DEVIATIONS * d).min(WIDEST));
@@ -89,7 +84,7 @@ fn outward<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::grid::fix;
+    use crate::track::tests::city::fix;
 
     fn points(ways: &[f64]) -> Vec<Smoothed> {
         let at = |(i, x): (usize, &f64)| {

@@ -3,67 +3,12 @@
 //! Every choice looks at values alone, never at the order of arrival, and an exact copy of a fix
 //! changes nothing.
 
-use super::geo::{self, Place};
-use super::{Dropped, Fix, Micros, Window};
-
-pub const SECOND: Micros = 1_000_000;
-
-/// No vehicle is faster, in m/s; with the slack of [`JUMP`] for noise.
-const TOP_SPEED: f64 = 70.0;
-/// Noise may add this much to a step, in metres.
-const JUMP: f64 = 40.0;
-/// A run of at most this many fixes that lie together elsewhere is taken for a teleport.
-const LONGEST_TELEPORT: usize = 3;
-/// A receiver that hears nothing may repeat its last place, for less time than one that is parked.
-const FROZEN: f64 = super::stops::PARKED;
-/// Two fixes nearer than this are the same place, in metres.
-const SAME_PLACE: f64 = 0.5;
-/// So many of the fixes of one second are compared.
-const READINGS: usize = 8;
-/// Half the side of the square around (0, 0) that stands for "no position", in degrees.
-const NULL_ISLAND: f64 = 0.001;
-
-impl Fix {
-    pub(super) fn place(&self) -> Place {
-        [self.lon, self.lat]
-    }
-
-    pub(super) fn second(&self) -> i64 {
-        self.time.div_euclid(SECOND)
-    }
-
-    fn is_null_island(&self) -> bool {
-        self.lon.abs() < NULL_ISLAND && self.lat.abs() < NULL_ISLAND
-    }
-}
-
-/// Seconds from one instant to another.
-pub fn seconds(from: Micros, to: Micros) -> f64 {
-    to.saturating_sub(from) as f64 / SECOND as f64
-}
-
-/// The fixes in an order of their own, by time first, exact copies removed; and the times of those
-/// copies, ascending.
-pub fn sorted(mut fixes: Vec<Fix>) -> (Vec<Fix>, Vec<Micros>) {
-    let order = |a: &Fix, b: &Fix| {
-        // Within a second the better reading comes first, then the earlier one.
-        let accuracy = |f: &Fix| f.accuracy.unwrap_or(f64::INFINITY);
-        (a.time.cmp(&b.time))
-            .then(accuracy(a).total_cmp(&accuracy(b)))
-            .then(a.lon.total_cmp(&b.lon))
-            .then(a.lat.total_cmp(&b.lat))
-    };
-    fixes.sort_unstable_by(order);
-    let mut copies = Vec::new();
-    fixes.dedup_by(|a, b| {
-        let same = order(a, b).is_eq();
-        if same {
-            copies.push(a.time);
-        }
-        same
-    });
-    (fixes, copies)
-}
+use crate::track::geo;
+use crate::track::model::{Dropped, Fix, Micros, Window, seconds};
+use crate::track::recipe::prepare::{
+    FROZEN, LONGEST_TELEPORT, NULL_ISLAND, READINGS, SAME_PLACE, WAY_BACK,
+};
+use crate::track::vehicle::reachable;
 
 /// What is left of a span of fixes, and what is not.
 #[derive(Debug, Clone, Default)]
@@ -85,10 +30,10 @@ impl Cleaned {
         self.lost.extend(fixes.iter().map(|f| (f.time, loss)));
     }
 
-    /// The losses of one window in one cell.
-    pub fn dropped(&self, window: Window, cell: Window) -> Dropped {
+    /// The losses of one window in one slot.
+    pub fn dropped(&self, window: Window, slot: Window) -> Dropped {
         let mut dropped = Dropped::default();
-        let here = |(time, _): &&(Micros, Loss)| window.holds(*time) && cell.holds(*time);
+        let here = |(time, _): &&(Micros, Loss)| window.holds(*time) && slot.holds(*time);
         for (_, loss) in self.lost.iter().filter(here) {
             match loss {
                 Loss::Duplicate => dropped.duplicate += 1,
@@ -100,11 +45,15 @@ impl Cleaned {
     }
 }
 
-/// Cleans fixes as [`sorted`] gives them.
+fn is_null_island(fix: &Fix) -> bool {
+    fix.lon.abs() < NULL_ISLAND && fix.lat.abs() < NULL_ISLAND
+}
+
+/// Cleans fixes in the order of [`Fixes`](crate::track::Fixes).
 pub fn clean(sorted: &[Fix]) -> Cleaned {
     let mut cleaned = Cleaned::default();
     let (null_island, usable): (Vec<Fix>, Vec<Fix>) =
-        sorted.iter().partition(|fix| fix.is_null_island());
+        sorted.iter().partition(|fix| is_null_island(fix));
     cleaned.lose(&null_island, Loss::NullIsland);
     let mut each_second: Vec<Fix> = Vec::with_capacity(usable.len().min(1 << 16));
     let mut groups = usable.chunk_by(|a, b| a.second() == b.second()).peekable();
@@ -136,19 +85,6 @@ fn best(group: &[Fix], before: Option<&Fix>, after: &[Fix]) -> usize {
         .map(|(i, fix)| (way(fix), i))
         .min_by(|a, b| a.0.total_cmp(&b.0))
         .map_or(0, |(_, i)| i)
-}
-
-/// Whether a vehicle can get from one fix to the other.
-pub fn reachable(from: &Fix, to: &Fix) -> bool {
-    can_travel(
-        geo::distance(from.place(), to.place()),
-        seconds(from.time, to.time),
-    )
-}
-
-/// Whether a vehicle can travel so many metres in so many seconds.
-pub fn can_travel(metres: f64, seconds: f64) -> bool {
-    metres <= TOP_SPEED * seconds.abs() + JUMP
 }
 
 /// Leaves out short runs that no vehicle can have driven to and back from, while their neighbours
@@ -201,7 +137,7 @@ fn teleport(before: &Fix, rest: &[Fix]) -> usize {
         }
         // Left, it seems, but only because a silence gave it the time to come back.
         let step = |a: &Fix, b: &Fix| geo::distance(a.place(), b.place());
-        let back = !come && 2.0 * step(before, after) < step(before, &rest[0]);
+        let back = !come && WAY_BACK * step(before, after) < step(before, &rest[0]);
         if (!leave || back) && reachable(before, after) {
             // Reached after a silence only: what comes next tells which of the two is true.
             let company = || {
@@ -218,15 +154,10 @@ fn teleport(before: &Fix, rest: &[Fix]) -> usize {
     0
 }
 
-impl Window {
-    pub(super) fn holds(&self, time: Micros) -> bool {
-        self.start <= time && time < self.end
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::track::model::{Fixes, SECOND};
 
     fn fix(second: f64, lon: f64, lat: f64) -> Fix {
         Fix {
@@ -243,21 +174,10 @@ mod tests {
     };
 
     #[test]
-    fn copies_have_no_influence() {
-        let fixes = [
-            fix(2.0, 24.0, 60.0),
-            fix(1.0, 24.0, 60.0),
-            fix(2.0, 24.0, 60.0),
-        ];
-        assert_eq!(sorted(fixes.to_vec()).0, sorted(fixes[..2].to_vec()).0);
-        assert_eq!(sorted(fixes.to_vec()).1.len(), 1);
-    }
-
-    #[test]
     fn one_fix_a_second_and_the_more_accurate_one() {
         let mut fixes = [fix(1.0, 24.0, 60.0), fix(1.5, 24.0001, 60.0)];
         fixes[1].accuracy = Some(3.0);
-        let cleaned = clean(&sorted(fixes.to_vec()).0);
+        let cleaned = clean(Fixes::from(fixes.to_vec()).all());
         assert_eq!(cleaned.fixes, [fixes[1]]);
         assert_eq!(cleaned.dropped(ALL, ALL).duplicate, 1);
     }
@@ -271,7 +191,7 @@ mod tests {
             fix(2.6, 24.0, 59.999),
             fix(3.0, 24.0, 60.002),
         ];
-        assert_eq!(clean(&sorted(fixes.to_vec()).0).fixes[1], fixes[1]);
+        assert_eq!(clean(Fixes::from(fixes.to_vec()).all()).fixes[1], fixes[1]);
     }
 
     #[test]

@@ -4,26 +4,18 @@
 //! fixes a second apart falls to about a third; at five seconds and more there is next to nothing
 //! to gain, for a vehicle does too much between two fixes.
 
-use super::clean::seconds;
-use super::geo::{Place, Plane};
-use super::{Fix, Recipe};
-
-/// A pause longer than this starts the filter anew, in seconds.
-const RESTART: f64 = 15.0;
-/// How much a vehicle changes its speed, m/s² (power of the white acceleration).
-const ACCELERATION: f64 = 1.0;
-/// Triples with steps longer than this say more about the road than about the noise, in seconds.
-const LONGEST_STEP: f64 = 3.0;
-/// Fewer triples than this give no estimate.
-const FEWEST_TRIPLES: usize = 5;
-/// No receiver is better, in metres.
-const LEAST_NOISE: f64 = 2.0;
-const MOST_NOISE: f64 = 100.0;
+use crate::track::geo::{Place, Plane};
+use crate::track::model::{Fix, Micros, seconds};
+use crate::track::recipe::prepare::{
+    ACCELERATION, FEWEST_TRIPLES, LEAST_CHORD, LEAST_NOISE, LONGEST_STEP, MOST_NOISE, RESTART,
+    UNKNOWN_PLACE, UNKNOWN_SPEED,
+};
+use crate::track::recipe::{MEDIAN_TO_DEVIATION, Recipe};
 
 /// A fix after smoothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Smoothed {
-    pub time: i64,
+    pub time: Micros,
     pub place: Place,
     /// Standard deviation of the place in metres; `None` where nothing is known of it.
     pub deviation: Option<f64>,
@@ -31,7 +23,7 @@ pub struct Smoothed {
 
 /// Standard deviation of the fixes in metres, from how far each lies off the line between its
 /// neighbours; `None` where too few fixes are near enough in time to tell.
-pub fn noise(fixes: &[Fix]) -> Option<f64> {
+pub fn shown_noise(fixes: &[Fix]) -> Option<f64> {
     let mut off: Vec<f64> = fixes.windows(3).filter_map(off_neighbours).collect();
     if off.len() < FEWEST_TRIPLES {
         return None;
@@ -40,7 +32,7 @@ pub fn noise(fixes: &[Fix]) -> Option<f64> {
     let (_, median, _) = off.select_nth_unstable_by(middle, f64::total_cmp);
     // Median absolute deviation to standard deviation; the line between two noisy neighbours
     // adds half a variance.
-    Some((*median / 0.6745 / 1.5f64.sqrt()).clamp(LEAST_NOISE, MOST_NOISE))
+    Some((*median / MEDIAN_TO_DEVIATION / 1.5f64.sqrt()).clamp(LEAST_NOISE, MOST_NOISE))
 }
 
 fn off_neighbours(triple: &[Fix]) -> Option<f64> {
@@ -49,20 +41,23 @@ fn off_neighbours(triple: &[Fix]) -> Option<f64> {
         return None;
     }
     let plane = Plane::at(triple[1].place());
-    let (a, b) = (plane.flat(triple[0].place()), plane.flat(triple[2].place()));
+    let (a, b) = (
+        plane.project(triple[0].place()),
+        plane.project(triple[2].place()),
+    );
     let (dx, dy) = (b[0] - a[0], b[1] - a[1]);
     let chord = dx.hypot(dy);
     // Standing still has no direction to be off from.
-    (chord > 2.0).then(|| (a[0] * dy - a[1] * dx).abs() / chord)
+    (chord > LEAST_CHORD).then(|| (a[0] * dy - a[1] * dx).abs() / chord)
 }
 
 /// Smooths where the noise is known, by report, by setting or by estimate; otherwise leaves the
-/// fixes where they are. `found` is what the road told about them, where it has been asked.
-pub fn smooth(fixes: &[Fix], recipe: &Recipe, found: Option<f64>) -> Vec<Smoothed> {
-    let fallback = recipe.gps_accuracy.or_else(|| noise(fixes));
+/// fixes where they are. `hidden` is what the road told about them, where it has been asked.
+pub fn smooth(fixes: &[Fix], recipe: &Recipe, hidden: Option<f64>) -> Vec<Smoothed> {
+    let fallback = recipe.gps_accuracy.or_else(|| shown_noise(fixes));
     let deviation = |fix: &Fix| {
         let known = fix.accuracy.or(fallback);
-        let worst = known.into_iter().chain(found).reduce(f64::max);
+        let worst = known.into_iter().chain(hidden).reduce(f64::max);
         worst.map(|s| s.clamp(LEAST_NOISE / 2.0, MOST_NOISE))
     };
     let mut out = Vec::with_capacity(fixes.len());
@@ -93,13 +88,13 @@ fn smooth_run(run: &[Fix], deviation: &dyn Fn(&Fix) -> Option<f64>, out: &mut Ve
     let plane = Plane::at(run[0].place());
     let mut forward: Vec<(State, State)> = Vec::with_capacity(run.len());
     for (i, fix) in run.iter().enumerate() {
-        let z = plane.flat(fix.place());
+        let z = plane.project(fix.place());
         let r = deviation(fix).unwrap_or(MOST_NOISE).powi(2);
         let predicted = match forward.last() {
             None => State {
                 x: z,
                 v: [0.0; 2],
-                p: [1e6, 0.0, 900.0],
+                p: [UNKNOWN_PLACE, 0.0, UNKNOWN_SPEED],
             },
             Some((last, _)) => predict(*last, seconds(run[i - 1].time, fix.time)),
         };
@@ -112,7 +107,7 @@ fn smooth_run(run: &[Fix], deviation: &dyn Fn(&Fix) -> Option<f64>, out: &mut Ve
     }
     out.extend(run.iter().zip(&states).map(|(fix, s)| Smoothed {
         time: fix.time,
-        place: plane.round(s.x),
+        place: plane.unproject(s.x),
         deviation: Some(s.p[0].max(0.0).sqrt()),
     }));
 }
@@ -175,7 +170,7 @@ fn back(filtered: State, predicted: State, next: State, dt: f64) -> State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::grid::{fix, recipe};
+    use crate::track::tests::city::{fix, recipe};
 
     /// A drive at 10 m/s, `every` seconds a fix, with white errors, the same each time.
     fn drive(every: usize, noise: f64) -> Vec<Fix> {
@@ -199,7 +194,7 @@ mod tests {
     fn off(points: &[Smoothed]) -> f64 {
         let squared: f64 = points
             .iter()
-            .map(|p| Plane::at(crate::track::grid::CENTRE).flat(p.place)[1].powi(2))
+            .map(|p| Plane::at(crate::track::tests::city::CENTRE).project(p.place)[1].powi(2))
             .sum();
         (squared / points.len() as f64).sqrt()
     }
@@ -207,7 +202,7 @@ mod tests {
     #[test]
     fn white_noise_is_estimated_and_falls() {
         let fixes = drive(1, 10.0);
-        let estimate = noise(&fixes).unwrap();
+        let estimate = shown_noise(&fixes).unwrap();
         assert!((6.0..14.0).contains(&estimate), "{estimate}");
         let smoothed = smooth(&fixes, &recipe(300), None);
         let raw: Vec<Smoothed> = fixes

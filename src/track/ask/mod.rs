@@ -1,0 +1,20 @@
+//! Stage 2: what OSRM is asked about a trace, and what of its answers is believed.
+
+mod asker;
+mod calibrate;
+mod fit;
+mod matched;
+mod relax;
+mod repair;
+
+pub use asker::Asker;
+pub use calibrate::{Calibration, Noise, calibrate, side};
+pub use fit::{Anchors, Fitted, first_radius, fit};
+pub use matched::{MatchedLeg, MatchedTrace, Observation, way};
+pub use repair::repair;
+
+/// The middle one of some values.
+fn median(values: &mut [f64]) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}

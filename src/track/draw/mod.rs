@@ -1,0 +1,62 @@
+//! Stage 3: from matched legs to stretches of line, and from those to paths and stops.
+
+mod paths;
+mod quality;
+mod spikes;
+mod strands;
+
+pub use paths::{Stretch, join_stops, paths, stop};
+pub use strands::Fixed;
+
+use super::ask::Fitted;
+use super::model::{Micros, PathKind, Window};
+use super::recipe::Recipe;
+use strands::{Strand, strands};
+
+/// What a vehicle can have driven, and straight lines where nothing is known of that.
+///
+/// `fixed` are places that the line must meet exactly, `spike` is the depth of what is taken for
+/// noise in it, in metres, and `moving` are the times of the fixes that the stretches stand for.
+pub fn draw(
+    fitted: &Fitted,
+    fixed: Fixed,
+    spike: f64,
+    slot: Window,
+    recipe: &Recipe,
+    moving: &[Micros],
+) -> Vec<Stretch> {
+    let Fitted { trace, matched, .. } = fitted;
+    // A window's edge parts strands, but none may begin beyond the slot's end.
+    let last_in = trace
+        .partition_point(|o| o.time < slot.end)
+        .saturating_sub(1);
+    let window = |i: usize| recipe.window_number(trace[i].time);
+    let parted = |a: usize, b: usize| b <= last_in && window(a) != window(b);
+    let mut drawn = strands(matched, trace, fixed, spike, &parted);
+    if drawn.iter().any(|strand| strand.from > last_in) {
+        // What would change its kind beyond the slot's end is raw from the last observation in
+        // the slot on.
+        let mut within = matched.clone();
+        within.legs.retain(|leg| leg.to <= last_in);
+        drawn = strands(&within, trace, fixed, spike, &parted);
+    }
+    let reason = matched.refusal.as_ref().map_or("NoRoad", |r| &r.code);
+    let count = drawn.len();
+    let stretch = |(i, strand): (usize, Strand)| {
+        let open = i + 1 == count && fixed.last.is_none();
+        let (start, end) = (trace[strand.from].time, trace[strand.to].time);
+        let until = if open { end.saturating_add(1) } else { end };
+        let before = |time: Micros| moving.partition_point(|t| *t < time);
+        Stretch {
+            kind: strand.kind,
+            start,
+            end,
+            line: strand.line,
+            confidence: strand.confidence,
+            tally: strand.tally,
+            fixes: before(until).saturating_sub(before(start)),
+            reason: (strand.kind == PathKind::Raw).then(|| reason.to_owned()),
+        }
+    };
+    drawn.into_iter().enumerate().map(stretch).collect()
+}

@@ -1,0 +1,229 @@
+//! Everything that can be turned about the line, in one place.
+//!
+//! [`Recipe`] is what an operator sets. The constants below are the project's own, in the order in
+//! which the stages use them. Where no other source is named, a value was found by `make quality`
+//! (drives with a known truth, see docs/quality.md): it is the best of a few values tried around
+//! it, and changes beyond rounding show in that table. A change of any of them is a change of the
+//! line: run `make quality`, which fails where the line got worse.
+
+use super::model::Micros;
+
+/// What an operator may turn about matching.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recipe {
+    /// Length of a window.
+    pub window: Micros,
+    /// A silence longer than this ends a path; what lies between is not invented.
+    pub max_gap: Micros,
+    /// Standard deviation of fixes that report none, in metres; `None`: estimated from the fixes.
+    pub gps_accuracy: Option<f64>,
+}
+
+impl Recipe {
+    /// The number of the window that holds an instant.
+    pub(super) fn window_number(&self, time: Micros) -> i64 {
+        time.div_euclid(self.window.max(1))
+    }
+}
+
+/// The smallest and the largest of something.
+pub type Bounds = (f64, f64);
+
+/// A median absolute deviation is this share of the standard deviation of a normal distribution.
+pub const MEDIAN_TO_DEVIATION: f64 = 0.6745;
+
+/// What a vehicle can do.
+pub mod vehicle {
+    /// No vehicle is faster, in m/s (252 km/h), beside what noise adds to a step.
+    pub const TOP_SPEED: f64 = 70.0;
+    /// Noise may add this much to a step, in metres: twice the worst deviation that is common.
+    pub const JUMP: f64 = 40.0;
+    /// A vehicle that stays so long is parked, in seconds: longer than a red light lasts.
+    pub const PARKED: f64 = 120.0;
+}
+
+/// The pieces that the work is cut into.
+pub mod slot {
+    use crate::track::model::{Micros, SECOND};
+
+    /// Length of a slot. Slots of 20 minutes and of two hours made no better line.
+    pub const LENGTH: Micros = 300 * SECOND;
+}
+
+/// Stage 1: from raw fixes to segments of driving.
+pub mod prepare {
+    /// A run of at most this many fixes that lie together elsewhere is taken for a teleport.
+    pub const LONGEST_TELEPORT: usize = 3;
+    /// A fix is a teleport where the way back after a silence is less than the way out by this
+    /// factor: a vehicle that truly went there has no reason to be back.
+    pub const WAY_BACK: f64 = 2.0;
+    /// A receiver that hears nothing may repeat its last place for so many seconds; one that
+    /// repeats it longer is parked.
+    pub const FROZEN: f64 = super::vehicle::PARKED;
+    /// Two fixes nearer than this are the same place, in metres: less than any receiver's noise.
+    pub const SAME_PLACE: f64 = 0.5;
+    /// So many of the fixes of one second are compared, so that a flood of them costs no time.
+    pub const READINGS: usize = 8;
+    /// Half the side of the square around (0, 0) that stands for "no position", in degrees.
+    pub const NULL_ISLAND: f64 = 0.001;
+
+    /// A pause longer than this starts the smoother anew, in seconds: what a vehicle does in it is
+    /// not known from its speed before.
+    pub const RESTART: f64 = 15.0;
+    /// How much a vehicle changes its speed, m/s² (power of the white acceleration).
+    pub const ACCELERATION: f64 = 1.0;
+    /// Before the first fix nothing is known: variance of the place in m², and of the speed in
+    /// (m/s)², where 30 m/s is a fast road.
+    pub const UNKNOWN_PLACE: f64 = 1e6;
+    pub const UNKNOWN_SPEED: f64 = 900.0;
+    /// Triples of fixes with longer steps say more about the road than about noise, in seconds.
+    pub const LONGEST_STEP: f64 = 3.0;
+    /// Fewer triples than this give no estimate of the noise.
+    pub const FEWEST_TRIPLES: usize = 5;
+    /// A triple that goes on by less than this stands still and has no direction, in metres.
+    pub const LEAST_CHORD: f64 = 2.0;
+    /// No receiver is better, in metres, and worse ones say no more than that.
+    pub const LEAST_NOISE: f64 = 2.0;
+    pub const MOST_NOISE: f64 = 100.0;
+
+    /// Fixes of a parked vehicle lie within this of their middle, in metres, if they are good,
+    pub const CLOSE: f64 = 20.0;
+    /// within so many standard deviations if they are not, and never farther than this.
+    pub const SPREAD: f64 = 2.5;
+    pub const FARTHEST: f64 = 60.0;
+    /// A parked vehicle whose fixes stray for less than this is still parked, in seconds.
+    pub const STRAY: f64 = 60.0;
+
+    /// Fixes nearer than this to the last one kept say nothing new, in metres,
+    pub const SPACING: f64 = 20.0;
+    /// nor do those whose distance may be noise: so many standard deviations, up to a distance.
+    pub const DEVIATIONS: f64 = 3.0;
+    pub const WIDEST: f64 = 60.0;
+    /// Fixes without noise are thinned to this distance, in metres, and keep a turn of this depth.
+    pub const CLEAN_SPACING: f64 = 5.0;
+    pub const CLEAN_TIP: f64 = 1.5;
+    /// A piece of driving that is shorter than this is none, in metres.
+    pub const SHORTEST: f64 = 1.0;
+}
+
+/// Stage 2: what OSRM is asked, and what of its answer is believed.
+pub mod ask {
+    use super::Bounds;
+    use crate::track::model::{Micros, SECOND};
+
+    /// Points of a request: larger ones gain nothing (OSRM's own limit is 100).
+    pub const LARGEST: usize = 90;
+    /// A request that is not the last overlaps the next by a quarter, up to so many points.
+    pub const OVERLAP: usize = 12;
+    /// A request that timed out is cut in two, its radius made smaller and its bound to detours
+    /// tighter, so often.
+    pub const SHRINKS: u32 = 3;
+    pub const SHRINK: f64 = 0.6;
+    pub const SHRINK_DETOUR: f64 = 0.25;
+    /// An anchor is a place on the road already: OSRM need not look any farther, in metres.
+    pub const ANCHOR: f64 = 2.0;
+
+    /// What OSRM allows the road between two fixes to be longer than the straight way: so many
+    /// metres, and so many times the usual step. A wider bound finds more and costs more.
+    pub const BOUND: f64 = 150.0;
+    pub const BOUND_STEPS: f64 = 1.0;
+    /// In OSRM's profile for cars it costs 3,277 s to turn into a street that is for residents
+    /// only, and its matcher reckons with 4 m/s: a bound of this many metres lets it in.
+    pub const NO_BOUND: f64 = 13_500.0;
+    /// OSRM takes its bound from the median step in time, at 180 km/h (its source), in m/s.
+    pub const BOUND_SPEED: f64 = 50.0;
+    /// The longest step in time that is needed for a bound, in seconds.
+    pub const LONGEST_STEP: f64 = 600.0;
+
+    /// The radiuses that are tried, in metres. OSRM looks within three times as far, at a cost
+    /// that grows with the fourth power: 25 m is where it becomes dear.
+    pub const DENSE_RADIUSES: Bounds = (8.0, 20.0);
+    /// Fixes so many seconds apart let OSRM wander between them: the road they lie on must lead.
+    pub const SPARSE: f64 = 20.0;
+    pub const SPARSE_RADIUSES: Bounds = (5.0, 17.0);
+    /// Fixes that lie nearer to the road than this are clean, in metres: roads have a width.
+    pub const CLEAN: f64 = 1.5;
+    /// A radius that is too small by less than this factor will do.
+    pub const ENOUGH: f64 = 1.3;
+    /// An observation that found no road counts as so many radiuses off it: OSRM looked three far.
+    pub const NOT_FOUND: f64 = 4.0;
+
+    /// The context on each side of a slot's edge: at least this span and so many distinct seconds.
+    pub const CONTEXT: Micros = 60 * SECOND;
+    pub const CONTEXT_SECONDS: usize = 12;
+    /// Fixes on each side of the edge that the request holds.
+    pub const SIDE: usize = 6;
+    /// A radius is looked for so often.
+    pub const TRIES: u32 = 3;
+
+    /// An observation does not fit its road if it lies so many times farther off than usual (and
+    /// a metre).
+    pub const TROUBLE: f64 = 3.0;
+    /// What is asked about anew reaches so many metres, and observations, to each side of the
+    /// trouble,
+    pub const MARGIN: f64 = 150.0;
+    pub const MARGIN_STEPS: usize = 3;
+    /// and if that is more than this share of the trace, all of it is asked about.
+    pub const MOST_TROUBLE: f64 = 0.7;
+
+    /// So many questions about one trace, so that none can hold a server for long.
+    pub const MOST_QUESTIONS: u32 = 40;
+    /// A leg that is longer than the fixes' own way by so many metres, and so many metres a
+    /// second, may have driven round the block to turn.
+    pub const ROUND: f64 = 40.0;
+    pub const ROUND_SPEED: f64 = 5.0;
+    /// Gaps of more observations are asked about with a bound to detours, in metres.
+    pub const SHORT_GAP: usize = 12;
+    pub const LONG_GAP_BOUND: f64 = 300.0;
+
+    /// A leg that is longer than the fixes' own way by this factor, and these metres, and these
+    /// metres a second between the fixes, drove around something that the map lacks.
+    pub const DETOUR: f64 = 1.6;
+    pub const DETOUR_SLACK: f64 = 60.0;
+    pub const DETOUR_SPEED: f64 = 8.0;
+    /// An observation that a leg left out is astray so many metres from it, and so many times its
+    /// radius.
+    pub const ASTRAY: f64 = 20.0;
+    pub const ASTRAY_RADIUSES: f64 = 2.0;
+    /// Observations that are astray for so many seconds were driven; fewer are an outlier.
+    pub const EXCURSION: f64 = 5.0;
+}
+
+/// Where two slots meet.
+pub mod seam {
+    /// The seam is one of so many fixes.
+    pub const CHOICE: usize = 4;
+    /// What a place costs as a seam, in metres beside its distance from the fix: for each fix
+    /// farther from the edge, where OSRM may still change its mind, and for a side on which
+    /// nothing leads away.
+    pub const LATER: f64 = 6.0;
+    pub const NOT_FINAL: f64 = 15.0;
+    pub const LOOSE: f64 = 20.0;
+}
+
+/// Stage 3: from matched legs to paths.
+pub mod draw {
+    /// A raw stub at the end of a matched line is drawn from this length on, in metres; a shorter
+    /// one is noise.
+    pub const STUB: f64 = 100.0;
+
+    /// Spikes up to this depth are taken out of the line of clean fixes, in metres,
+    pub const CLEAN_SPIKE: f64 = 3.0;
+    /// and up to so many radiuses of others, but none that are deeper than this.
+    pub const SPIKE: f64 = 2.0;
+    pub const DEEPEST_SPIKE: f64 = 30.0;
+    /// Two arms of a spike leave its tip within eight degrees of each other (cosine).
+    pub const SAME_DIRECTION: f64 = 0.99;
+    /// Two arms that lie so near each other are the same road, in metres.
+    pub const SAME_ROAD: f64 = 1.0;
+
+    /// A matched path is good if at least this share of its fixes found a road,
+    pub const GOOD_SHARE: f64 = 0.8;
+    /// these lie so many metres or less from it on average,
+    pub const GOOD_OFFSET: f64 = 15.0;
+    /// the line is at most so many times as long as the way through the fixes, and these metres,
+    pub const GOOD_DETOUR: f64 = 1.3;
+    pub const GOOD_DETOUR_SLACK: f64 = 100.0;
+    /// and no leg implies a greater speed than this, in m/s.
+    pub const GOOD_SPEED: f64 = 60.0;
+}

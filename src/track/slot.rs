@@ -1,0 +1,200 @@
+//! One slot, from its raw fixes to stretches of line and standings.
+//!
+//! A slot is five minutes of a device, whatever the length of a window is: windows are slices of
+//! slots or unions of them, so that their length does not show in the line.
+
+use super::ask::{Anchors, Asker, Fitted, Noise, calibrate, first_radius, fit, repair, side};
+use super::draw::{self, Fixed, Stretch};
+use super::geo;
+use super::model::{Fixes, Micros, SECOND, Window};
+use super::prepare::{self, Cleaned, Nearby, Prepared, Smoothed, Standing, around, prepare};
+use super::recipe::Recipe;
+use super::recipe::ask::CLEAN;
+use super::recipe::draw::{CLEAN_SPIKE, DEEPEST_SPIKE, SPIKE};
+use super::recipe::prepare::{CLEAN_SPACING, CLEAN_TIP, SHORTEST, SPACING};
+use super::recipe::slot::LENGTH;
+use super::seam::{Edge, EdgeKind, Seam};
+use crate::osrm::{MatchError, Refusal};
+
+/// The slot that holds an instant.
+pub fn at(time: Micros) -> Window {
+    let start = time.div_euclid(LENGTH).saturating_mul(LENGTH);
+    Window {
+        start,
+        end: start.saturating_add(LENGTH),
+    }
+}
+
+/// The two ends of a slot.
+pub struct Ends {
+    pub start: Edge,
+    /// Where its line ends, if it runs on to anything.
+    pub end: Option<Edge>,
+    /// How far the fixes reach that decided the end.
+    pub reach: Micros,
+}
+
+impl Ends {
+    /// What was learned of the fixes around them.
+    fn noise(&self) -> Noise {
+        let end = self.end.as_ref().map(|edge| edge.noise);
+        end.map_or(self.start.noise, |noise| self.start.noise.or_worse(noise))
+    }
+}
+
+/// All that becomes of one slot: a pure function of the fixes in its context.
+#[derive(Debug, Clone)]
+pub struct MatchedSlot {
+    /// Ascending; each begins in the slot.
+    pub stretches: Vec<Stretch>,
+    /// Clipped to the slot.
+    pub standings: Vec<Standing>,
+    pub cleaned: Cleaned,
+    /// `[from, to)`: the span whose fixes decided all this.
+    pub context: (Micros, Micros),
+    pub refusal: Option<Refusal>,
+}
+
+/// Matches what lies between the two ends.
+pub fn match_slot(
+    slot: Window,
+    ends: &Ends,
+    fixes: &Fixes,
+    recipe: &Recipe,
+    asker: &Asker,
+) -> Result<MatchedSlot, MatchError> {
+    let context = (ends.start.context.0, ends.reach.max(ends.start.context.1));
+    let span = fixes.between(context.0, context.1);
+    let mut noise = ends.noise();
+    if noise.radius == 0.0 {
+        // No edge has told how noisy the fixes are.
+        let middle = |prepared: &Prepared| middle(prepared, slot, asker.size());
+        if let Some(calibration) = calibrate(span, recipe, asker, &middle)? {
+            noise = calibration.noise;
+        }
+    }
+    let prepared = prepare(span, recipe, noise.hidden);
+    let moving = prepared.moving();
+    let (mut stretches, mut refusal) = (Vec::new(), None);
+    for segment in &prepared.segments {
+        let Some(piece) = Piece::cut(segment, slot, ends) else {
+            continue;
+        };
+        if let Some(fitted) = piece.ask(noise, asker)? {
+            stretches.extend(piece.draw(&fitted, noise, slot, recipe, &moving));
+            refusal = refusal.or(fitted.matched.refusal);
+        }
+    }
+    if ends.start.kind == EdgeKind::Nothing {
+        // The slot before runs on beyond this one.
+        stretches.clear();
+    }
+    Ok(MatchedSlot {
+        stretches,
+        standings: prepared.standings_in(slot),
+        cleaned: prepared.cleaned,
+        context,
+        refusal: refusal.or(ends.start.refusal.clone()),
+    })
+}
+
+/// A few fixes from the middle of the longest segment of driving in the slot.
+fn middle(prepared: &Prepared, slot: Window, size: usize) -> Option<Nearby> {
+    let inside = |segment: &[Smoothed]| {
+        let from = segment.partition_point(|p| p.time < slot.start);
+        let to = segment.partition_point(|p| p.time < slot.end);
+        (from, to)
+    };
+    let longest = prepared.segments.iter().max_by_key(|segment| {
+        let (from, to) = inside(segment);
+        to - from
+    })?;
+    let (from, to) = inside(longest);
+    (to - from > 1).then(|| around(longest, (from + to) / 2, side(size)))
+}
+
+/// What one slot draws of one segment of driving.
+struct Piece {
+    points: Vec<Smoothed>,
+    start: Option<Seam>,
+    end: Option<Seam>,
+}
+
+impl Piece {
+    fn cut(segment: &[Smoothed], slot: Window, ends: &Ends) -> Option<Piece> {
+        let (first, last) = (segment[0].time, segment[segment.len() - 1].time);
+        let seam = ends.start.seam();
+        let start = seam.filter(|seam| first <= seam.time && seam.time < last);
+        let end = ends.end.as_ref().and_then(Edge::seam);
+        let end = end.filter(|seam| first < slot.end && seam.time <= last);
+        // Nothing else in the second of a seam.
+        let second = |time: Micros| time.div_euclid(SECOND);
+        let inside = |p: &&Smoothed| {
+            let after = seam.map_or(p.time >= slot.start, |s| second(p.time) > second(s.time));
+            let before = end.map_or(p.time < slot.end, |s| second(p.time) < second(s.time));
+            after && before
+        };
+        let anchor = |seam: Seam| Smoothed {
+            time: seam.time,
+            place: seam.place,
+            deviation: None,
+        };
+        let mut points: Vec<Smoothed> = start.map(anchor).into_iter().collect();
+        points.extend(segment.iter().filter(inside));
+        points.extend(end.map(anchor));
+        let here = points.first().is_some_and(|p| slot.holds(p.time));
+        (here && points.len() > 1).then_some(Piece { points, start, end })
+    }
+
+    /// Thins the piece, asks about it, and asks anew where that went astray; `None` where there is
+    /// nothing to draw.
+    fn ask(&self, noise: Noise, asker: &Asker) -> Result<Option<Fitted>, MatchError> {
+        let thinned = self.thin(noise);
+        if geo::length(&thinned.iter().map(|p| p.place).collect::<Vec<_>>()) < SHORTEST {
+            return Ok(None);
+        }
+        let on_road = |seam: Option<Seam>| seam.is_some_and(|seam| seam.on_road);
+        let anchors = Anchors {
+            first: on_road(self.start),
+            last: on_road(self.end),
+        };
+        let radius = noise.radius.max(first_radius(&thinned));
+        let mut fitted = fit(&thinned, anchors, radius, asker)?;
+        repair(&mut fitted.matched, &fitted.trace, asker)?;
+        Ok(Some(fitted))
+    }
+
+    fn thin(&self, noise: Noise) -> Vec<Smoothed> {
+        // Fixes without noise show every turn: nothing of it may be lost.
+        let (spacing, tip) = if is_clean(noise) {
+            (CLEAN_SPACING, CLEAN_TIP)
+        } else {
+            (SPACING, f64::INFINITY)
+        };
+        prepare::thin(&self.points, spacing, tip)
+    }
+
+    fn draw(
+        &self,
+        fitted: &Fitted,
+        noise: Noise,
+        slot: Window,
+        recipe: &Recipe,
+        moving: &[Micros],
+    ) -> Vec<Stretch> {
+        let fixed = Fixed {
+            first: self.start.map(|seam| seam.place),
+            last: self.end.map(|seam| seam.place),
+        };
+        let spike = if is_clean(noise) {
+            CLEAN_SPIKE
+        } else {
+            (SPIKE * fitted.radius).min(DEEPEST_SPIKE)
+        };
+        draw::draw(fitted, fixed, spike, slot, recipe, moving)
+    }
+}
+
+fn is_clean(noise: Noise) -> bool {
+    noise.radius > 0.0 && noise.off_road < CLEAN
+}

@@ -1,0 +1,100 @@
+//! The work on some windows of one device: which slots they need, and what each gets of them.
+
+use std::collections::BTreeMap;
+
+use super::ask::Asker;
+use super::draw;
+use super::model::{Fixes, Micros, Outcome, Window};
+use super::recipe::Recipe;
+use super::seam::{self, Edge, EdgeKind};
+use super::slot::{self, Ends, MatchedSlot};
+use crate::osrm::{MatchError, Matcher};
+
+/// The fixes of a device, and what has been decided about them so far.
+pub struct Timeline<'a> {
+    fixes: &'a Fixes,
+    recipe: &'a Recipe,
+    asker: Asker<'a>,
+    /// By the start of the slot that begins there.
+    edges: BTreeMap<Micros, Result<Edge, MatchError>>,
+    slots: BTreeMap<Micros, Result<MatchedSlot, MatchError>>,
+}
+
+impl<'a> Timeline<'a> {
+    pub fn new(fixes: &'a Fixes, recipe: &'a Recipe, matcher: &'a dyn Matcher) -> Self {
+        Timeline {
+            fixes,
+            recipe,
+            asker: Asker::new(matcher),
+            edges: BTreeMap::new(),
+            slots: BTreeMap::new(),
+        }
+    }
+
+    /// What the slots of a window hold of it.
+    pub fn outcome(&mut self, window: Window) -> Result<Outcome, MatchError> {
+        let mut outcome = Outcome {
+            context: (window.start, window.end),
+            ..Outcome::default()
+        };
+        let (mut stretches, mut stops) = (Vec::new(), Vec::new());
+        let mut from = window.start;
+        while let Some(time) = self.fixes.next(from).filter(|time| *time < window.end) {
+            let span = slot::at(time);
+            let slot = self.slot(span)?;
+            outcome.context.0 = outcome.context.0.min(slot.context.0);
+            outcome.context.1 = outcome.context.1.max(slot.context.1);
+            outcome.refusal = outcome.refusal.or_else(|| slot.refusal.clone());
+            outcome.dropped.add(slot.cleaned.dropped(window, span));
+            let mine = slot.stretches.iter().filter(|s| window.holds(s.start));
+            stretches.extend(mine.cloned());
+            let standings = slot.standings.iter();
+            stops.extend(standings.filter_map(|s| draw::stop(s, &slot.cleaned, window)));
+            from = span.end;
+        }
+        outcome.dropped.duplicate += self.fixes.copies(window.start, window.end);
+        outcome.paths = draw::paths(stretches);
+        outcome.stops = draw::join_stops(stops);
+        outcome.osrm_calls = self.asker.take_calls();
+        Ok(outcome)
+    }
+
+    /// Two windows may need the same slot: it is matched once, and fails once.
+    fn slot(&mut self, span: Window) -> Result<&MatchedSlot, MatchError> {
+        if !self.slots.contains_key(&span.start) {
+            let matched = self.match_slot(span);
+            self.slots.insert(span.start, matched);
+        }
+        self.slots[&span.start].as_ref().map_err(Clone::clone)
+    }
+
+    fn match_slot(&mut self, span: Window) -> Result<MatchedSlot, MatchError> {
+        let start = self.edge(span)?;
+        let (end, reach) = self.end(span)?;
+        let ends = Ends { start, end, reach };
+        slot::match_slot(span, &ends, self.fixes, self.recipe, &self.asker)
+    }
+
+    /// The edge where the line of a slot ends, and how far the fixes reach that decided it.
+    fn end(&mut self, span: Window) -> Result<(Option<Edge>, Micros), MatchError> {
+        let limit = span.end.saturating_add(self.recipe.max_gap);
+        let mut probe = span.end;
+        while let Some(time) = self.fixes.next(probe).filter(|time| *time < limit) {
+            let holder = slot::at(time);
+            let edge = self.edge(holder)?;
+            let reach = edge.context.1;
+            match edge.kind {
+                EdgeKind::Seam(_) => return Ok((Some(edge), reach)),
+                EdgeKind::Break => return Ok((None, reach)),
+                EdgeKind::Nothing => probe = holder.end,
+            }
+        }
+        Ok((None, limit.max(probe)))
+    }
+
+    /// Two slots meet at an edge: it is decided once, and fails once.
+    fn edge(&mut self, span: Window) -> Result<Edge, MatchError> {
+        let decide = || seam::edge(span, self.fixes, self.recipe, &self.asker);
+        self.edges.entry(span.start).or_insert_with(decide).clone()
+    }
+}

@@ -198,3 +198,55 @@ impl Piece {
 fn is_clean(noise: Noise) -> bool {
     noise.radius > 0.0 && noise.off_road < CLEAN
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::seam;
+    use crate::track::tests::city::{City, START, drive, fix, recipe};
+
+    /// The slot five minutes after the start.
+    fn second_slot(fixes: Fixes) -> (Ends, MatchedSlot) {
+        let (city, recipe) = (City::default(), recipe(300));
+        let (asker, slot) = (Asker::new(&city), at(START + LENGTH));
+        let edge = |slot| seam::edge(slot, &fixes, &recipe, &asker).unwrap();
+        let (start, end) = (edge(slot), edge(at(slot.end)));
+        let ends = Ends {
+            start,
+            reach: end.context.1,
+            end: Some(end),
+        };
+        let matched = match_slot(slot, &ends, &fixes, &recipe, &asker).unwrap();
+        (ends, matched)
+    }
+
+    #[test]
+    fn a_slot_is_drawn_from_seam_to_seam() {
+        let (ends, slot) = second_slot(drive(900, 5, 6.0).into());
+        let (first, last) = (
+            &slot.stretches[0],
+            &slot.stretches[slot.stretches.len() - 1],
+        );
+        let (start, end) = (
+            ends.start.seam().unwrap(),
+            ends.end.unwrap().seam().unwrap(),
+        );
+        assert_eq!((first.start, first.line[0]), (start.time, start.place));
+        assert_eq!((last.end, last.line.last()), (end.time, Some(&end.place)));
+        assert!(slot.context.0 <= ends.start.context.0 && ends.reach <= slot.context.1);
+    }
+
+    #[test]
+    fn a_stop_is_clipped_to_its_slot() {
+        let mut fixes = drive(200, 5, 2.0);
+        let there = fixes[fixes.len() - 1];
+        let parked = (205..1_000)
+            .step_by(5)
+            .map(|s| fix(s as f64, 0.0, 0.0).time);
+        fixes.extend(parked.map(|time| crate::track::Fix { time, ..there }));
+        let (_, slot) = second_slot(fixes.into());
+        assert!(slot.stretches.is_empty());
+        let stop = slot.standings[0];
+        assert_eq!((stop.start, stop.end), (START + LENGTH, START + 2 * LENGTH));
+    }
+}

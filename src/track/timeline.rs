@@ -98,3 +98,46 @@ impl<'a> Timeline<'a> {
         self.edges.entry(span.start).or_insert_with(decide).clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::model::Fix;
+    use crate::track::tests::city::{City, drive, fix, recipe, windows};
+
+    fn outcomes(fixes: &[Fix], length: i64, city: &City) -> Vec<Outcome> {
+        let (all, recipe) = (Fixes::from(fixes.to_vec()), recipe(length));
+        let mut timeline = Timeline::new(&all, &recipe, city);
+        let outcome = |window: &Window| timeline.outcome(*window).unwrap();
+        windows(fixes, &recipe).iter().map(outcome).collect()
+    }
+
+    #[test]
+    fn what_windows_share_is_asked_once() {
+        let fixes = drive(900, 5, 6.0);
+        let asked = |length| {
+            let city = City::default();
+            outcomes(&fixes, length, &city);
+            city.asked.into_inner().len()
+        };
+        assert_eq!(asked(60), asked(300));
+        assert_eq!(asked(3_600), asked(300));
+    }
+
+    #[test]
+    fn every_fix_is_counted_once_whatever_the_windows_are() {
+        let mut fixes = drive(895, 5, 6.0);
+        fixes.extend_from_within(10..20);
+        fixes.push(fix(12.0, 0.0, 80_000.0));
+        for length in [60, 300, 3_600] {
+            let all = outcomes(&fixes, length, &City::default());
+            let counted: usize = all
+                .iter()
+                .map(|o| o.dropped.duplicate + o.dropped.teleport)
+                .sum();
+            assert_eq!(counted, 11, "windows of {length} s");
+            let drawn: usize = all.iter().flat_map(|o| &o.paths).map(|p| p.fixes).sum();
+            assert_eq!(drawn + counted, fixes.len(), "windows of {length} s");
+        }
+    }
+}

@@ -102,3 +102,84 @@ pub fn join_stops(stops: Vec<Stop>) -> Vec<Stop> {
     }
     joined
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stretch(kind: PathKind, start: Micros, line: &[Place]) -> Stretch {
+        Stretch {
+            kind,
+            start,
+            end: start + 10,
+            line: line.to_vec(),
+            confidence: 50.0,
+            tally: Tally {
+                observations: 2,
+                matched: 2,
+                length: 100.0,
+                ..Tally::default()
+            },
+            fixes: 3,
+            reason: None,
+        }
+    }
+
+    const A: Place = [24.90, 60.20];
+    const B: Place = [24.91, 60.20];
+    const C: Place = [24.92, 60.20];
+
+    #[test]
+    fn stretches_that_go_on_are_one_path() {
+        let joined = paths(vec![
+            stretch(PathKind::Matched, 0, &[A, B]),
+            stretch(PathKind::Matched, 10, &[B, C]),
+        ]);
+        assert_eq!(joined.len(), 1);
+        assert_eq!((joined[0].start, joined[0].end), (0, 20));
+        assert_eq!(joined[0].line, [A, B, C]);
+        assert_eq!((joined[0].fixes, joined[0].confidence), (6, Some(0.5)));
+    }
+
+    #[test]
+    fn another_kind_another_place_or_a_pause_begins_another_path() {
+        let first = stretch(PathKind::Matched, 0, &[A, B]);
+        for second in [
+            stretch(PathKind::Raw, 10, &[B, C]),
+            stretch(PathKind::Matched, 10, &[C, B]),
+            stretch(PathKind::Matched, 11, &[B, C]),
+        ] {
+            assert_eq!(paths(vec![first.clone(), second]).len(), 2);
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_one_place_when_stored_is_none() {
+        let near = [A[0] + 1e-7, A[1]];
+        assert_eq!(paths(vec![stretch(PathKind::Raw, 0, &[A, near])]), []);
+    }
+
+    #[test]
+    fn a_stop_that_an_edge_has_cut_is_one_again() {
+        let stop = |start, end, lon| Stop {
+            start,
+            end,
+            lon,
+            lat: 60.0,
+            fixes: 5,
+        };
+        let joined = join_stops(vec![
+            stop(0, 10, 24.1),
+            stop(10, 40, 24.2),
+            stop(50, 60, 24.3),
+        ]);
+        assert_eq!(joined.len(), 2);
+        assert_eq!(
+            joined[0],
+            Stop {
+                fixes: 10,
+                ..stop(0, 40, 24.2)
+            }
+        );
+    }
+}

@@ -1,7 +1,7 @@
 """Rust read just well enough for the rules of the house: what a module imports, how long a function is.
 
 Comments and the contents of literals are blanked out, so that neither looks like code. Block comments are
-taken not to be nested, and modules within a file, other than tests, not to exist: neither is found here.
+taken not to be nested. A module within a file is a part of that file.
 """
 
 import re
@@ -14,6 +14,7 @@ TOKEN = re.compile(
 )
 TEST = re.compile(r"#\[cfg\(test\)\]")
 USE = re.compile(r"(?P<public>\bpub(?:\([^)]*\))?\s+)?\buse\s+(?P<tree>[^;]+);")
+INNER_MODULE = re.compile(r"\bmod\s+\w+\s*(?=\{)")
 INLINE = re.compile(r"(?<![\w:])\w+(?:::\w+)+")
 DEFINED = re.compile(r"\b(?:struct|enum|trait|fn|const|static|type|union|macro_rules!)\s+(?:mut\s+)?(\w+)")
 FUNCTION = re.compile(r"\bfn\s+(\w+)")
@@ -68,8 +69,9 @@ def without_tests(text):
 
 def uses(blanked):
     """What the `use` items of code bring in."""
+    inner = _inner_modules(blanked)
     return [
-        Use(path, name, found["public"] is not None)
+        Use(_as_of_file(path, found.start(), inner), name, found["public"] is not None)
         for found in USE.finditer(blanked)
         for path, name in _leaves(re.sub(r"\s+(?!as\b)(?<!\bas\s)", "", found["tree"]))
     ]
@@ -77,7 +79,9 @@ def uses(blanked):
 
 def inline_paths(blanked):
     """Paths such as `crate::a::b` that stand in code itself."""
-    return {tuple(path.split("::")) for path in INLINE.findall(USE.sub("", blanked))}
+    inner = _inner_modules(blanked)
+    code = USE.sub(lambda found: " " * len(found[0]), blanked)
+    return {_as_of_file(tuple(found[0].split("::")), found.start(), inner) for found in INLINE.finditer(code)}
 
 
 def words(blanked):
@@ -106,6 +110,19 @@ def _above(lines, first):
     while start > 0 and re.match(r"\s*(//|#\[)", lines[start - 1]):
         start -= 1
     return "\n".join(lines[start:first])
+
+
+def _inner_modules(blanked):
+    """Where each module within the file begins and ends."""
+    return [(found.end(), _end_of_item(blanked, found.end())) for found in INNER_MODULE.finditer(blanked)]
+
+
+def _as_of_file(path, at, inner):
+    """A path written at some place as the file, outside of its inner modules, would write it."""
+    for _ in range(sum(start < at < end for start, end in inner)):
+        if path[0] == "super":
+            path = path[1:] if path[1:2] == ("super",) else ("self", *path[1:])
+    return path
 
 
 def _end_of_item(blanked, start):

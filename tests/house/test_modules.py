@@ -77,6 +77,13 @@ def test_a_name_that_is_handed_on_and_used_is_an_import(imports):
     assert found["store"] == {"store::rows"}
 
 
+def test_a_module_within_a_file_is_a_part_of_it(imports):
+    text = "pub mod rows { pub const A: u8 = 1; }\nmod b { const B: u8 = super::rows::A; use super::super::page::C; }"
+    files = {"t/mod.rs": "", "t/rows.rs": "use super::list::rows::A;", "t/page.rs": "", "t/list.rs": text}
+    assert imports(files)["t::list"] == {"t::page"}
+    assert imports(files)["t::rows"] == {"t::list"}
+
+
 def test_tests_import_what_they_like(imports):
     found = imports({
         **STORE,

@@ -32,9 +32,9 @@ bench: ## points a second beside OSRM alone on the same requests, and how long r
 	@$(PYTHON) tests/bench/throughput.py
 	@$(PYTHON) tests/bench/reads.py
 
-quality: ## how far matched routes are from a known truth
+quality: ## how far matched routes are from a known truth; fails where the line got worse (ACCEPT=1 renews its table)
 	@$(prepare) quality
-	@$(PYTHON) tests/quality/run.py
+	@$(PYTHON) tests/quality/run.py $(if $(ACCEPT),--accept)
 
 soak: ## workers, writers, readers, backfill, vacuum and a dump at once, for ten minutes
 	@$(prepare) test

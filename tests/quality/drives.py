@@ -23,6 +23,7 @@ import pathlib
 import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from motion import Plane, Ride, bends
 BOX = (24.930, 60.163, 24.955, 60.180)  # of Helsinki.osm.pbf
 CENTRE = [24.94592, 60.16759]  # on a street that is joined to most others
 EPOCH = 1_767_600_000  # 2026-01-05 08:00:00 UTC
+SEED, TOURS = 1, 6  # those that the kept table is of: tours in each cell
 MINUTES = (15, 30)  # that a tour should last
 INTERVALS = (1, 5, 15, 30, 60)
 NOISES = (0, 5, 10, 20)
@@ -57,6 +59,15 @@ class Cell:
     def name(self):
         kind = "correlated" if self.correlated else "white"
         return f"{self.interval:02}s-{self.noise:02}m-{kind}-{'rough' if self.rough else 'clean'}"
+
+
+class Drive(NamedTuple):
+    """A tour as one device recorded it."""
+
+    cell: Cell
+    device: str
+    truth: list
+    fixes: list
 
 
 def cells():
@@ -177,12 +188,22 @@ def drives(tours, cell, seed):
     return recorded
 
 
+def fleet(osrm, cells, seed=SEED, count=TOURS):
+    """All tours in each of the cells, one device for each drive."""
+    made = tours(osrm, seed, count)
+    return [
+        Drive(cell, f"{cell.name}-{drive['id']}", drive["truth"], drive["fixes"])
+        for cell in cells
+        for drive in drives(made, cell, seed)
+    ]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--osrm", required=True, help="base URL of a running osrm-routed")
     parser.add_argument("--out", required=True, type=pathlib.Path, help="folder to write into")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--drives", type=int, default=8, help="tours in each cell")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--drives", type=int, default=TOURS, help="tours in each cell")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     made = tours(args.osrm, args.seed, args.drives)

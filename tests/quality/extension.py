@@ -64,6 +64,11 @@ def paths(db):
     return found
 
 
+def lines(paths, drives, status=("matched", "raw")):
+    """Lines by device, of paths by device."""
+    return {drive.device: [path.line for path in paths[drive.device] if path.status in status] for drive in drives}
+
+
 def stops(db):
     """All rows of stops that a reader can see."""
     return db.rows(

@@ -5,6 +5,7 @@ from statistics import mean
 from typing import NamedTuple
 
 from drives import INTERVALS, cells
+from expected import Figure
 from mismatch import Mismatch
 
 NOISY_TARGET = 0.25  # of the defaults' mismatch, in cells with noise
@@ -68,7 +69,7 @@ def summary(by_cell):
     rows = [["drives", "noise", *(f"{interval} s" for interval in INTERVALS)]]
     kinds = dict.fromkeys((cell.rough, cell.noise, cell.correlated) for cell in cells())
     for rough, noise, correlated in kinds:
-        row = ["rough" if rough else "clean", _noise(noise, correlated)]
+        row = [_drives(rough), _noise(noise, correlated)]
         for interval in INTERVALS:
             (found,) = [
                 by_cell[cell] for cell in by_cell
@@ -84,7 +85,7 @@ def details(by_cell):
     rows = [["drives", "interval", "noise", "ours", "missing", "excess", "matched lines only", "defaults", "ratio"]]
     for cell, f in by_cell.items():
         rows.append([
-            "rough" if cell.rough else "clean", f"{cell.interval} s", _noise(cell.noise, cell.correlated),
+            _drives(cell.rough), f"{cell.interval} s", _noise(cell.noise, cell.correlated),
             *(f"{value:.2f}" for value in (f.ours, f.missing, f.excess, f.matched, f.defaults, f.ratio)),
         ])
     return table(rows)
@@ -99,14 +100,35 @@ def shortfalls(by_cell):
             yield f"{cell.name}: {f.ours:.2f} % is above a quarter of the defaults' {f.defaults:.2f} %"
 
 
-def window_table(fleet, by_window):
-    """Mean mismatch for each length of window."""
-    rows = [["window", "clean drives", "rough drives", "all"]]
-    for window, found in by_window.items():
-        kinds = ((False,), (True,), (False, True))
-        groups = ([m.total for drive, m in zip(fleet, found) if drive.cell.rough in kind] for kind in kinds)
-        rows.append([window, *(f"{100 * mean(group):.2f}" for group in groups)])
+def window_means(fleet, by_window):
+    """Mean mismatch of each kind of drives, for each length of window."""
+    kinds = {"clean drives": (False,), "rough drives": (True,), "all": (False, True)}
+    return {
+        window: {
+            name: 100 * mean(m.total for drive, m in zip(fleet, found) if drive.cell.rough in kind)
+            for name, kind in kinds.items()
+        }
+        for window, found in by_window.items()
+    }
+
+
+def window_table(means):
+    """A row for each length of window."""
+    rows = [["window", *next(iter(means.values()))]]
+    rows += [[window, *(f"{value:.2f}" for value in by_kind.values())] for window, by_kind in means.items()]
     return table(rows)
+
+
+def named(by_cell, means):
+    """The figures of the summary and of the table of windows, as expected.py keeps them."""
+    found = {
+        f"{_drives(cell.rough)}, {_noise(cell.noise, cell.correlated)}, {cell.interval} s":
+            Figure("cell", f.ours, f.defaults)
+        for cell, f in by_cell.items()
+    }
+    for window, by_kind in means.items():
+        found |= {f"{kind}, windows of {window}": Figure("mean", value) for kind, value in by_kind.items()}
+    return found
 
 
 def cost_table(by_interval):
@@ -126,6 +148,10 @@ def table(rows):
     lines = ["| " + " | ".join(text.ljust(width) for text, width in zip(row, widths)) + " |" for row in rows]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
+
+
+def _drives(rough):
+    return "rough" if rough else "clean"
 
 
 def _noise(metres, correlated):

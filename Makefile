@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := /usr/bin/python3 -B
 prepare := tests/setup/prepare.sh
-.PHONY: help setup demo psql test lint bench quality soak install clean
+.PHONY: help setup demo psql test lint bench quality picture soak install clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -32,9 +32,13 @@ bench: ## points a second beside OSRM alone on the same requests, and how long r
 	@$(PYTHON) tests/bench/throughput.py
 	@$(PYTHON) tests/bench/reads.py
 
-quality: ## how far matched routes are from a known truth; fails where the line got worse (ACCEPT=1 renews its table)
+quality: ## how far matched routes are from a known truth; fails where that got worse (ACCEPT=1: renew the table)
 	@$(prepare) quality
 	@$(PYTHON) tests/quality/run.py $(if $(ACCEPT),--accept)
+
+picture: ## draw a noisy trace as OSRM alone does and as we do: docs/images/noisy-trace.svg
+	@$(prepare) picture
+	@$(PYTHON) tests/quality/noisy_trace.py
 
 soak: ## workers, writers, readers, backfill, vacuum and a dump at once, for ten minutes
 	@$(prepare) test

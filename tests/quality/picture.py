@@ -15,41 +15,47 @@ LAYERS = (
 )
 
 
+class View:
+    """Where places of the map lie in a picture: `corner` (lon/lat) at `left` and `bottom`, so many pixels
+    to a metre."""
+
+    def __init__(self, corner, left, bottom, scale):
+        self._plane = Plane(*corner)
+        self._left, self._bottom, self._scale = left, bottom, scale
+
+    def pixels(self, line):
+        metres = self._plane.to_metres(line)
+        return [(self._left + self._scale * x, self._bottom - self._scale * y) for x, y in metres]
+
+
 def draw(path, title, fixes, truth, defaults, ours):
     """Writes an SVG; the arguments after the title are lists of lon/lat places or lines."""
-    plane = Plane(*truth[0][0])
-    lines = [plane.to_metres(line) for line in truth]
-    low = [min(float(line[:, k].min()) for line in lines) for k in (0, 1)]
-    high = [max(float(line[:, k].max()) for line in lines) for k in (0, 1)]
-    scale = min(
-        (WIDTH - 2 * MARGIN) / max(high[0] - low[0], 1.0),
-        (HEIGHT - 2 * MARGIN - LEGEND) / max(high[1] - low[1], 1.0),
-    )
-    left = (WIDTH - scale * (high[0] - low[0])) / 2
-
-    def pixels(line):
-        return [
-            (left + scale * (x - low[0]), HEIGHT - MARGIN - scale * (y - low[1]))
-            for x, y in plane.to_metres(line)
-        ]
-
+    low = [min(place[k] for line in truth for place in line) for k in (0, 1)]
+    high = [max(place[k] for line in truth for place in line) for k in (0, 1)]
+    width, height = Plane(*low).to_metres(high)
+    scale = min((WIDTH - 2 * MARGIN) / max(width, 1.0), (HEIGHT - 2 * MARGIN - LEGEND) / max(height, 1.0))
+    view = View(low, (WIDTH - scale * width) / 2, HEIGHT - MARGIN, scale)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
     ]
     for (_, colour, width, opacity), lines in zip(LAYERS, (truth, defaults, ours)):
-        parts += [_polyline(pixels(line), colour, width, opacity) for line in lines if len(line) > 1]
-    parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="#202124"/>' for x, y in pixels(fixes)]
+        parts += [polyline(view.pixels(line), colour, width, opacity) for line in lines if len(line) > 1]
+    parts += dots(view.pixels(fixes))
     parts += [*_legend(title), "</svg>"]
     Path(path).write_text("\n".join(parts) + "\n")
 
 
-def _polyline(points, colour, width, opacity):
+def polyline(points, colour, width, opacity=1):
     places = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return (
         f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="{width}"'
         f' stroke-opacity="{opacity}" stroke-linejoin="round"/>'
     )
+
+
+def dots(points):
+    return [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="#202124"/>' for x, y in points]
 
 
 def _legend(title):

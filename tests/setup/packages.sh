@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and none that is there.
-# usage: packages.sh [demo|test|quality|bench]
+# usage: packages.sh [demo|test|quality|picture|bench]
 # shellcheck source=tests/setup/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/setup/choose_postgres.sh
@@ -20,6 +20,7 @@ test)
     [ -n "$foreign_pg_config" ] || wanted+=("postgresql-$pg_major-postgis-3")
     ;;
 quality) wanted+=(python3-numpy python3-scipy) ;;
+picture) wanted+=(python3-numpy python3-scipy python3-pyosmium) ;;
 bench) wanted+=(wrk) ;;
 esac
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up everything that is missing, builds the extension, and leaves target/setup.env behind, which
 # says to the harness where everything is. Quick when nothing is missing.
-# usage: prepare.sh [demo|test|quality|bench]
+# usage: prepare.sh [demo|test|quality|picture|bench]
 # shellcheck source=tests/setup/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/setup/choose_postgres.sh

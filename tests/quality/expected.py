@@ -4,9 +4,10 @@
 with an exit code other than 0 where one got worse. After a change that is worth it, `make quality ACCEPT=1`
 renews the table: its difference is part of the change.
 
-Worse is what grew by more than half of the last digit that the report prints: so much is seen by a reader.
-It can be so little because chance has no part: the drives come of fixed seeds and of OSRM's own routes, and
-what the extension stores is a pure function of its points.
+Worse is what grew by more than half of the last digit that the report prints: so much a reader sees. It can
+be so little because chance has no part: the drives come of fixed seeds and of OSRM's own routes, and what the
+extension stores is a pure function of its points. Two runs gave the same figures to the sixth decimal, one
+of them with the mathematics of an older processor (glibc without AVX and FMA, numpy without AVX).
 
 The defaults' figures say whether the comparison is fair: the extension has no part in them, so where they
 differ, the map, the engine or the drives are not those of the table, and ours proves nothing.

@@ -1,8 +1,10 @@
 """Runs each file of tests/regress/sql with the pg_regress of the distribution, in a database of its own.
 
-usage: run.py [name...]      To accept a new output, copy it from target/regress/results to expected/.
+With --accept, what a file prints becomes what it is expected to print.
 """
 
+import argparse
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,16 +38,33 @@ def run_one(cluster, name):
     return result.returncode == 0
 
 
-def main(names):
+def accept(name):
+    printed = OUTPUT / "results" / f"{name}.out"
+    shutil.copyfile(printed, HERE / "expected" / printed.name)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a file, without .sql; all if left out")
+    parser.add_argument("--accept", action="store_true", help="take what they print as expected from now on")
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
     exit_on_signals()
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    names = names or sorted(path.stem for path in (HERE / "sql").glob("*.sql"))
+    names = options.names or sorted(path.stem for path in (HERE / "sql").glob("*.sql"))
     with Osrm(name="osrm-regress") as osrm:
         conf = {"osrm_matcher.osrm_url": osrm.url, "fsync": "off"}
         with Cluster("regress", conf=conf) as cluster:
-            verdicts = [run_one(cluster, name) for name in names]
-    return 0 if all(verdicts) else 1
+            failed = [name for name in names if not run_one(cluster, name)]
+    if options.accept:
+        for name in failed:
+            accept(name)
+        return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

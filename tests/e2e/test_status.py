@@ -115,8 +115,8 @@ def test_a_missing_or_stopped_schedule_is_an_alert(cron_db):
 
 
 def test_the_documented_monitoring_line_ends_with_the_right_code(db):
-    readme = (env.ROOT / "README.md").read_text()
-    (line,) = re.findall(r"```sh\n(problems=.*?)```", readme, re.DOTALL)
+    page = (env.ROOT / "docs/watching.md").read_text()
+    (line,) = re.findall(r"```sh\n(problems=.*?)```", page, re.DOTALL)
     place = {"PGHOST": db.cluster.socket_dir, "PGPORT": "5432", "PGUSER": "postgres", "PGDATABASE": db.name,
              "PATH": f"{env.PG_BIN}:/usr/bin:/bin"}
 

@@ -7,7 +7,7 @@ use pgrx::datum::Uuid;
 use super::{HAND_TIME, Limits, Run};
 use crate::error::Error;
 use crate::store::{self, DeviceWindow, Known};
-use crate::track::{self, Micros, Recipe, Window};
+use crate::track::{self, Micros, Window};
 
 const MINUTE: Micros = 60_000_000;
 /// A device's clock may be ahead by this much; points later than that wait for their time.
@@ -237,7 +237,7 @@ fn settle(run: &Run, mut wanted: Wanted) -> Result<Vec<Claim>, Error> {
         .iter()
         .filter_map(|(place, span)| span.map(|(first, last)| (place.device.clone(), first, last)))
         .collect();
-    for place in store::neighbours(&new, reach(&run.settings.recipe))? {
+    for place in store::neighbours(&new, track::context_reach(&run.settings.recipe))? {
         wanted.entry(place).or_default();
     }
     let recut = recut(run, &mut wanted)?;
@@ -252,18 +252,6 @@ fn settle(run: &Run, mut wanted: Wanted) -> Result<Vec<Claim>, Error> {
             known,
         })
         .collect())
-}
-
-/// How far a window's outcome can depend on points beyond its start.
-pub fn reach(recipe: &Recipe) -> Micros {
-    let (from, to) = track::view(
-        Window {
-            start: 0,
-            end: recipe.window,
-        },
-        recipe,
-    );
-    to.max(-from)
 }
 
 /// Replaces windows and batches of another length by windows of the present one, and says which

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use pgrx::datum::Uuid;
 
-use super::claim::{Claim, reach};
+use super::claim::Claim;
 use super::matching::{Done, Setback, raw_outcome};
 use super::reading::Target;
 use crate::error::Error;
 use crate::osrm::Refusal;
 use crate::settings::Settings;
 use crate::store::{self, BatchRow, DeviceWindow, RunRow, Source, Status, Written};
-use crate::track::{Fix, Micros, Outcome, Path, Stop};
+use crate::track::{self, Fix, Micros, Outcome, Path, Stop};
 
 /// A window is never put off for longer than this.
 const LONGEST_PAUSE: Micros = 6 * 3_600_000_000;
@@ -209,7 +209,7 @@ impl<'run> Outbox<'run> {
                     .map(|(a, b)| (s.target.place.device.clone(), a, b))
             })
             .collect();
-        let mut reached = store::neighbours(&new, reach(&self.settings.recipe))?;
+        let mut reached = store::neighbours(&new, track::context_reach(&self.settings.recipe))?;
         reached.retain(|place| !self.claimed.contains(place));
         store::reopen(&reached)
     }

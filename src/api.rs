@@ -9,6 +9,7 @@ use pgrx::datum::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::backend;
 use crate::error::Error;
 use crate::osrm::client::Client;
 use crate::pipeline::{self, Limits};
@@ -72,7 +73,7 @@ fn claim_batches(
     max_windows: default!(i32, 100),
 ) -> Result<SetOfIterator<'static, Uuid>, ErrorReport> {
     let limits = limits(max_windows, 1)?;
-    store::require_writable()?;
+    backend::require_writable()?;
     Ok(SetOfIterator::new(store::take_pending(
         limits.windows as i32,
     )?))

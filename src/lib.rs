@@ -4,8 +4,8 @@
 //! `store` reads and writes, `osrm` asks, `track` knows how a line comes out right.
 
 mod api;
+mod backend;
 mod error;
-mod interrupts;
 mod osrm;
 mod page;
 mod pipeline;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pgrx::datum::Uuid;
 
 use super::{HAND_TIME, Limits, Run};
+use crate::backend;
 use crate::error::Error;
 use crate::store::{self, DeviceWindow, Known};
 use crate::track::{self, Micros, Window};
@@ -71,7 +72,7 @@ pub fn plan(most: usize) -> Result<i64, Error> {
         time: HAND_TIME,
     };
     let run = Run::begin(limits, false)?;
-    let _plans = store::IndexPlans::new();
+    let _plans = backend::IndexPlans::new();
     let claims = claim(&run, most)?;
     let windows: Vec<_> = claims.into_iter().map(|c| (c.place, c.known)).collect();
     store::make_pending(&windows)?;
@@ -79,7 +80,7 @@ pub fn plan(most: usize) -> Result<i64, Error> {
 }
 
 fn choose(run: &Run, most: usize) -> Result<Wanted, Error> {
-    let now = store::now();
+    let now = backend::now();
     let length = run.settings.recipe.window;
     let (since, until) = (now - run.settings.look_back, now + CLOCK_AHEAD);
     // The window before the present one is live too: it settles only now.

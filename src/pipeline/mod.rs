@@ -16,8 +16,8 @@ use pgrx::datum::Uuid;
 
 pub use claim::plan;
 
+use crate::backend::{self, interrupts};
 use crate::error::Error;
-use crate::interrupts;
 use crate::osrm::client::{Client, Health};
 use crate::osrm::reply::Away;
 use crate::pool::Pool;
@@ -58,10 +58,10 @@ impl Run {
     /// The first round of a run also sets aside what no window can hold, which is when adopted
     /// tables that have become ready are found.
     fn begin(limits: Limits, first: bool) -> Result<Self, Error> {
-        store::require_writable()?;
+        backend::require_writable()?;
         let settings = Settings::read();
         let mut report = RunRow {
-            started: store::now(),
+            started: backend::now(),
             ..RunRow::default()
         };
         if first && settings.enabled {
@@ -124,7 +124,7 @@ impl Run {
         let Some(away) = away else { return };
         self.report.osrm_resume = away
             .pause
-            .map(|pause| store::now() + pause.as_micros() as Micros);
+            .map(|pause| backend::now() + pause.as_micros() as Micros);
         self.report.osrm_error = Some(away.why);
     }
 
@@ -149,7 +149,7 @@ pub struct Processed {
 pub fn process(limits: Limits, run: Option<i64>) -> Result<Processed, Error> {
     let begin = Instant::now();
     let mut this = Run::begin(limits, run.is_none())?;
-    let _plans = store::IndexPlans::new();
+    let _plans = backend::IndexPlans::new();
     let mut more = false;
     if let Some((why, until)) = store::pause_asked_for()? {
         this.report.osrm_error = Some(why);
@@ -159,7 +159,7 @@ pub fn process(limits: Limits, run: Option<i64>) -> Result<Processed, Error> {
         let mut left = limits.windows;
         while left > 0 {
             let round = || this.round(&mut matchers, left.min(ROUND));
-            let Some(claimed) = store::in_own_memory(round)? else {
+            let Some(claimed) = backend::in_own_memory(round)? else {
                 break;
             };
             left = left.saturating_sub(claimed);
@@ -187,7 +187,7 @@ pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
         time: HAND_TIME,
     };
     let mut this = Run::begin(limits, false)?;
-    let _plans = store::IndexPlans::new();
+    let _plans = backend::IndexPlans::new();
     let claims = claim::claim_batches(&this, batches.clone())?;
     if !claims.is_empty() {
         let mut matchers = Matchers::new(&this.settings)?;

@@ -7,6 +7,7 @@ use pgrx::datum::Uuid;
 use super::claim::Claim;
 use super::matching::{Done, Setback, raw_outcome};
 use super::reading::Target;
+use crate::backend;
 use crate::error::Error;
 use crate::osrm::Refusal;
 use crate::settings::Settings;
@@ -153,7 +154,7 @@ impl<'run> Outbox<'run> {
         let Settled {
             target, outcome, ..
         } = settled;
-        let now = store::now();
+        let now = backend::now();
         let dropped = outcome.dropped;
         BatchRow {
             batch: target.batch,

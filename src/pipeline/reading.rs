@@ -6,6 +6,7 @@ use pgrx::datum::Uuid;
 
 use super::claim::Claim;
 use super::matching::Job;
+use crate::backend;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::store::{self, Delay, DeviceWindow, Place, Source};
@@ -75,7 +76,7 @@ fn read_stretch(
     let device = first.place.device.clone();
     let from = track::view(first.place.window, &settings.recipe).0;
     let to = track::view(last.place.window, &settings.recipe).1;
-    let now = store::now();
+    let now = backend::now();
     let recut = claims.iter().any(|c| c.recut);
     let mut targets: Vec<Target> = claims
         .into_iter()

@@ -5,7 +5,8 @@
 
 use pgrx::datum::{Interval, Uuid};
 
-use super::{Columns, Source, execute, rows, timestamp, timestamps};
+use super::{Columns, Source, execute, rows, timestamps};
+use crate::backend::timestamp;
 use crate::error::Error;
 use crate::track::{Micros, Window};
 

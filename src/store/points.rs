@@ -3,7 +3,8 @@
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{Spi, pg_sys};
 
-use super::{Source, micros, timestamp};
+use super::Source;
+use crate::backend::{micros, timestamp};
 use crate::error::Error;
 use crate::track::{Fix, Micros};
 

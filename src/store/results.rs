@@ -4,7 +4,8 @@ use pgrx::datum::Uuid;
 
 use super::claims::DeviceWindow;
 use super::points::Place;
-use super::{Source, execute, rows, timestamp, timestamps};
+use super::{Source, execute, rows, timestamps};
+use crate::backend::timestamp;
 use crate::error::Error;
 use crate::track::{Grade, Micros, Path, PathKind, Stop, Window};
 

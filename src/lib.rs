@@ -42,12 +42,7 @@ pgrx::extension_sql_file!("../sql/access.sql", name = "access", requires = ["rea
 pgrx::extension_sql_file!(
     "../sql/page.sql",
     name = "page",
-    requires = [
-        "access",
-        page::_path_json,
-        page::_page_json,
-        page::_known_json
-    ]
+    requires = ["access", api::_path_json, api::_page_json, api::_known_json]
 );
 pgrx::extension_sql_file!("../sql/changes.sql", name = "changes", requires = ["page"]);
 pgrx::extension_sql_file!("../sql/cron.sql", name = "cron", requires = ["changes"]);

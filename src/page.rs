@@ -92,3 +92,66 @@ fn push_string(json: &mut String, text: &str) {
     json.push_str(&text[plain..]);
     json.push('"');
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// 2023-11-14 22:13:20 UTC.
+    const MOMENT: Micros = 1_700_000_000_000_000;
+
+    fn path(times: (Micros, Micros), line: &str, confidence: Option<f64>) -> Value {
+        let text = path_json(times, line, confidence, 2, ["matched", "good"]);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_path_says_what_its_row_says() {
+        assert_eq!(
+            path((MOMENT, MOMENT + 1_250_000), r"_p~iF\~ps|U", Some(0.75)),
+            json!({
+                "start_time": "2023-11-14T22:13:20+00:00",
+                "end_time": "2023-11-14T22:13:21.250+00:00",
+                "encoded_polyline": r"_p~iF\~ps|U",
+                "osrm_confidence": 0.75,
+                "point_count": 2,
+                "match_status": "matched",
+                "grade": "good",
+            })
+        );
+    }
+
+    #[test]
+    fn what_json_cannot_say_is_null() {
+        let path = path((Micros::MIN, Micros::MAX), "", Some(f64::NAN));
+        for key in ["start_time", "end_time", "osrm_confidence"] {
+            assert_eq!(path[key], Value::Null, "{key}");
+        }
+    }
+
+    #[test]
+    fn paths_and_tails_make_one_list() {
+        let page = |paths, tails| {
+            let text = page_json("bus", paths, tails, true, 1500);
+            serde_json::from_str::<Value>(&text).unwrap()
+        };
+        let expected = |paths: Value| json!({"device": "bus", "paths": paths, "cached": true, "processing_delay_ms": 1500});
+        assert_eq!(page(None, None), expected(json!([])));
+        assert_eq!(page(None, Some("3")), expected(json!([3])));
+        assert_eq!(page(Some("1,\n2"), Some("3")), expected(json!([1, 2, 3])));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back_as_it_was(device in ".*", controls in "[\u{0}-\u{1f}\"\\\\]*") {
+            for text in [device, controls] {
+                let page = page_json(&text, None, None, false, 0);
+                let parsed: Value = serde_json::from_str(&page).unwrap();
+                prop_assert_eq!(parsed["device"].as_str(), Some(text.as_str()));
+            }
+        }
+    }
+}

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::POLL;
-use super::patience::Patience;
 use super::reading::Target;
 use crate::backend::interrupts;
 use crate::error::Error;
 use crate::osrm::client::Client;
 use crate::osrm::reply::Away;
-use crate::osrm::{MatchAnswer, MatchError, MatchRequest, Matcher, Refusal};
+use crate::osrm::{MatchAnswer, MatchError, MatchRequest, Matcher, Refusal, Session};
 use crate::pool::Pool;
 use crate::settings::Settings;
 use crate::track::{Fix, Outcome, Recipe, Window, match_windows};
@@ -147,9 +146,9 @@ impl Drop for Matchers {
 fn work_off(client: &Client, limit: Duration, recipe: &Recipe, job: Job) -> Done {
     let begin = Instant::now();
     let windows: Vec<Window> = job.targets.iter().map(|t| t.window()).collect();
-    let patience = Patience::new(client, limit);
-    let results = attempt(&patience, recipe, &windows, &job.fixes);
-    let mut to_blame = patience.is_lost();
+    let session = Session::new(client, limit);
+    let results = attempt(&session, recipe, &windows, &job.fixes);
+    let mut to_blame = session.is_lost();
     let mut setback = |error| match error {
         MatchError::Cancelled if std::mem::take(&mut to_blame) => Setback::timed_out(),
         error => setback(client, error),

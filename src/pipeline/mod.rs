@@ -6,7 +6,6 @@
 mod claim;
 mod matching;
 mod outcome;
-mod patience;
 mod reading;
 
 use std::sync::Arc;

@@ -1,15 +1,15 @@
-//! How long a job waits for a server that does not answer.
+//! A client as one job asks it: how long the job waits for a server that does not answer.
 //!
-//! A request that timed out is asked again in a smaller form (see `track::road`). The smaller form
-//! costs the server a fraction, so it gets half the time; and a job that has waited four times
-//! gives up. So one poisonous window takes a thread for less than twice the time-out of a request.
+//! A request that timed out is asked again in a smaller form (see `track`). The smaller form costs
+//! the server a fraction, so it gets half the time; and a job that has waited four times gives up.
+//! So one poisonous window takes a thread for less than twice the time-out of a request.
 //! Requests after that are at most half as long as those that were too much.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use crate::osrm::client::{Client, SMALLEST_SIZE};
-use crate::osrm::{MatchAnswer, MatchError, MatchRequest, Matcher};
+use super::client::{Client, SMALLEST_SIZE};
+use super::{MatchAnswer, MatchError, MatchRequest, Matcher};
 
 /// Time-outs after which a job gives up.
 const MOST_TIMEOUTS: u32 = 4;
@@ -17,7 +17,7 @@ const MOST_TIMEOUTS: u32 = 4;
 const SLOW: Duration = Duration::from_millis(500);
 
 /// The client, as one job asks it.
-pub struct Patience<'a> {
+pub struct Session<'a> {
     client: &'a Client,
     limit: Duration,
     timeouts: Cell<u32>,
@@ -26,7 +26,7 @@ pub struct Patience<'a> {
     lost: Cell<bool>,
 }
 
-impl<'a> Patience<'a> {
+impl<'a> Session<'a> {
     pub fn new(client: &'a Client, limit: Duration) -> Self {
         Self {
             client,
@@ -43,7 +43,7 @@ impl<'a> Patience<'a> {
     }
 }
 
-impl Matcher for Patience<'_> {
+impl Matcher for Session<'_> {
     fn ask(&self, request: &MatchRequest) -> Result<MatchAnswer, MatchError> {
         let timeouts = self.timeouts.get();
         if timeouts >= MOST_TIMEOUTS {

@@ -3,17 +3,17 @@
 //! The pipeline decides the order of things and owns none of the means: SQL is in `store`, HTTP
 //! in `osrm::client`, the line in `track`.
 
-mod claim;
+mod claiming;
 mod matching;
-mod outcome;
 mod reading;
+mod writing;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pgrx::datum::Uuid;
 
-pub use claim::plan;
+pub use claiming::plan;
 
 use crate::backend::{self, interrupts};
 use crate::error::Error;
@@ -23,9 +23,9 @@ use crate::pool::Pool;
 use crate::settings::Settings;
 use crate::store::{self, RunRow, Source};
 use crate::track::Micros;
-use claim::Claim;
+use claiming::Claim;
 use matching::Matchers;
-use outcome::Outbox;
+use writing::Outbox;
 
 /// Windows that are claimed at a time: enough to keep all threads busy, little enough that the
 /// first results are written soon.
@@ -80,7 +80,7 @@ impl Run {
 
     /// Claims windows and matches them; returns how many, or nothing if the run had better end.
     fn round(&mut self, matchers: &mut Matchers, most: usize) -> Result<Option<usize>, Error> {
-        let claims = claim::claim(self, most)?;
+        let claims = claiming::claim(self, most)?;
         if claims.is_empty() {
             return Ok(None);
         }
@@ -95,7 +95,7 @@ impl Run {
     /// Matches claimed windows and writes the outcome; false if the run had better end.
     fn work_off(&mut self, matchers: &mut Matchers, claims: Vec<Claim>) -> Result<bool, Error> {
         let mut outbox = Outbox::new(&self.settings, &self.sources, &claims);
-        for device in claim::by_device(claims) {
+        for device in claiming::by_device(claims) {
             for job in reading::read(&self.settings, &self.sources, device)? {
                 matchers.submit(job);
             }
@@ -187,7 +187,7 @@ pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
     };
     let mut this = Run::begin(limits, false)?;
     let _plans = backend::IndexPlans::new();
-    let claims = claim::claim_batches(&this, batches.clone())?;
+    let claims = claiming::claim_batches(&this, batches.clone())?;
     if !claims.is_empty() {
         let mut matchers = Matchers::new(&this.settings)?;
         if matchers.start()? {

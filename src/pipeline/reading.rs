@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pgrx::datum::Uuid;
 
-use super::claim::Claim;
+use super::claiming::Claim;
 use super::matching::Job;
 use crate::backend;
 use crate::error::Error;

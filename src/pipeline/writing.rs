@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pgrx::datum::Uuid;
 
-use super::claim::Claim;
+use super::claiming::Claim;
 use super::matching::{Done, Setback, raw_outcome};
 use super::reading::Target;
 use crate::backend;

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pgrx::datum::Uuid;
 
-use super::{HAND_TIME, Limits, Run};
 use crate::backend;
 use crate::error::Error;
-use crate::store::{self, DeviceWindow, Known};
-use crate::track::{self, Micros, Window};
+use crate::settings::Settings;
+use crate::store::{self, DeviceWindow, Known, Source};
+use crate::track::{self, Micros, Recipe, Window};
 
 const MINUTE: Micros = 60_000_000;
 /// A device's clock may be ahead by this much; points later than that wait for their time.
@@ -44,13 +44,13 @@ pub fn by_device(claims: Vec<Claim>) -> Vec<Vec<Claim>> {
 type Wanted = BTreeMap<DeviceWindow, Option<(Micros, Micros)>>;
 
 /// Takes up to about `most` windows; their devices are ours until the transaction ends.
-pub fn claim(run: &Run, most: usize) -> Result<Vec<Claim>, Error> {
-    let wanted = choose(run, most)?;
-    settle(run, wanted)
+pub fn claim(settings: &Settings, sources: &[Source], most: usize) -> Result<Vec<Claim>, Error> {
+    let wanted = choose(settings, sources, most)?;
+    settle(&settings.recipe, wanted)
 }
 
 /// Takes windows of batches that were claimed by hand, as far as nobody else has their devices.
-pub fn claim_batches(run: &Run, batches: Vec<Uuid>) -> Result<Vec<Claim>, Error> {
+pub fn claim_batches(recipe: &Recipe, batches: Vec<Uuid>) -> Result<Vec<Claim>, Error> {
     let windows = store::reclaim(batches)?;
     let devices: BTreeSet<String> = windows.iter().map(|w| w.device.clone()).collect();
     let devices: Vec<String> = devices.into_iter().collect();
@@ -62,33 +62,19 @@ pub fn claim_batches(run: &Run, batches: Vec<Uuid>) -> Result<Vec<Claim>, Error>
         .filter(|w| locked.contains(&w.device))
         .map(|w| (w, None))
         .collect();
-    settle(run, wanted)
+    settle(recipe, wanted)
 }
 
-/// Puts windows that want work on record as pending and returns how many.
-pub fn plan(most: usize) -> Result<i64, Error> {
-    let limits = Limits {
-        windows: most,
-        time: HAND_TIME,
-    };
-    let run = Run::begin(limits, false)?;
-    let _plans = backend::IndexPlans::new();
-    let claims = claim(&run, most)?;
-    let windows: Vec<_> = claims.into_iter().map(|c| (c.place, c.known)).collect();
-    store::make_pending(&windows)?;
-    Ok(windows.len() as i64)
-}
-
-fn choose(run: &Run, most: usize) -> Result<Wanted, Error> {
+fn choose(settings: &Settings, sources: &[Source], most: usize) -> Result<Wanted, Error> {
     let now = backend::now();
-    let length = run.settings.recipe.window;
-    let (since, until) = (now - run.settings.look_back, now + CLOCK_AHEAD);
+    let length = settings.recipe.window;
+    let (since, until) = (now - settings.look_back, now + CLOCK_AHEAD);
     // The window before the present one is live too: it settles only now.
     let live_since = floor(now - length.max(5 * MINUTE), length).max(since);
 
     let mut live: Vec<(Micros, String)> = Vec::new();
     let mut backlog: Vec<(Micros, String)> = Vec::new();
-    for source in &run.sources {
+    for source in sources {
         for (device, oldest, newest) in store::waiting_devices(source, since, until)? {
             if newest >= live_since {
                 live.push((oldest.max(live_since), device.clone()));
@@ -100,7 +86,8 @@ fn choose(run: &Run, most: usize) -> Result<Wanted, Error> {
     }
     let held = Held::read()?;
     let mut choice = Choice {
-        run,
+        sources,
+        length,
         wanted: Wanted::new(),
         held,
         most,
@@ -150,7 +137,9 @@ impl Held {
 
 /// A choice in the making.
 struct Choice<'run> {
-    run: &'run Run,
+    sources: &'run [Source],
+    /// Of a window.
+    length: Micros,
     wanted: Wanted,
     held: Held,
     most: usize,
@@ -186,11 +175,11 @@ impl Choice<'_> {
         (since, until): (Micros, Micros),
         together: usize,
     ) -> Result<(), Error> {
-        let length = self.run.settings.recipe.window;
+        let length = self.length;
         // Held windows are found too, and must not take the places of those behind them.
         let each = self.left().div_ceil(devices.len()).max(together) + self.held.most_of_one;
         let from: Vec<_> = devices.iter().map(|d| (d.clone(), since)).collect();
-        for source in &self.run.sources {
+        for source in self.sources {
             let found = store::waiting_windows(source, &from, until, length, each as i32)?;
             for (device, first, last) in found {
                 let start = floor(first, length);
@@ -230,7 +219,7 @@ impl Choice<'_> {
 
 /// Completes the choice: finished neighbours that new points reach and windows of another length
 /// come in.
-fn settle(run: &Run, mut wanted: Wanted) -> Result<Vec<Claim>, Error> {
+fn settle(recipe: &Recipe, mut wanted: Wanted) -> Result<Vec<Claim>, Error> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
@@ -238,10 +227,10 @@ fn settle(run: &Run, mut wanted: Wanted) -> Result<Vec<Claim>, Error> {
         .iter()
         .filter_map(|(place, span)| span.map(|(first, last)| (place.device.clone(), first, last)))
         .collect();
-    for place in store::neighbours(&new, track::context_reach(&run.settings.recipe))? {
+    for place in store::neighbours(&new, track::context_reach(recipe))? {
         wanted.entry(place).or_default();
     }
-    let recut = recut(run, &mut wanted)?;
+    let recut = recut(recipe.window, &mut wanted)?;
     let places: Vec<DeviceWindow> = wanted.into_keys().collect();
     let known = store::known_batches(&places)?;
     Ok(places
@@ -257,8 +246,7 @@ fn settle(run: &Run, mut wanted: Wanted) -> Result<Vec<Claim>, Error> {
 
 /// Replaces windows and batches of another length by windows of the present one, and says which
 /// those are. Lengths divide each other, so replacing spreads no further than the longer of both.
-fn recut(run: &Run, wanted: &mut Wanted) -> Result<BTreeSet<DeviceWindow>, Error> {
-    let length = run.settings.recipe.window;
+fn recut(length: Micros, wanted: &mut Wanted) -> Result<BTreeSet<DeviceWindow>, Error> {
     let mut new = BTreeSet::new();
     loop {
         let odd: Vec<DeviceWindow> = wanted

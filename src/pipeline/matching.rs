@@ -4,8 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::POLL;
-use super::reading::Target;
+use super::reading::{Job, Target};
 use crate::backend::interrupts;
 use crate::error::Error;
 use crate::osrm::client::Client;
@@ -15,13 +14,8 @@ use crate::pool::Pool;
 use crate::settings::Settings;
 use crate::track::{Fix, Outcome, Recipe, Window, match_windows};
 
-/// Windows of one device that lie close together, with the points that decide them.
-#[derive(Debug)]
-pub struct Job {
-    pub targets: Vec<Target>,
-    /// Points of all the windows' views; two jobs of one device may share them.
-    pub fixes: Arc<Vec<Fix>>,
-}
+/// How soon a cancel is noticed while all wait for OSRM.
+pub const POLL: Duration = Duration::from_millis(50);
 
 /// What a job came to: each window with its outcome.
 #[derive(Debug)]

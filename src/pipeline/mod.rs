@@ -13,8 +13,6 @@ use std::time::{Duration, Instant};
 
 use pgrx::datum::Uuid;
 
-pub use claiming::plan;
-
 use crate::backend::{self, interrupts};
 use crate::error::Error;
 use crate::osrm::client::{Client, Health};
@@ -24,7 +22,7 @@ use crate::settings::Settings;
 use crate::store::{self, RunRow, Source};
 use crate::track::Micros;
 use claiming::Claim;
-use matching::Matchers;
+use matching::{Matchers, POLL};
 use writing::Outbox;
 
 /// Windows that are claimed at a time: enough to keep all threads busy, little enough that the
@@ -32,8 +30,6 @@ use writing::Outbox;
 const ROUND: usize = 200;
 /// Results are written in lots of this many windows while the threads go on.
 const LOT: usize = 64;
-/// How soon a cancel is noticed while all wait for OSRM.
-const POLL: Duration = Duration::from_millis(50);
 
 /// Steps that an operator calls by hand end when they are done; this is long enough for any.
 const HAND_TIME: Duration = Duration::from_secs(3600);
@@ -80,7 +76,7 @@ impl Run {
 
     /// Claims windows and matches them; returns how many, or nothing if the run had better end.
     fn round(&mut self, matchers: &mut Matchers, most: usize) -> Result<Option<usize>, Error> {
-        let claims = claiming::claim(self, most)?;
+        let claims = claiming::claim(&self.settings, &self.sources, most)?;
         if claims.is_empty() {
             return Ok(None);
         }
@@ -187,7 +183,7 @@ pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
     };
     let mut this = Run::begin(limits, false)?;
     let _plans = backend::IndexPlans::new();
-    let claims = claiming::claim_batches(&this, batches.clone())?;
+    let claims = claiming::claim_batches(&this.settings.recipe, batches.clone())?;
     if !claims.is_empty() {
         let mut matchers = Matchers::new(&this.settings)?;
         if matchers.start()? {
@@ -202,6 +198,20 @@ pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
     this.report.millis = begin.elapsed().as_millis() as i32;
     store::record_run(None, &this.report, true)?;
     Ok(this.report)
+}
+
+/// Puts windows that want work on record as pending and returns how many.
+pub fn plan(most: usize) -> Result<i64, Error> {
+    let limits = Limits {
+        windows: most,
+        time: HAND_TIME,
+    };
+    let run = Run::begin(limits, false)?;
+    let _plans = backend::IndexPlans::new();
+    let claims = claiming::claim(&run.settings, &run.sources, most)?;
+    let windows: Vec<_> = claims.into_iter().map(|c| (c.place, c.known)).collect();
+    store::make_pending(&windows)?;
+    Ok(windows.len() as i64)
 }
 
 /// Asks for a sign of life on a thread of its own, so that a cancel need not wait for the answer.

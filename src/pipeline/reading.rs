@@ -5,7 +5,6 @@ use std::sync::Arc;
 use pgrx::datum::Uuid;
 
 use super::claiming::Claim;
-use super::matching::Job;
 use crate::backend;
 use crate::error::Error;
 use crate::settings::Settings;
@@ -37,6 +36,14 @@ impl Target {
     pub fn window(&self) -> Window {
         self.place.window
     }
+}
+
+/// Windows of one device that lie close together, with the points that decide them.
+#[derive(Debug)]
+pub struct Job {
+    pub targets: Vec<Target>,
+    /// Points of all the windows' views; two jobs of one device may share them.
+    pub fixes: Arc<Vec<Fix>>,
 }
 
 /// Reads the points of one device's claimed windows and cuts the work into jobs.

@@ -22,7 +22,7 @@ const MANY_DEVICES: usize = 200;
 /// A window that this run has taken.
 #[derive(Debug)]
 pub struct Claim {
-    pub place: DeviceWindow,
+    pub window: DeviceWindow,
     pub known: Known,
     /// The window replaces one of another length, so that all its points get a new batch.
     pub recut: bool,
@@ -33,7 +33,7 @@ pub fn by_device(claims: Vec<Claim>) -> Vec<Vec<Claim>> {
     let mut groups: Vec<Vec<Claim>> = Vec::new();
     for claim in claims {
         match groups.last_mut() {
-            Some(group) if group[0].place.device == claim.place.device => group.push(claim),
+            Some(group) if group[0].window.device == claim.window.device => group.push(claim),
             _ => groups.push(vec![claim]),
         }
     }
@@ -46,7 +46,7 @@ type Wanted = BTreeMap<DeviceWindow, Option<(Micros, Micros)>>;
 /// Takes up to about `most` windows; their devices are ours until the transaction ends.
 pub fn claim(settings: &Settings, sources: &[Source], most: usize) -> Result<Vec<Claim>, Error> {
     let wanted = choose(settings, sources, most)?;
-    settle(&settings.recipe, wanted)
+    complete(&settings.recipe, wanted)
 }
 
 /// Takes windows of batches that were claimed by hand, as far as nobody else has their devices.
@@ -62,7 +62,7 @@ pub fn claim_batches(recipe: &Recipe, batches: Vec<Uuid>) -> Result<Vec<Claim>, 
         .filter(|w| locked.contains(&w.device))
         .map(|w| (w, None))
         .collect();
-    settle(recipe, wanted)
+    complete(recipe, wanted)
 }
 
 fn choose(settings: &Settings, sources: &[Source], most: usize) -> Result<Wanted, Error> {
@@ -124,8 +124,8 @@ impl Held {
     fn read() -> Result<Self, Error> {
         let windows: BTreeSet<DeviceWindow> = store::held_windows()?.into_iter().collect();
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for place in &windows {
-            *counts.entry(&place.device).or_default() += 1;
+        for window in &windows {
+            *counts.entry(&window.device).or_default() += 1;
         }
         let most_of_one = counts.values().copied().max().unwrap_or(0);
         Ok(Self {
@@ -176,25 +176,25 @@ impl Choice<'_> {
         together: usize,
     ) -> Result<(), Error> {
         let length = self.length;
-        // Held windows are found too, and must not take the places of those behind them.
+        // Held windows are found too, and must not crowd out those behind them.
         let each = self.left().div_ceil(devices.len()).max(together) + self.held.most_of_one;
         let from: Vec<_> = devices.iter().map(|d| (d.clone(), since)).collect();
         for source in self.sources {
             let found = store::waiting_windows(source, &from, until, length, each as i32)?;
             for (device, first, last) in found {
                 let start = floor(first, length);
-                let place = DeviceWindow {
+                let window = DeviceWindow {
                     device,
-                    window: Window {
+                    span: Window {
                         start,
                         end: start + length,
                     },
                 };
-                if self.held.windows.contains(&place) {
+                if self.held.windows.contains(&window) {
                     continue;
                 }
-                let span = self.wanted.entry(place).or_default();
-                *span = Some(span.map_or((first, last), |s| (s.0.min(first), s.1.max(last))));
+                let new = self.wanted.entry(window).or_default();
+                *new = Some(new.map_or((first, last), |s| (s.0.min(first), s.1.max(last))));
             }
         }
         Ok(())
@@ -210,8 +210,8 @@ impl Choice<'_> {
         if locked.is_empty() {
             return Ok(());
         }
-        for place in store::due_windows(&locked, self.left())? {
-            self.wanted.entry(place).or_default();
+        for window in store::due_windows(&locked, self.left())? {
+            self.wanted.entry(window).or_default();
         }
         Ok(())
     }
@@ -219,26 +219,26 @@ impl Choice<'_> {
 
 /// Completes the choice: finished neighbours that new points reach and windows of another length
 /// come in.
-fn settle(recipe: &Recipe, mut wanted: Wanted) -> Result<Vec<Claim>, Error> {
+fn complete(recipe: &Recipe, mut wanted: Wanted) -> Result<Vec<Claim>, Error> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
     let new: Vec<_> = wanted
         .iter()
-        .filter_map(|(place, span)| span.map(|(first, last)| (place.device.clone(), first, last)))
+        .filter_map(|(window, new)| new.map(|(first, last)| (window.device.clone(), first, last)))
         .collect();
-    for place in store::neighbours(&new, track::context_reach(recipe))? {
-        wanted.entry(place).or_default();
+    for window in store::neighbours(&new, track::context_reach(recipe))? {
+        wanted.entry(window).or_default();
     }
     let recut = recut(recipe.window, &mut wanted)?;
-    let places: Vec<DeviceWindow> = wanted.into_keys().collect();
-    let known = store::known_batches(&places)?;
-    Ok(places
+    let windows: Vec<DeviceWindow> = wanted.into_keys().collect();
+    let known = store::known_batches(&windows)?;
+    Ok(windows
         .into_iter()
         .zip(known)
-        .map(|(place, known)| Claim {
-            recut: recut.contains(&place),
-            place,
+        .map(|(window, known)| Claim {
+            recut: recut.contains(&window),
+            window,
             known,
         })
         .collect())
@@ -251,34 +251,33 @@ fn recut(length: Micros, wanted: &mut Wanted) -> Result<BTreeSet<DeviceWindow>, 
     loop {
         let odd: Vec<DeviceWindow> = wanted
             .keys()
-            .filter(|p| p.window.end - p.window.start != length)
+            .filter(|w| w.span.end - w.span.start != length)
             .cloned()
             .collect();
-        for place in odd {
-            wanted.remove(&place);
-            let mut start = floor(place.window.start, length);
-            while start < place.window.end {
-                let window = Window {
-                    start,
-                    end: start + length,
-                };
+        for window in odd {
+            wanted.remove(&window);
+            let mut start = floor(window.span.start, length);
+            while start < window.span.end {
                 let cover = DeviceWindow {
-                    device: place.device.clone(),
-                    window,
+                    device: window.device.clone(),
+                    span: Window {
+                        start,
+                        end: start + length,
+                    },
                 };
                 wanted.entry(cover.clone()).or_default();
                 new.insert(cover);
                 start += length;
             }
         }
-        let places: Vec<DeviceWindow> = wanted.keys().cloned().collect();
+        let windows: Vec<DeviceWindow> = wanted.keys().cloned().collect();
         let (ids, old): (Vec<Uuid>, Vec<DeviceWindow>) =
-            store::recut_windows(&places)?.into_iter().unzip();
+            store::recut_windows(&windows)?.into_iter().unzip();
         if ids.is_empty() {
             return Ok(new);
         }
         store::forget_batches(ids)?;
-        wanted.extend(old.into_iter().map(|place| (place, None)));
+        wanted.extend(old.into_iter().map(|window| (window, None)));
     }
 }
 

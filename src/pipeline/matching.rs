@@ -139,7 +139,7 @@ impl Drop for Matchers {
 
 fn work_off(client: &Client, limit: Duration, recipe: &Recipe, job: Job) -> Done {
     let begin = Instant::now();
-    let windows: Vec<Window> = job.targets.iter().map(|t| t.window()).collect();
+    let windows: Vec<Window> = job.targets.iter().map(|t| t.window.span).collect();
     let session = Session::new(client, limit);
     let results = attempt(&session, recipe, &windows, &job.fixes);
     let mut to_blame = session.is_lost();

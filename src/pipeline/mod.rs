@@ -209,7 +209,7 @@ pub fn plan(most: usize) -> Result<i64, Error> {
     let run = Run::begin(limits, false)?;
     let _plans = backend::IndexPlans::new();
     let claims = claiming::claim(&run.settings, &run.sources, most)?;
-    let windows: Vec<_> = claims.into_iter().map(|c| (c.place, c.known)).collect();
+    let windows: Vec<_> = claims.into_iter().map(|c| (c.window, c.known)).collect();
     store::make_pending(&windows)?;
     Ok(windows.len() as i64)
 }

@@ -8,8 +8,8 @@ use super::claiming::Claim;
 use crate::backend;
 use crate::error::Error;
 use crate::settings::Settings;
-use crate::store::{self, Delay, DeviceWindow, Place, Source};
-use crate::track::{self, Fix, Micros, Window};
+use crate::store::{self, Delay, DeviceWindow, RowId, Source};
+use crate::track::{self, Fix, Micros};
 
 /// Windows that one thread works off in a row; they share what is decided at their edges.
 const JOB: usize = 8;
@@ -17,7 +17,7 @@ const JOB: usize = 8;
 /// A claimed window with what was read of its own points.
 #[derive(Debug)]
 pub struct Target {
-    pub place: DeviceWindow,
+    pub window: DeviceWindow,
     pub batch: Uuid,
     pub retries: i32,
     /// All points of the window, usable or not.
@@ -26,16 +26,10 @@ pub struct Target {
     /// Points that repeat another exactly.
     pub copies: usize,
     /// Points to be marked, by source.
-    pub marks: Vec<Vec<Place>>,
+    pub marks: Vec<Vec<RowId>>,
     /// First and last point that was unprocessed.
     pub new: Option<(Micros, Micros)>,
     pub delay: Delay,
-}
-
-impl Target {
-    pub fn window(&self) -> Window {
-        self.place.window
-    }
 }
 
 /// Windows of one device that lie close together, with the points that decide them.
@@ -56,7 +50,7 @@ pub fn read(
     let mut stretch: Vec<Claim> = Vec::new();
     let mut reach = Micros::MIN;
     for claim in claims {
-        let (from, to) = track::view(claim.place.window, &settings.recipe);
+        let (from, to) = track::view(claim.window.span, &settings.recipe);
         if from > reach && !stretch.is_empty() {
             jobs.extend(read_stretch(
                 settings,
@@ -80,15 +74,15 @@ fn read_stretch(
     let (Some(first), Some(last)) = (claims.first(), claims.last()) else {
         return Ok(Vec::new());
     };
-    let device = first.place.device.clone();
-    let from = track::view(first.place.window, &settings.recipe).0;
-    let to = track::view(last.place.window, &settings.recipe).1;
+    let device = first.window.device.clone();
+    let from = track::view(first.window.span, &settings.recipe).0;
+    let to = track::view(last.window.span, &settings.recipe).1;
     let now = backend::now();
     let recut = claims.iter().any(|c| c.recut);
     let mut targets: Vec<Target> = claims
         .into_iter()
         .map(|claim| Target {
-            place: claim.place,
+            window: claim.window,
             batch: claim.known.batch,
             retries: claim.known.retries,
             points: 0,
@@ -109,7 +103,7 @@ fn read_stretch(
             target.points += 1;
             target.rejected += usize::from(row.fix.is_none());
             if !row.processed || recut {
-                target.marks[nth].push(row.place);
+                target.marks[nth].push(row.id);
             }
             if !row.processed {
                 let (low, high) = target.new.unwrap_or((row.time, row.time));
@@ -139,6 +133,6 @@ fn read_stretch(
 
 /// The target whose window holds an instant; they ascend.
 fn target_at(targets: &mut [Target], time: Micros) -> Option<&mut Target> {
-    let at = targets.partition_point(|t| t.window().end <= time);
-    targets.get_mut(at).filter(|t| t.window().start <= time)
+    let at = targets.partition_point(|t| t.window.span.end <= time);
+    targets.get_mut(at).filter(|t| t.window.span.start <= time)
 }

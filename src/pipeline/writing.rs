@@ -26,12 +26,12 @@ pub struct Outbox<'run> {
     /// All windows of the round. Those of one device were read in one scan, so none of them can
     /// have missed another's points.
     claimed: BTreeSet<DeviceWindow>,
-    waiting: Vec<Settled>,
+    waiting: Vec<Attempted>,
     untried: i32,
 }
 
 /// A window that was tried, and what its rows are to say.
-struct Settled {
+struct Attempted {
     target: Target,
     status: Status,
     retries: i32,
@@ -42,7 +42,7 @@ struct Settled {
 
 impl<'run> Outbox<'run> {
     pub fn new(settings: &'run Settings, sources: &'run [Source], claims: &[Claim]) -> Self {
-        let claimed = claims.iter().map(|c| c.place.clone()).collect();
+        let claimed = claims.iter().map(|c| c.window.clone()).collect();
         Self {
             settings,
             sources,
@@ -55,8 +55,8 @@ impl<'run> Outbox<'run> {
     /// Takes in what a job came to.
     pub fn put(&mut self, done: Done) {
         for (target, result) in done.windows {
-            let settled = match result {
-                Ok(outcome) => Settled {
+            let attempted = match result {
+                Ok(outcome) => Attempted {
                     status: Status::Completed,
                     retries: 0,
                     error: outcome.refusal.clone(),
@@ -72,7 +72,7 @@ impl<'run> Outbox<'run> {
                     self.set_back(target, &done.fixes, done.millis, code, words)
                 }
             };
-            self.waiting.push(settled);
+            self.waiting.push(attempted);
         }
     }
 
@@ -85,15 +85,21 @@ impl<'run> Outbox<'run> {
         millis: i32,
         code: &str,
         words: String,
-    ) -> Settled {
+    ) -> Attempted {
         let retries = target.retries + 1;
         let last = retries > self.settings.max_retries;
         let outcome = if last {
-            raw_outcome(&self.settings.recipe, target.window(), fixes, code, &words)
+            raw_outcome(
+                &self.settings.recipe,
+                target.window.span,
+                fixes,
+                code,
+                &words,
+            )
         } else {
             Outcome::default()
         };
-        Settled {
+        Attempted {
             status: if last {
                 Status::Failed
             } else {
@@ -116,15 +122,15 @@ impl<'run> Outbox<'run> {
         if self.waiting.len() < least {
             return Ok(());
         }
-        let settled = std::mem::take(&mut self.waiting);
-        self.count(&settled, report);
-        let batches: Vec<BatchRow> = settled.iter().map(|s| self.batch_row(s)).collect();
+        let attempted = std::mem::take(&mut self.waiting);
+        self.count(&attempted, report);
+        let batches: Vec<BatchRow> = attempted.iter().map(|s| self.batch_row(s)).collect();
         store::write_batches(&batches)?;
 
-        let (done, _put_off): (Vec<Settled>, Vec<Settled>) = settled
+        let (done, _put_off): (Vec<Attempted>, Vec<Attempted>) = attempted
             .into_iter()
             .partition(|s| s.status != Status::Pending);
-        let windows: Vec<_> = done.iter().map(|s| s.target.place.clone()).collect();
+        let windows: Vec<_> = done.iter().map(|s| s.target.window.clone()).collect();
         let changed = store::write_paths(&windows, &paths(&done)?)?;
         store::write_stops(&windows, &stops(&done))?;
         if self.settings.notify {
@@ -134,8 +140,8 @@ impl<'run> Outbox<'run> {
         self.reopen_neighbours(&done)
     }
 
-    fn count(&self, settled: &[Settled], report: &mut RunRow) {
-        for one in settled {
+    fn count(&self, attempted: &[Attempted], report: &mut RunRow) {
+        for one in attempted {
             match one.status {
                 Status::Pending => report.windows_deferred += 1,
                 Status::Completed => report.windows_completed += 1,
@@ -150,30 +156,30 @@ impl<'run> Outbox<'run> {
         }
     }
 
-    fn batch_row(&self, settled: &Settled) -> BatchRow {
-        let Settled {
+    fn batch_row(&self, attempted: &Attempted) -> BatchRow {
+        let Attempted {
             target, outcome, ..
-        } = settled;
+        } = attempted;
         let now = backend::now();
         let dropped = outcome.dropped;
         BatchRow {
             batch: target.batch,
-            device: target.place.device.clone(),
-            window: target.window(),
-            status: settled.status,
+            device: target.window.device.clone(),
+            window: target.window.span,
+            status: attempted.status,
             points: target.points as i32,
             osrm_calls: outcome.osrm_calls as i32,
-            started: now - i64::from(settled.millis) * 1000,
-            error: settled
+            started: now - i64::from(attempted.millis) * 1000,
+            error: attempted
                 .error
                 .as_ref()
                 .map(|e| (e.code.clone(), e.message.clone())),
-            retries: settled.retries,
-            next_attempt: match settled.status {
-                Status::Pending => now + self.pause(settled.retries, target.batch),
+            retries: attempted.retries,
+            next_attempt: match attempted.status {
+                Status::Pending => now + self.pause(attempted.retries, target.batch),
                 _ => now,
             },
-            context: (settled.status != Status::Pending).then_some(outcome.context),
+            context: (attempted.status != Status::Pending).then_some(outcome.context),
             duplicates: (target.copies + dropped.duplicate) as i32,
             outliers: (dropped.null_island + dropped.teleport) as i32,
             rejected: target.rejected as i32,
@@ -188,11 +194,11 @@ impl<'run> Outbox<'run> {
         ((doubled.min(LONGEST_PAUSE) as f64) * spread) as Micros
     }
 
-    fn mark(&self, done: &[Settled]) -> Result<(), Error> {
+    fn mark(&self, done: &[Attempted]) -> Result<(), Error> {
         for (nth, source) in self.sources.iter().enumerate() {
             let points = done.iter().flat_map(|s| {
                 let batch = s.target.batch;
-                s.target.marks[nth].iter().map(move |place| (*place, batch))
+                s.target.marks[nth].iter().map(move |id| (*id, batch))
             });
             store::mark_points(source, points.collect())?;
         }
@@ -201,46 +207,46 @@ impl<'run> Outbox<'run> {
 
     /// Points may have come after the windows were chosen; finished windows of other rounds that
     /// those reach must be done again.
-    fn reopen_neighbours(&self, done: &[Settled]) -> Result<(), Error> {
+    fn reopen_neighbours(&self, done: &[Attempted]) -> Result<(), Error> {
         let new: Vec<_> = done
             .iter()
             .filter_map(|s| {
                 s.target
                     .new
-                    .map(|(a, b)| (s.target.place.device.clone(), a, b))
+                    .map(|(a, b)| (s.target.window.device.clone(), a, b))
             })
             .collect();
         let mut reached = store::neighbours(&new, track::context_reach(&self.settings.recipe))?;
-        reached.retain(|place| !self.claimed.contains(place));
+        reached.retain(|window| !self.claimed.contains(window));
         store::reopen(&reached)
     }
 }
 
-fn paths(done: &[Settled]) -> Result<Vec<Written<(Path, String)>>, Error> {
+fn paths(done: &[Attempted]) -> Result<Vec<Written<(Path, String)>>, Error> {
     let mut all = Vec::new();
-    for settled in done {
-        for path in &settled.outcome.paths {
+    for attempted in done {
+        for path in &attempted.outcome.paths {
             let line = path.line.iter().map(|&[lon, lat]| (lon, lat).into());
             let encoded = polyline::encode_coordinates(line, PRECISION)
                 .map_err(|e| Error::Defect(format!("could not encode a path: {e}")))?;
-            all.push(written(settled, (path.clone(), encoded)));
+            all.push(written(attempted, (path.clone(), encoded)));
         }
     }
     Ok(all)
 }
 
-fn stops(done: &[Settled]) -> Vec<Written<Stop>> {
+fn stops(done: &[Attempted]) -> Vec<Written<Stop>> {
     done.iter()
         .flat_map(|s| s.outcome.stops.iter().map(|stop| written(s, *stop)))
         .collect()
 }
 
-fn written<T>(settled: &Settled, item: T) -> Written<T> {
-    let Target { place, batch, .. } = &settled.target;
+fn written<T>(attempted: &Attempted, item: T) -> Written<T> {
+    let Target { window, batch, .. } = &attempted.target;
     Written {
         batch: *batch,
-        device: place.device.clone(),
-        millis: settled.millis,
+        device: window.device.clone(),
+        millis: attempted.millis,
         item,
     }
 }

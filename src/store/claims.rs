@@ -17,7 +17,7 @@ const LEASE: Micros = 10 * 60 * 1_000_000;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeviceWindow {
     pub device: String,
-    pub window: Window,
+    pub span: Window,
 }
 
 /// What is on record of a window.
@@ -117,7 +117,7 @@ pub fn held_windows() -> Result<Vec<DeviceWindow>, Error> {
 fn device_window(row: &Columns<'_, '_>, at: usize) -> Result<DeviceWindow, Error> {
     Ok(DeviceWindow {
         device: row.get(at)?,
-        window: Window {
+        span: Window {
             start: row.time(at + 1)?,
             end: row.time(at + 2)?,
         },
@@ -135,7 +135,7 @@ pub fn known_batches(windows: &[DeviceWindow]) -> Result<Vec<Known>, Error> {
         include_str!("known_batches.sql"),
         &[
             devices(windows).into(),
-            timestamps(windows.iter().map(|w| w.window.start)).into(),
+            timestamps(windows.iter().map(|w| w.span.start)).into(),
         ],
         |row| {
             Ok(Known {
@@ -172,8 +172,8 @@ pub fn recut_windows(windows: &[DeviceWindow]) -> Result<Vec<(Uuid, DeviceWindow
         include_str!("recut_windows.sql"),
         &[
             devices(windows).into(),
-            timestamps(windows.iter().map(|w| w.window.start)).into(),
-            timestamps(windows.iter().map(|w| w.window.end)).into(),
+            timestamps(windows.iter().map(|w| w.span.start)).into(),
+            timestamps(windows.iter().map(|w| w.span.end)).into(),
         ],
         |row| Ok((row.get(1)?, device_window(row, 2)?)),
     )
@@ -190,8 +190,8 @@ pub fn make_pending(windows: &[(DeviceWindow, Known)]) -> Result<(), Error> {
                 .map(|(w, _)| w.device.as_str())
                 .collect::<Vec<_>>()
                 .into(),
-            timestamps(windows.iter().map(|(w, _)| w.window.start)).into(),
-            timestamps(windows.iter().map(|(w, _)| w.window.end)).into(),
+            timestamps(windows.iter().map(|(w, _)| w.span.start)).into(),
+            timestamps(windows.iter().map(|(w, _)| w.span.end)).into(),
             windows
                 .iter()
                 .map(|(_, k)| k.batch)

@@ -15,7 +15,7 @@ pub use claims::{
     lock_devices, make_pending, neighbours, reclaim, recut_windows, take_pending, waiting_devices,
     waiting_windows,
 };
-pub use points::{Place, read_points};
+pub use points::{RowId, read_points};
 pub use results::{
     BatchRow, Status, Written, forget_batches, mark_points, notify, reopen, write_batches,
     write_paths, write_stops,

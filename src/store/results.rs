@@ -3,7 +3,7 @@
 use pgrx::datum::Uuid;
 
 use super::claims::DeviceWindow;
-use super::points::Place;
+use super::points::RowId;
 use super::{Source, execute, rows, timestamps};
 use crate::backend::timestamp;
 use crate::error::Error;
@@ -183,8 +183,8 @@ fn remove_others<T>(
                 .map(|w| w.device.as_str())
                 .collect::<Vec<_>>()
                 .into(),
-            timestamps(windows.iter().map(|w| w.window.start)).into(),
-            timestamps(windows.iter().map(|w| w.window.end)).into(),
+            timestamps(windows.iter().map(|w| w.span.start)).into(),
+            timestamps(windows.iter().map(|w| w.span.end)).into(),
             each(keep, |k| k.device.clone()).into(),
             each(keep, |k| timestamp(start(&k.item))).into(),
         ],
@@ -193,17 +193,17 @@ fn remove_others<T>(
 }
 
 /// Marks points as taken in by their batches.
-pub fn mark_points(source: &Source, points: Vec<(Place, Uuid)>) -> Result<(), Error> {
+pub fn mark_points(source: &Source, points: Vec<(RowId, Uuid)>) -> Result<(), Error> {
     if points.is_empty() {
         return Ok(());
     }
     let parts: Vec<_> = points.iter().map(|((part, _), _)| *part).collect();
-    let places: Vec<_> = points.iter().map(|((_, place), _)| *place).collect();
+    let addresses: Vec<_> = points.iter().map(|((_, address), _)| *address).collect();
     let batches: Vec<_> = points.iter().map(|(_, batch)| *batch).collect();
     execute(
         "mark points as processed",
         &source.statement(include_str!("mark_points.sql")),
-        &[parts.into(), places.into(), batches.into()],
+        &[parts.into(), addresses.into(), batches.into()],
     )
 }
 
@@ -227,7 +227,7 @@ pub fn reopen(windows: &[DeviceWindow]) -> Result<(), Error> {
                 .map(|w| w.device.as_str())
                 .collect::<Vec<_>>()
                 .into(),
-            timestamps(windows.iter().map(|w| w.window.start)).into(),
+            timestamps(windows.iter().map(|w| w.span.start)).into(),
         ],
     )
 }

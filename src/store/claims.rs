@@ -3,7 +3,7 @@
 //! A worker owns a device, not a window, until its transaction ends: neighbouring windows are
 //! decided together, and two workers can never wait for each other.
 
-use pgrx::datum::{Interval, Uuid};
+use pgrx::datum::{Interval, TimestampWithTimeZone, Uuid};
 
 use super::{Columns, Source, execute, rows, timestamps};
 use crate::backend::timestamp;
@@ -124,8 +124,21 @@ fn device_window(row: &Columns<'_, '_>, at: usize) -> Result<DeviceWindow, Error
     })
 }
 
-fn devices(windows: &[DeviceWindow]) -> Vec<&str> {
-    windows.iter().map(|w| w.device.as_str()).collect()
+/// Columns of windows, as statements take them.
+pub(super) fn devices<'a>(windows: impl IntoIterator<Item = &'a DeviceWindow>) -> Vec<&'a str> {
+    windows.into_iter().map(|w| w.device.as_str()).collect()
+}
+
+pub(super) fn starts<'a>(
+    windows: impl IntoIterator<Item = &'a DeviceWindow>,
+) -> Vec<TimestampWithTimeZone> {
+    timestamps(windows.into_iter().map(|w| w.span.start))
+}
+
+pub(super) fn ends<'a>(
+    windows: impl IntoIterator<Item = &'a DeviceWindow>,
+) -> Vec<TimestampWithTimeZone> {
+    timestamps(windows.into_iter().map(|w| w.span.end))
 }
 
 /// What is on record of each of these windows, in their order.
@@ -133,10 +146,7 @@ pub fn known_batches(windows: &[DeviceWindow]) -> Result<Vec<Known>, Error> {
     rows(
         "look up batches",
         include_str!("known_batches.sql"),
-        &[
-            devices(windows).into(),
-            timestamps(windows.iter().map(|w| w.span.start)).into(),
-        ],
+        &[devices(windows).into(), starts(windows).into()],
         |row| {
             Ok(Known {
                 batch: row.get(1)?,
@@ -172,8 +182,8 @@ pub fn recut_windows(windows: &[DeviceWindow]) -> Result<Vec<(Uuid, DeviceWindow
         include_str!("recut_windows.sql"),
         &[
             devices(windows).into(),
-            timestamps(windows.iter().map(|w| w.span.start)).into(),
-            timestamps(windows.iter().map(|w| w.span.end)).into(),
+            starts(windows).into(),
+            ends(windows).into(),
         ],
         |row| Ok((row.get(1)?, device_window(row, 2)?)),
     )
@@ -181,22 +191,16 @@ pub fn recut_windows(windows: &[DeviceWindow]) -> Result<Vec<(Uuid, DeviceWindow
 
 /// Puts windows on record as pending; those that are there already become due.
 pub fn make_pending(windows: &[(DeviceWindow, Known)]) -> Result<(), Error> {
+    let batches: Vec<Uuid> = windows.iter().map(|(_, known)| known.batch).collect();
+    let windows = || windows.iter().map(|(window, _)| window);
     execute(
         "make batches",
         include_str!("make_pending.sql"),
         &[
-            windows
-                .iter()
-                .map(|(w, _)| w.device.as_str())
-                .collect::<Vec<_>>()
-                .into(),
-            timestamps(windows.iter().map(|(w, _)| w.span.start)).into(),
-            timestamps(windows.iter().map(|(w, _)| w.span.end)).into(),
-            windows
-                .iter()
-                .map(|(_, k)| k.batch)
-                .collect::<Vec<_>>()
-                .into(),
+            devices(windows()).into(),
+            starts(windows()).into(),
+            ends(windows()).into(),
+            batches.into(),
         ],
     )
 }

@@ -2,9 +2,9 @@
 
 use pgrx::datum::Uuid;
 
-use super::claims::DeviceWindow;
+use super::claims::{DeviceWindow, devices, ends, starts};
 use super::points::RowId;
-use super::{Source, execute, rows, timestamps};
+use super::{Source, execute, rows};
 use crate::backend::timestamp;
 use crate::error::Error;
 use crate::track::{Grade, Micros, Path, PathKind, Stop, Window};
@@ -178,13 +178,9 @@ fn remove_others<T>(
         "remove what is no longer right",
         &include_str!("remove_others.sql").replace("{table}", table),
         &[
-            windows
-                .iter()
-                .map(|w| w.device.as_str())
-                .collect::<Vec<_>>()
-                .into(),
-            timestamps(windows.iter().map(|w| w.span.start)).into(),
-            timestamps(windows.iter().map(|w| w.span.end)).into(),
+            devices(windows).into(),
+            starts(windows).into(),
+            ends(windows).into(),
             each(keep, |k| k.device.clone()).into(),
             each(keep, |k| timestamp(start(&k.item))).into(),
         ],
@@ -221,14 +217,7 @@ pub fn reopen(windows: &[DeviceWindow]) -> Result<(), Error> {
     execute(
         "reopen windows that new points reach",
         include_str!("reopen.sql"),
-        &[
-            windows
-                .iter()
-                .map(|w| w.device.as_str())
-                .collect::<Vec<_>>()
-                .into(),
-            timestamps(windows.iter().map(|w| w.span.start)).into(),
-        ],
+        &[devices(windows).into(), starts(windows).into()],
     )
 }
 

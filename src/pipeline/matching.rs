@@ -101,19 +101,9 @@ impl Matchers {
         self.pool.as_ref().map_or(0, Pool::open)
     }
 
-    /// The next job that is done, waiting no longer than `wait`. Serves interrupts; where one ends
-    /// the statement, the threads are stopped before.
+    /// The next job that is done, waiting no longer than `wait`.
     pub fn receive(&mut self, wait: Duration) -> Result<Option<Done>, Error> {
-        if interrupts::ending() {
-            self.cancel();
-            self.pool = None;
-        }
-        interrupts::serve();
-        match self.pool.as_mut().and_then(|pool| pool.receive(wait)) {
-            Some(Ok(done)) => Ok(done),
-            Some(Err(_)) => Err(Error::Defect("a thread that asks OSRM panicked".into())),
-            None => Ok(None),
-        }
+        receive(&mut self.pool, &self.client, wait).map(Option::flatten)
     }
 
     /// Ends all requests; jobs come back with what they have.
@@ -134,6 +124,25 @@ impl Drop for Matchers {
     fn drop(&mut self) {
         // The pool waits for its threads; an answer that takes its time must not make it wait.
         self.client.cancel();
+    }
+}
+
+/// The next result of threads that ask OSRM by `client`, waiting no longer than `wait`. Serves
+/// interrupts; where one ends the statement, the threads are stopped before.
+pub fn receive<J: Send + 'static, R: Send + 'static>(
+    pool: &mut Option<Pool<J, R>>,
+    client: &Client,
+    wait: Duration,
+) -> Result<Option<R>, Error> {
+    if interrupts::ending() {
+        client.cancel();
+        *pool = None;
+    }
+    interrupts::serve();
+    match pool.as_mut().and_then(|pool| pool.receive(wait)) {
+        Some(Ok(result)) => Ok(Some(result)),
+        Some(Err(_)) => Err(Error::Defect("a thread that asks OSRM panicked".into())),
+        None => Ok(None),
     }
 }
 

@@ -4,20 +4,20 @@
 //! in `osrm::client`, the line in `track`.
 
 mod claiming;
+mod health;
 mod matching;
 mod reading;
 mod writing;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pgrx::datum::Uuid;
 
-use crate::backend::{self, interrupts};
+pub use health::ask_health;
+
+use crate::backend;
 use crate::error::Error;
-use crate::osrm::client::{Client, Health};
 use crate::osrm::reply::Away;
-use crate::pool::Pool;
 use crate::settings::Settings;
 use crate::store::{self, RunRow, Source};
 use crate::track::Micros;
@@ -212,26 +212,4 @@ pub fn plan(most: usize) -> Result<i64, Error> {
     let windows: Vec<_> = claims.into_iter().map(|c| (c.window, c.known)).collect();
     store::make_pending(&windows)?;
     Ok(windows.len() as i64)
-}
-
-/// Asks for a sign of life on a thread of its own, so that a cancel need not wait for the answer.
-pub fn ask_health(client: Client) -> Result<Result<Health, Away>, Error> {
-    let client = Arc::new(client);
-    let asked = client.clone();
-    let mut pool = Pool::start(1, move |()| asked.health()).map_err(Error::Threads)?;
-    pool.submit(());
-    loop {
-        if interrupts::ending() {
-            client.cancel();
-            drop(pool);
-            interrupts::serve();
-            return Err(Error::Defect("a cancelled statement went on".into()));
-        }
-        interrupts::serve();
-        match pool.receive(POLL) {
-            Some(Ok(answer)) => return Ok(answer),
-            Some(Err(_)) => return Err(Error::Defect("the thread that asks OSRM panicked".into())),
-            None => {}
-        }
-    }
 }

@@ -1,21 +1,13 @@
-//! The threads of a run that ask OSRM, and the client that they share.
+//! What a thread does with a job.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::reading::{Job, Target};
-use crate::backend::interrupts;
-use crate::error::Error;
 use crate::osrm::client::Client;
-use crate::osrm::reply::Away;
 use crate::osrm::{MatchAnswer, MatchError, MatchRequest, Matcher, Refusal, Session};
-use crate::pool::Pool;
-use crate::settings::Settings;
+use crate::pipeline::reading::{Job, Target};
 use crate::track::{Fix, Outcome, Recipe, Window, match_windows};
-
-/// How soon a cancel is noticed while all wait for OSRM.
-pub const POLL: Duration = Duration::from_millis(50);
 
 /// What a job came to: each window with its outcome.
 #[derive(Debug)]
@@ -41,112 +33,8 @@ impl Setback {
     }
 }
 
-enum Task {
-    Probe,
-    Match(Job),
-}
-
-/// A run's threads and client. Threads start with the first claim, so that a run with nothing to
-/// do starts none.
-pub struct Matchers {
-    client: Arc<Client>,
-    recipe: Arc<Recipe>,
-    threads: usize,
-    request_timeout: Duration,
-    pool: Option<Pool<Task, Option<Done>>>,
-}
-
-impl Matchers {
-    pub fn new(settings: &Settings) -> Result<Self, Error> {
-        Ok(Self {
-            client: Arc::new(Client::new(&settings.client).map_err(Error::BadAddress)?),
-            recipe: Arc::new(settings.recipe.clone()),
-            threads: settings.concurrency,
-            request_timeout: settings.request_timeout,
-            pool: None,
-        })
-    }
-
-    /// Starts the threads, unless they run, and asks the server for a sign of life; false if it
-    /// is away.
-    pub fn start(&mut self) -> Result<bool, Error> {
-        if self.pool.is_none() {
-            let (client, recipe) = (self.client.clone(), self.recipe.clone());
-            let limit = self.request_timeout;
-            let work = move |task| match task {
-                Task::Probe => {
-                    client.probe();
-                    None
-                }
-                Task::Match(job) => Some(work_off(&client, limit, &recipe, job)),
-            };
-            let mut pool = Pool::start(self.threads, work).map_err(Error::Threads)?;
-            pool.submit(Task::Probe);
-            self.pool = Some(pool);
-            while self.open() > 0 {
-                self.receive(POLL)?;
-            }
-        }
-        Ok(self.away().is_none())
-    }
-
-    pub fn submit(&mut self, job: Job) {
-        if let Some(pool) = &mut self.pool {
-            pool.submit(Task::Match(job));
-        }
-    }
-
-    /// Jobs under way.
-    pub fn open(&self) -> usize {
-        self.pool.as_ref().map_or(0, Pool::open)
-    }
-
-    /// The next job that is done, waiting no longer than `wait`.
-    pub fn receive(&mut self, wait: Duration) -> Result<Option<Done>, Error> {
-        receive(&mut self.pool, &self.client, wait).map(Option::flatten)
-    }
-
-    /// Ends all requests; jobs come back with what they have.
-    pub fn cancel(&self) {
-        self.client.cancel();
-    }
-
-    pub fn away(&self) -> Option<Away> {
-        self.client.away()
-    }
-
-    pub fn calls(&self) -> u64 {
-        self.client.calls()
-    }
-}
-
-impl Drop for Matchers {
-    fn drop(&mut self) {
-        // The pool waits for its threads; an answer that takes its time must not make it wait.
-        self.client.cancel();
-    }
-}
-
-/// The next result of threads that ask OSRM by `client`, waiting no longer than `wait`. Serves
-/// interrupts; where one ends the statement, the threads are stopped before.
-pub fn receive<J: Send + 'static, R: Send + 'static>(
-    pool: &mut Option<Pool<J, R>>,
-    client: &Client,
-    wait: Duration,
-) -> Result<Option<R>, Error> {
-    if interrupts::ending() {
-        client.cancel();
-        *pool = None;
-    }
-    interrupts::serve();
-    match pool.as_mut().and_then(|pool| pool.receive(wait)) {
-        Some(Ok(result)) => Ok(Some(result)),
-        Some(Err(_)) => Err(Error::Defect("a thread that asks OSRM panicked".into())),
-        None => Ok(None),
-    }
-}
-
-fn work_off(client: &Client, limit: Duration, recipe: &Recipe, job: Job) -> Done {
+/// Matches the windows of a job.
+pub fn work_off(client: &Client, limit: Duration, recipe: &Recipe, job: Job) -> Done {
     let begin = Instant::now();
     let windows: Vec<Window> = job.targets.iter().map(|t| t.window.span).collect();
     let session = Session::new(client, limit);

@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 use pgrx::datum::Uuid;
 
 use super::claiming::Claim;
-use super::matching::{Done, Setback, raw_outcome};
+use super::matching::{Attempted, Done};
 use super::reading::Target;
 use crate::backend;
 use crate::error::Error;
-use crate::osrm::Refusal;
 use crate::settings::Settings;
 use crate::store::{self, BatchRow, DeviceWindow, RunRow, Source, Status, Written};
-use crate::track::{self, Fix, Micros, Outcome, Path, Stop};
+use crate::track::{self, Micros, Path, Stop};
 
 /// A window is never put off for longer than this.
 const LONGEST_PAUSE: Micros = 6 * 3_600_000_000;
@@ -30,16 +29,6 @@ pub struct Outbox<'run> {
     untried: i32,
 }
 
-/// A window that was tried, and what its rows are to say.
-struct Attempted {
-    target: Target,
-    status: Status,
-    retries: i32,
-    error: Option<Refusal>,
-    outcome: Outcome,
-    millis: i32,
-}
-
 impl<'run> Outbox<'run> {
     pub fn new(settings: &'run Settings, sources: &'run [Source], claims: &[Claim]) -> Self {
         let claimed = claims.iter().map(|c| c.window.clone()).collect();
@@ -54,66 +43,8 @@ impl<'run> Outbox<'run> {
 
     /// Takes in what a job came to.
     pub fn put(&mut self, done: Done) {
-        for (target, result) in done.windows {
-            let attempted = match result {
-                Ok(outcome) => Attempted {
-                    status: Status::Completed,
-                    retries: 0,
-                    error: outcome.refusal.clone(),
-                    outcome,
-                    millis: done.millis,
-                    target,
-                },
-                Err(Setback::Untried) => {
-                    self.untried += 1;
-                    continue;
-                }
-                Err(Setback::Failed(code, words)) => {
-                    self.set_back(target, &done.fixes, done.millis, code, words)
-                }
-            };
-            self.waiting.push(attempted);
-        }
-    }
-
-    /// A window that failed is due again after a pause; after the last attempt it ends with raw
-    /// paths, so that the map has no hole and its points are settled.
-    fn set_back(
-        &self,
-        target: Target,
-        fixes: &[Fix],
-        millis: i32,
-        code: &str,
-        words: String,
-    ) -> Attempted {
-        let retries = target.retries + 1;
-        let last = retries > self.settings.max_retries;
-        let outcome = if last {
-            raw_outcome(
-                &self.settings.recipe,
-                target.window.span,
-                fixes,
-                code,
-                &words,
-            )
-        } else {
-            Outcome::default()
-        };
-        Attempted {
-            status: if last {
-                Status::Failed
-            } else {
-                Status::Pending
-            },
-            retries,
-            error: Some(Refusal {
-                code: code.into(),
-                message: words,
-            }),
-            outcome,
-            millis,
-            target,
-        }
+        self.waiting.extend(done.attempted);
+        self.untried += done.untried as i32;
     }
 
     /// Writes what waits, if it is `least` windows or more, and counts it in the report.

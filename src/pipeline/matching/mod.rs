@@ -12,9 +12,8 @@ use crate::osrm::client::Client;
 use crate::osrm::reply::Away;
 use crate::pool::Pool;
 use crate::settings::Settings;
-use crate::track::Recipe;
-use attempt::work_off;
-pub use attempt::{Done, Setback, raw_outcome};
+use attempt::Shared;
+pub use attempt::{Attempted, Done};
 
 /// How soon a cancel is noticed while all wait for OSRM.
 pub const POLL: Duration = Duration::from_millis(50);
@@ -24,23 +23,24 @@ enum Task {
     Match(Job),
 }
 
-/// A run's threads and client. Threads start with the first claim, so that a run with nothing to
+/// A run's threads and what they share. Threads start with the first claim, so that a run with nothing to
 /// do starts none.
 pub struct Matchers {
-    client: Arc<Client>,
-    recipe: Arc<Recipe>,
+    shared: Arc<Shared>,
     threads: usize,
-    request_timeout: Duration,
     pool: Option<Pool<Task, Option<Done>>>,
 }
 
 impl Matchers {
     pub fn new(settings: &Settings) -> Result<Self, Error> {
         Ok(Self {
-            client: Arc::new(Client::new(&settings.client).map_err(Error::BadAddress)?),
-            recipe: Arc::new(settings.recipe.clone()),
+            shared: Arc::new(Shared {
+                client: Client::new(&settings.client).map_err(Error::BadAddress)?,
+                recipe: settings.recipe.clone(),
+                request_timeout: settings.request_timeout,
+                max_retries: settings.max_retries,
+            }),
             threads: settings.concurrency,
-            request_timeout: settings.request_timeout,
             pool: None,
         })
     }
@@ -49,14 +49,13 @@ impl Matchers {
     /// is away.
     pub fn start(&mut self) -> Result<bool, Error> {
         if self.pool.is_none() {
-            let (client, recipe) = (self.client.clone(), self.recipe.clone());
-            let limit = self.request_timeout;
+            let shared = self.shared.clone();
             let work = move |task| match task {
                 Task::Probe => {
-                    client.probe();
+                    shared.client.probe();
                     None
                 }
-                Task::Match(job) => Some(work_off(&client, limit, &recipe, job)),
+                Task::Match(job) => Some(shared.work_off(job)),
             };
             let mut pool = Pool::start(self.threads, work).map_err(Error::Threads)?;
             pool.submit(Task::Probe);
@@ -81,27 +80,27 @@ impl Matchers {
 
     /// The next job that is done, waiting no longer than `wait`.
     pub fn receive(&mut self, wait: Duration) -> Result<Option<Done>, Error> {
-        receive(&mut self.pool, &self.client, wait).map(Option::flatten)
+        receive(&mut self.pool, &self.shared.client, wait).map(Option::flatten)
     }
 
     /// Ends all requests; jobs come back with what they have.
     pub fn cancel(&self) {
-        self.client.cancel();
+        self.shared.client.cancel();
     }
 
     pub fn away(&self) -> Option<Away> {
-        self.client.away()
+        self.shared.client.away()
     }
 
     pub fn calls(&self) -> u64 {
-        self.client.calls()
+        self.shared.client.calls()
     }
 }
 
 impl Drop for Matchers {
     fn drop(&mut self) {
         // The pool waits for its threads; an answer that takes its time must not make it wait.
-        self.client.cancel();
+        self.shared.client.cancel();
     }
 }
 

@@ -55,13 +55,11 @@ impl<'run> Outbox<'run> {
         }
         let attempted = std::mem::take(&mut self.waiting);
         self.count(&attempted, report);
-        let batches: Vec<BatchRow> = attempted.iter().map(|s| self.batch_row(s)).collect();
+        let batches: Vec<BatchRow> = attempted.iter().map(|a| self.batch_row(a)).collect();
         store::write_batches(&batches)?;
 
-        let (done, _put_off): (Vec<Attempted>, Vec<Attempted>) = attempted
-            .into_iter()
-            .partition(|s| s.status != Status::Pending);
-        let windows: Vec<_> = done.iter().map(|s| s.target.window.clone()).collect();
+        let done: Vec<Attempted> = attempted.into_iter().filter(Attempted::is_final).collect();
+        let windows: Vec<_> = done.iter().map(|a| a.target.window.clone()).collect();
         let changed = store::write_paths(&windows, &paths(&done)?)?;
         store::write_stops(&windows, &stops(&done))?;
         if self.settings.notify {
@@ -78,7 +76,7 @@ impl<'run> Outbox<'run> {
                 Status::Completed => report.windows_completed += 1,
                 Status::Failed => report.windows_failed += 1,
             }
-            if one.status != Status::Pending {
+            if one.is_final() {
                 report.points += one.target.marks.iter().map(Vec::len).sum::<usize>() as i64;
                 report.rejected += one.target.rejected as i64;
                 report.paths += one.outcome.paths.len() as i32;
@@ -95,41 +93,30 @@ impl<'run> Outbox<'run> {
         let dropped = outcome.dropped;
         BatchRow {
             batch: target.batch,
-            device: target.window.device.clone(),
-            window: target.window.span,
+            window: target.window.clone(),
             status: attempted.status,
             points: target.points as i32,
             osrm_calls: outcome.osrm_calls as i32,
             started: now - i64::from(attempted.millis) * 1000,
-            error: attempted
-                .error
-                .as_ref()
-                .map(|e| (e.code.clone(), e.message.clone())),
+            error: attempted.error.clone(),
             retries: attempted.retries,
-            next_attempt: match attempted.status {
-                Status::Pending => now + self.pause(attempted.retries, target.batch),
-                _ => now,
+            next_attempt: if attempted.is_final() {
+                now
+            } else {
+                now + pause(self.settings.retry_pause, attempted.retries, target.batch)
             },
-            context: (attempted.status != Status::Pending).then_some(outcome.context),
+            context: attempted.is_final().then_some(outcome.context),
             duplicates: (target.copies + dropped.duplicate) as i32,
             outliers: (dropped.null_island + dropped.teleport) as i32,
             rejected: target.rejected as i32,
         }
     }
 
-    /// Doubles with each attempt; the batch's own id spreads windows that failed together by a
-    /// quarter either way.
-    fn pause(&self, retries: i32, batch: Uuid) -> Micros {
-        let doubled = self.settings.retry_pause << (retries - 1).clamp(0, 20);
-        let spread = 0.75 + 0.5 * f64::from(batch.as_bytes()[0]) / 255.0;
-        ((doubled.min(LONGEST_PAUSE) as f64) * spread) as Micros
-    }
-
     fn mark(&self, done: &[Attempted]) -> Result<(), Error> {
         for (nth, source) in self.sources.iter().enumerate() {
-            let points = done.iter().flat_map(|s| {
-                let batch = s.target.batch;
-                s.target.marks[nth].iter().map(move |id| (*id, batch))
+            let points = done.iter().flat_map(|a| {
+                let batch = a.target.batch;
+                a.target.marks[nth].iter().map(move |id| (*id, batch))
             });
             store::mark_points(source, points.collect())?;
         }
@@ -141,16 +128,23 @@ impl<'run> Outbox<'run> {
     fn reopen_neighbours(&self, done: &[Attempted]) -> Result<(), Error> {
         let new: Vec<_> = done
             .iter()
-            .filter_map(|s| {
-                s.target
-                    .new
-                    .map(|(a, b)| (s.target.window.device.clone(), a, b))
+            .filter_map(|Attempted { target, .. }| {
+                let (first, last) = target.new?;
+                Some((target.window.device.clone(), first, last))
             })
             .collect();
         let mut reached = store::neighbours(&new, track::context_reach(&self.settings.recipe))?;
         reached.retain(|window| !self.claimed.contains(window));
         store::reopen(&reached)
     }
+}
+
+/// The pause before a window is tried again: `first` doubles with each attempt, and the batch's own
+/// id spreads windows that failed together by a quarter either way.
+fn pause(first: Micros, retries: i32, batch: Uuid) -> Micros {
+    let doubled = first << (retries - 1).clamp(0, 20);
+    let spread = 0.75 + 0.5 * f64::from(batch.as_bytes()[0]) / 255.0;
+    ((doubled.min(LONGEST_PAUSE) as f64) * spread) as Micros
 }
 
 fn paths(done: &[Attempted]) -> Result<Vec<Written<(Path, String)>>, Error> {
@@ -168,7 +162,7 @@ fn paths(done: &[Attempted]) -> Result<Vec<Written<(Path, String)>>, Error> {
 
 fn stops(done: &[Attempted]) -> Vec<Written<Stop>> {
     done.iter()
-        .flat_map(|s| s.outcome.stops.iter().map(|stop| written(s, *stop)))
+        .flat_map(|a| a.outcome.stops.iter().map(|stop| written(a, *stop)))
         .collect()
 }
 

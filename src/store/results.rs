@@ -7,19 +7,19 @@ use super::points::RowId;
 use super::{Source, execute, rows};
 use crate::backend::timestamp;
 use crate::error::Error;
-use crate::track::{Grade, Micros, Path, PathKind, Stop, Window};
+use crate::osrm::Refusal;
+use crate::track::{Grade, Micros, Path, PathKind, Stop};
 
 /// What a batch's row is to say.
 #[derive(Debug)]
 pub struct BatchRow {
     pub batch: Uuid,
-    pub device: String,
-    pub window: Window,
+    pub window: DeviceWindow,
     pub status: Status,
     pub points: i32,
     pub osrm_calls: i32,
     pub started: Micros,
-    pub error: Option<(String, String)>,
+    pub error: Option<Refusal>,
     pub retries: i32,
     /// When a pending batch is due.
     pub next_attempt: Micros,
@@ -52,23 +52,23 @@ pub fn write_batches(batches: &[BatchRow]) -> Result<(), Error> {
     fn column<T>(batches: &[BatchRow], of: impl Fn(&BatchRow) -> T) -> Vec<T> {
         batches.iter().map(of).collect()
     }
-    let error = |of: fn(&(String, String)) -> &str| {
-        column(batches, |b| b.error.as_ref().map(|e| of(e).to_string()))
-    };
+    let error =
+        |of: fn(&Refusal) -> &str| column(batches, |b| b.error.as_ref().map(|e| of(e).to_string()));
+    let windows = || batches.iter().map(|b| &b.window);
     execute(
         "write batches",
         include_str!("write_batches.sql"),
         &[
             column(batches, |b| b.batch).into(),
-            column(batches, |b| b.device.clone()).into(),
-            column(batches, |b| timestamp(b.window.start)).into(),
-            column(batches, |b| timestamp(b.window.end)).into(),
+            devices(windows()).into(),
+            starts(windows()).into(),
+            ends(windows()).into(),
             column(batches, |b| b.status.name()).into(),
             column(batches, |b| b.points).into(),
             column(batches, |b| b.osrm_calls).into(),
             column(batches, |b| timestamp(b.started)).into(),
-            error(|e| &e.1).into(),
-            error(|e| &e.0).into(),
+            error(|e| &e.message).into(),
+            error(|e| &e.code).into(),
             column(batches, |b| b.retries).into(),
             column(batches, |b| timestamp(b.next_attempt)).into(),
             column(batches, |b| b.context.map(|c| timestamp(c.0))).into(),

@@ -38,6 +38,13 @@ pub struct Attempted {
     pub millis: i32,
 }
 
+impl Attempted {
+    /// Whether this is all for now: the window is not put off for another attempt.
+    pub fn is_final(&self) -> bool {
+        self.status != Status::Pending
+    }
+}
+
 /// Why a window was not matched this time.
 #[derive(Debug)]
 enum Setback {

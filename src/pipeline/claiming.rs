@@ -15,7 +15,7 @@ const MINUTE: Micros = 60_000_000;
 const CLOCK_AHEAD: Micros = 24 * 60 * MINUTE;
 /// Windows of one device that are worth taking together: neighbours share what is decided at
 /// their common edge.
-const RUN_OF_WINDOWS: usize = 12;
+const TOGETHER: usize = 12;
 /// Devices that are looked at for what is due; other workers may have most of them.
 const MANY_DEVICES: usize = 200;
 
@@ -94,7 +94,7 @@ fn choose(settings: &Settings, sources: &[Source], most: usize) -> Result<Wanted
     };
     choice.add_waiting(&in_order(live), (live_since, until), 1)?;
     choice.add_due(false)?;
-    choice.add_waiting(&in_order(backlog), (since, live_since), RUN_OF_WINDOWS)?;
+    choice.add_waiting(&in_order(backlog), (since, live_since), TOGETHER)?;
     if choice.left() > 0 {
         store::advance_jobs(choice.left())?;
         choice.add_due(true)?;
@@ -182,14 +182,7 @@ impl Choice<'_> {
         for source in self.sources {
             let found = store::waiting_windows(source, &from, until, length, each as i32)?;
             for (device, first, last) in found {
-                let start = floor(first, length);
-                let window = DeviceWindow {
-                    device,
-                    span: Window {
-                        start,
-                        end: start + length,
-                    },
-                };
+                let window = window_at(device, first, length);
                 if self.held.windows.contains(&window) {
                     continue;
                 }
@@ -256,18 +249,9 @@ fn recut(length: Micros, wanted: &mut Wanted) -> Result<BTreeSet<DeviceWindow>, 
             .collect();
         for window in odd {
             wanted.remove(&window);
-            let mut start = floor(window.span.start, length);
-            while start < window.span.end {
-                let cover = DeviceWindow {
-                    device: window.device.clone(),
-                    span: Window {
-                        start,
-                        end: start + length,
-                    },
-                };
+            for cover in covers(&window, length) {
                 wanted.entry(cover.clone()).or_default();
                 new.insert(cover);
-                start += length;
             }
         }
         let windows: Vec<DeviceWindow> = wanted.keys().cloned().collect();
@@ -279,6 +263,23 @@ fn recut(length: Micros, wanted: &mut Wanted) -> Result<BTreeSet<DeviceWindow>, 
         store::forget_batches(ids)?;
         wanted.extend(old.into_iter().map(|window| (window, None)));
     }
+}
+
+/// Windows of a length that lie in or over another.
+fn covers(window: &DeviceWindow, length: Micros) -> impl Iterator<Item = DeviceWindow> {
+    (floor(window.span.start, length)..window.span.end)
+        .step_by(length as usize)
+        .map(move |start| window_at(window.device.clone(), start, length))
+}
+
+/// The window of a length that holds a moment.
+fn window_at(device: String, moment: Micros, length: Micros) -> DeviceWindow {
+    let start = floor(moment, length);
+    let span = Window {
+        start,
+        end: start + length,
+    };
+    DeviceWindow { device, span }
 }
 
 fn floor(moment: Micros, length: Micros) -> Micros {

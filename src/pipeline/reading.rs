@@ -9,7 +9,7 @@ use crate::backend;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::store::{self, Delay, DeviceWindow, RowId, Source};
-use crate::track::{self, Fix, Micros};
+use crate::track::{self, Fix, Micros, Recipe};
 
 /// Windows that one thread works off in a row; they share what is decided at their edges.
 const JOB: usize = 8;
@@ -40,6 +40,22 @@ pub struct Job {
     pub fixes: Arc<Vec<Fix>>,
 }
 
+impl Target {
+    pub fn new(claim: Claim, sources: usize) -> Self {
+        Self {
+            window: claim.window,
+            batch: claim.known.batch,
+            retries: claim.known.retries,
+            points: 0,
+            rejected: 0,
+            copies: 0,
+            marks: vec![Vec::new(); sources],
+            new: None,
+            delay: Delay::default(),
+        }
+    }
+}
+
 /// Reads the points of one device's claimed windows and cuts the work into jobs.
 pub fn read(
     settings: &Settings,
@@ -47,51 +63,40 @@ pub fn read(
     claims: Vec<Claim>,
 ) -> Result<Vec<Job>, Error> {
     let mut jobs = Vec::new();
-    let mut stretch: Vec<Claim> = Vec::new();
-    let mut reach = Micros::MIN;
-    for claim in claims {
-        let (from, to) = track::view(claim.window.span, &settings.recipe);
-        if from > reach && !stretch.is_empty() {
-            jobs.extend(read_stretch(
-                settings,
-                sources,
-                std::mem::take(&mut stretch),
-            )?);
-        }
-        reach = to;
-        stretch.push(claim);
+    for scan in scans(&settings.recipe, claims) {
+        jobs.extend(read_scan(&settings.recipe, sources, scan)?);
     }
-    jobs.extend(read_stretch(settings, sources, stretch)?);
     Ok(jobs)
 }
 
-/// Reads windows whose views touch each other, in one scan a source.
-fn read_stretch(
-    settings: &Settings,
-    sources: &[Source],
-    claims: Vec<Claim>,
-) -> Result<Vec<Job>, Error> {
+/// Windows whose views touch each other are read in one scan.
+fn scans(recipe: &Recipe, claims: Vec<Claim>) -> Vec<Vec<Claim>> {
+    let mut scans: Vec<Vec<Claim>> = Vec::new();
+    let mut reach = Micros::MIN;
+    for claim in claims {
+        let (from, to) = track::view(claim.window.span, recipe);
+        match scans.last_mut() {
+            Some(scan) if from <= reach => scan.push(claim),
+            _ => scans.push(vec![claim]),
+        }
+        reach = to;
+    }
+    scans
+}
+
+/// Reads what some windows are decided by, in one scan a source.
+fn read_scan(recipe: &Recipe, sources: &[Source], claims: Vec<Claim>) -> Result<Vec<Job>, Error> {
     let (Some(first), Some(last)) = (claims.first(), claims.last()) else {
         return Ok(Vec::new());
     };
     let device = first.window.device.clone();
-    let from = track::view(first.window.span, &settings.recipe).0;
-    let to = track::view(last.window.span, &settings.recipe).1;
+    let from = track::view(first.window.span, recipe).0;
+    let to = track::view(last.window.span, recipe).1;
     let now = backend::now();
     let recut = claims.iter().any(|c| c.recut);
     let mut targets: Vec<Target> = claims
         .into_iter()
-        .map(|claim| Target {
-            window: claim.window,
-            batch: claim.known.batch,
-            retries: claim.known.retries,
-            points: 0,
-            rejected: 0,
-            copies: 0,
-            marks: vec![Vec::new(); sources.len()],
-            new: None,
-            delay: Delay::default(),
-        })
+        .map(|claim| Target::new(claim, sources.len()))
         .collect();
     let mut fixes: Vec<Fix> = Vec::new();
     for (nth, source) in sources.iter().enumerate() {
@@ -118,6 +123,11 @@ fn read_stretch(
             target.copies += 1;
         }
     }
+    Ok(jobs(targets, fixes))
+}
+
+/// Cuts windows that were read together into jobs.
+fn jobs(mut targets: Vec<Target>, fixes: Vec<Fix>) -> Vec<Job> {
     let fixes = Arc::new(fixes);
     let mut jobs = Vec::new();
     while !targets.is_empty() {
@@ -128,7 +138,7 @@ fn read_stretch(
         });
         targets = rest;
     }
-    Ok(jobs)
+    jobs
 }
 
 /// The target whose window holds an instant; they ascend.

@@ -73,3 +73,47 @@ impl Matcher for Session<'_> {
         self.client.max_size().min(self.size.get())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::osrm::RequestPoint;
+    use crate::osrm::client::ClientSettings;
+
+    fn request(size: usize) -> MatchRequest {
+        let point = RequestPoint {
+            lon: 25.0,
+            lat: 60.0,
+            time: 0,
+            radius: 5.0,
+        };
+        MatchRequest {
+            points: vec![point; size],
+        }
+    }
+
+    #[test]
+    fn a_job_gives_up_on_a_server_that_never_answers() {
+        // The system takes connections that nobody serves.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Client::new(&ClientSettings {
+            url: format!("http://{}", silent.local_addr().unwrap()),
+            profile: "driving".into(),
+            connect_timeout: Duration::from_secs(10),
+            max_matching_size: 100,
+            connections: 1,
+        })
+        .unwrap();
+        let session = Session::new(&client, Duration::from_millis(200));
+        for size in [100, 50, 25, 12] {
+            assert_eq!(session.max_size(), size);
+            assert!(!session.is_lost());
+            assert_eq!(session.ask(&request(size)), Err(MatchError::TimedOut));
+        }
+        assert_eq!(session.ask(&request(6)), Err(MatchError::Cancelled));
+        assert!(session.is_lost());
+        assert_eq!(client.calls(), u64::from(MOST_TIMEOUTS));
+    }
+}

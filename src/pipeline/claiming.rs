@@ -285,3 +285,70 @@ fn window_at(device: String, moment: Micros, length: Micros) -> DeviceWindow {
 fn floor(moment: Micros, length: Micros) -> Micros {
     moment.div_euclid(length) * length
 }
+
+#[cfg(test)]
+impl Claim {
+    /// A window that was never tried before.
+    pub fn of(window: DeviceWindow) -> Self {
+        Self {
+            window,
+            known: Known {
+                batch: Uuid::from_bytes([0; 16]),
+                retries: 0,
+            },
+            recut: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Micros = 60 * MINUTE;
+
+    fn window(device: &str, minute: i64, minutes: i64) -> DeviceWindow {
+        window_at(device.into(), minute * MINUTE, minutes * MINUTE)
+    }
+
+    fn claim(device: &str, minute: i64) -> Claim {
+        Claim::of(window(device, minute, 5))
+    }
+
+    #[test]
+    fn claims_of_a_device_stay_together_in_their_order() {
+        let groups = by_device(vec![claim("a", 0), claim("a", 5), claim("b", 0)]);
+        let starts: Vec<Vec<Micros>> = groups
+            .iter()
+            .map(|group| group.iter().map(|c| c.window.span.start).collect())
+            .collect();
+        assert_eq!(starts, [vec![0, 5 * MINUTE], vec![0]]);
+        assert!(by_device(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn the_device_that_has_waited_longest_comes_first_and_each_only_once() {
+        let waiting = [(3, "c"), (2, "a"), (1, "b"), (4, "b")];
+        let waiting = waiting.map(|(oldest, name)| (oldest, name.to_string()));
+        assert_eq!(in_order(waiting.to_vec()), ["b", "a", "c"]);
+    }
+
+    #[test]
+    fn a_window_holds_its_start_and_not_its_end() {
+        assert_eq!(window("a", 5, 5), window("a", 9, 5));
+        assert_ne!(window("a", 5, 5), window("a", 10, 5));
+        let before_the_epoch = window_at("a".into(), -1, HOUR).span;
+        assert_eq!((before_the_epoch.start, before_the_epoch.end), (-HOUR, 0));
+    }
+
+    #[test]
+    fn windows_of_another_length_leave_no_time_uncovered() {
+        let hour: Vec<_> = covers(&window("a", 60, 60), 15 * MINUTE).collect();
+        assert_eq!(
+            hour,
+            [60, 75, 90, 105].map(|minute| window("a", minute, 15))
+        );
+        let within: Vec<_> = covers(&window("a", 75, 15), HOUR).collect();
+        assert_eq!(within, [window("a", 60, 60)]);
+    }
+}

@@ -146,3 +146,74 @@ fn target_at(targets: &mut [Target], time: Micros) -> Option<&mut Target> {
     let at = targets.partition_point(|t| t.window.span.end <= time);
     targets.get_mut(at).filter(|t| t.window.span.start <= time)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::Window;
+
+    const MINUTE: Micros = 60_000_000;
+    const RECIPE: Recipe = Recipe {
+        window: 5 * MINUTE,
+        max_gap: 5 * MINUTE,
+        gps_accuracy: None,
+    };
+
+    /// Windows of five minutes that begin at these minutes.
+    fn claims(minutes: &[i64]) -> Vec<Claim> {
+        let span = |minute: i64| Window {
+            start: minute * MINUTE,
+            end: (minute + 5) * MINUTE,
+        };
+        let window = |minute: &i64| DeviceWindow {
+            device: "a".into(),
+            span: span(*minute),
+        };
+        minutes.iter().map(window).map(Claim::of).collect()
+    }
+
+    fn targets(minutes: &[i64]) -> Vec<Target> {
+        let claims = claims(minutes).into_iter();
+        claims.map(|claim| Target::new(claim, 1)).collect()
+    }
+
+    #[test]
+    fn windows_that_share_points_are_read_in_one_scan() {
+        // A window's view begins five minutes before it and ends ten after it.
+        let sizes = |minutes: &[i64]| -> Vec<usize> {
+            scans(&RECIPE, claims(minutes))
+                .iter()
+                .map(Vec::len)
+                .collect()
+        };
+        assert_eq!(sizes(&[0, 5, 20]), [3]);
+        assert_eq!(sizes(&[0, 5, 30, 1440]), [2, 1, 1]);
+        assert!(sizes(&[]).is_empty());
+    }
+
+    #[test]
+    fn jobs_hold_all_windows_once_in_their_order() {
+        let minutes: Vec<i64> = (0..2 * JOB as i64 + 1).map(|n| 5 * n).collect();
+        let jobs = jobs(targets(&minutes), Vec::new());
+        let sizes: Vec<usize> = jobs.iter().map(|job| job.targets.len()).collect();
+        assert_eq!(sizes, [JOB, JOB, 1]);
+        let starts: Vec<Micros> = jobs
+            .iter()
+            .flat_map(|job| job.targets.iter().map(|t| t.window.span.start / MINUTE))
+            .collect();
+        assert_eq!(starts, minutes);
+    }
+
+    #[test]
+    fn a_point_counts_for_the_window_that_holds_it() {
+        let mut targets = targets(&[0, 10]);
+        let mut start_at = |minute: i64| {
+            target_at(&mut targets, minute * MINUTE).map(|t| t.window.span.start / MINUTE)
+        };
+        assert_eq!(start_at(0), Some(0));
+        assert_eq!(start_at(5), None);
+        assert_eq!(start_at(14), Some(10));
+        assert_eq!(start_at(15), None);
+        assert_eq!(start_at(-1), None);
+    }
+}

@@ -175,3 +175,29 @@ fn written<T>(attempted: &Attempted, item: T) -> Written<T> {
         item,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Micros = 60_000_000;
+
+    fn pause_of(first_byte: u8, retries: i32) -> Micros {
+        pause(MINUTE, retries, Uuid::from_bytes([first_byte; 16]))
+    }
+
+    #[test]
+    fn pauses_double_until_they_are_long_enough() {
+        for byte in [0, 255] {
+            assert_eq!(pause_of(byte, 3), 4 * pause_of(byte, 1));
+            assert_eq!(pause_of(byte, 30), pause_of(byte, 10));
+        }
+    }
+
+    #[test]
+    fn windows_that_failed_together_come_back_a_quarter_sooner_or_later() {
+        assert_eq!(pause_of(0, 1), MINUTE * 3 / 4);
+        assert_eq!(pause_of(255, 1), MINUTE * 5 / 4);
+        assert_eq!(pause_of(255, 1000), LONGEST_PAUSE * 5 / 4);
+    }
+}

@@ -194,3 +194,115 @@ fn raw_outcome(recipe: &Recipe, window: Window, fixes: &[Fix], why: &Refusal) ->
             ..Outcome::default()
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::osrm::client::ClientSettings;
+    use crate::pipeline::claiming::Claim;
+    use crate::store::DeviceWindow;
+    use crate::track::{Micros, PathKind};
+
+    const SECOND: Micros = 1_000_000;
+    const RECIPE: Recipe = Recipe {
+        window: 300 * SECOND,
+        max_gap: 300 * SECOND,
+        gps_accuracy: None,
+    };
+
+    fn window(start: Micros) -> Window {
+        let start = start * SECOND;
+        let end = start + RECIPE.window;
+        Window { start, end }
+    }
+
+    /// A vehicle that drives north at 10 m/s for four minutes.
+    fn drive(start: Micros, lat: f64) -> impl Iterator<Item = Fix> {
+        (0..24).map(move |step| Fix {
+            time: (start + 10 * step) * SECOND,
+            lon: 25.0,
+            lat: lat + 0.0009 * step as f64,
+            accuracy: None,
+        })
+    }
+
+    fn target(start: Micros, retries: i32) -> Target {
+        let mut claim = Claim::of(DeviceWindow {
+            device: "a".into(),
+            span: window(start),
+        });
+        claim.known.retries = retries;
+        Target::new(claim, 1)
+    }
+
+    /// What a thread shares; nothing here makes it ask.
+    fn shared(max_retries: i32) -> Shared {
+        let settings = ClientSettings {
+            url: "http://127.0.0.1:1".into(),
+            profile: "driving".into(),
+            connect_timeout: Duration::from_secs(1),
+            max_matching_size: 100,
+            connections: 1,
+        };
+        Shared {
+            client: Client::new(&settings).unwrap(),
+            recipe: RECIPE,
+            request_timeout: Duration::from_secs(1),
+            max_retries,
+        }
+    }
+
+    #[test]
+    fn a_panic_costs_its_own_window_only() {
+        struct PanicsInTheNorth;
+        impl Matcher for PanicsInTheNorth {
+            fn ask(&self, request: &MatchRequest) -> Result<MatchAnswer, MatchError> {
+                assert!(request.points[0].lat < 61.0);
+                Err(MatchError::Refused(Refusal {
+                    code: "NoMatch".into(),
+                    message: String::new(),
+                }))
+            }
+            fn max_size(&self) -> usize {
+                100
+            }
+        }
+        let fixes: Vec<Fix> = drive(0, 60.0).chain(drive(3600, 62.0)).collect();
+        let windows = [window(0), window(3600)];
+        let results = attempt(&PanicsInTheNorth, &RECIPE, &windows, &fixes);
+        assert!(!results[0].as_ref().unwrap().paths.is_empty());
+        assert!(matches!(results[1], Err(MatchError::Unavailable(_))));
+    }
+
+    #[test]
+    fn a_window_that_fails_is_put_off_and_in_the_end_drawn_raw() {
+        let fixes: Vec<Fix> = drive(0, 60.0).collect();
+        let fail = |retries| {
+            shared(3)
+                .conclude(target(0, retries), Err(Setback::timed_out()), &fixes, 0)
+                .unwrap()
+        };
+        let put_off = fail(2);
+        assert!(!put_off.is_final());
+        assert_eq!(put_off.retries, 3);
+        assert!(put_off.outcome.paths.is_empty());
+
+        let last = fail(3);
+        assert_eq!(last.status, Status::Failed);
+        assert!(!last.outcome.paths.is_empty());
+        for path in &last.outcome.paths {
+            assert_eq!(path.kind, PathKind::Raw);
+            assert_eq!(path.reason.as_deref(), Some("TimedOut"));
+        }
+    }
+
+    #[test]
+    fn success_clears_the_count_of_attempts_and_no_answer_leaves_it() {
+        let shared = shared(3);
+        let matched = shared.conclude(target(0, 2), Ok(Outcome::default()), &[], 0);
+        let matched = matched.unwrap();
+        assert_eq!((matched.status, matched.retries), (Status::Completed, 0));
+        let untried = shared.conclude(target(0, 2), Err(Setback::Untried), &[], 0);
+        assert!(untried.is_none());
+    }
+}

@@ -29,3 +29,23 @@ pub fn timestamp(micros: Micros) -> TimestampWithTimeZone {
 pub fn micros(timestamp: TimestampWithTimeZone) -> Micros {
     pg_sys::TimestampTz::from(timestamp).saturating_add(POSTGRES_EPOCH)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_comes_back_as_it_went() {
+        for moment in [0, -1, POSTGRES_EPOCH, 1_700_000_000_000_001] {
+            assert_eq!(micros(timestamp(moment)), moment);
+        }
+    }
+
+    #[test]
+    fn what_lies_beyond_the_times_of_postgres_is_infinite() {
+        let before_postgres = -10_000 * 365 * 86_400 * 1_000_000;
+        assert!(timestamp(before_postgres).is_neg_infinity());
+        let infinity = TimestampWithTimeZone::positive_infinity();
+        assert_eq!(micros(infinity), Micros::MAX);
+    }
+}

@@ -174,7 +174,7 @@ impl Run {
     ) -> Result<(), Error> {
         let mut outbox = Outbox::new(&self.settings, &self.sources, &claims);
         for device in claiming::by_device(claims) {
-            for job in reading::read(&self.settings, &self.sources, device)? {
+            for job in reading::read(&self.settings.recipe, &self.sources, device)? {
                 matchers.submit(job);
             }
             while let Some(done) = matchers.receive(Duration::ZERO)? {

@@ -7,7 +7,6 @@ use pgrx::datum::Uuid;
 use super::claiming::Claim;
 use crate::backend;
 use crate::error::Error;
-use crate::settings::Settings;
 use crate::store::{self, Delay, DeviceWindow, RowId, Source};
 use crate::track::{self, Fix, Micros, Recipe};
 
@@ -57,14 +56,10 @@ impl Target {
 }
 
 /// Reads the points of one device's claimed windows and cuts the work into jobs.
-pub fn read(
-    settings: &Settings,
-    sources: &[Source],
-    claims: Vec<Claim>,
-) -> Result<Vec<Job>, Error> {
+pub fn read(recipe: &Recipe, sources: &[Source], claims: Vec<Claim>) -> Result<Vec<Job>, Error> {
     let mut jobs = Vec::new();
-    for scan in scans(&settings.recipe, claims) {
-        jobs.extend(read_scan(&settings.recipe, sources, scan)?);
+    for scan in scans(recipe, claims) {
+        jobs.extend(read_scan(recipe, sources, scan)?);
     }
     Ok(jobs)
 }

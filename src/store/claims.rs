@@ -5,7 +5,8 @@
 
 use pgrx::datum::{Interval, TimestampWithTimeZone, Uuid};
 
-use super::{Columns, Source, execute, rows, timestamps};
+use super::source::Source;
+use super::statement::{Columns, execute, rows, timestamps};
 use crate::backend::timestamp;
 use crate::error::Error;
 use crate::track::{Micros, Window};

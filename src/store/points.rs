@@ -3,7 +3,7 @@
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{Spi, pg_sys};
 
-use super::Source;
+use super::source::Source;
 use crate::backend::{micros, timestamp};
 use crate::error::Error;
 use crate::track::{Fix, Micros};

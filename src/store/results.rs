@@ -4,7 +4,8 @@ use pgrx::datum::Uuid;
 
 use super::claims::{DeviceWindow, devices, ends, starts};
 use super::points::RowId;
-use super::{Source, execute, rows};
+use super::source::Source;
+use super::statement::{execute, rows};
 use crate::backend::timestamp;
 use crate::error::Error;
 use crate::osrm::Refusal;

@@ -1,4 +1,4 @@
--- Adoption: points are read from a table that the application has already. Needs support.sql and columns.sql.
+-- Adoption: points are read from a table that the application has already.
 --
 -- Adoption adds two columns with constant defaults, which touches no row, and indexes. An index of a large
 -- table takes time, and inside of a function it would hold up writers while it is built; so beyond a size

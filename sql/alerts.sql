@@ -1,4 +1,4 @@
--- What is wrong, and what to do about it. Needs status.sql.
+-- What is wrong, and what to do about it.
 
 CREATE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',

@@ -1,4 +1,4 @@
--- What is new since a moment, so that a page asks only for that. Needs read.sql.
+-- What is new since a moment, so that a page asks only for that.
 --
 -- What changes, changes by windows: a window's outcome replaces what the window held. So the answer
 -- names the windows whose outcome was stored since, each with all that it holds now; whoever keeps a copy

@@ -1,5 +1,4 @@
 -- How columns of a table of the application are read: as fragments of SQL, made and checked by adopt_source().
--- Needs schema.sql only.
 
 -- ---------------------------------------------------------------------------------------------
 -- From columns to expressions

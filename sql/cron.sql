@@ -1,5 +1,5 @@
 -- What pg_cron knows of this extension's jobs. pg_cron is a soft dependency: it may be missing, or live in
--- another database, so its tables are named in dynamic statements only. Needs schema.sql only.
+-- another database, so its tables are named in dynamic statements only.
 
 CREATE FUNCTION _cron_is_here() RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE

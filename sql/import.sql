@@ -1,5 +1,5 @@
 -- The cache that the application kept before: its lines become paths, so that nothing has to be matched
--- anew. Needs schema.sql and the polyline functions.
+-- anew.
 
 CREATE FUNCTION import_matched_paths(
     relation regclass DEFAULT NULL,

@@ -1,4 +1,4 @@
--- What a map's page asks for, as one JSON document. Needs read.sql, access.sql and src/page.rs.
+-- What a map's page asks for, as one JSON document.
 
 -- ---------------------------------------------------------------------------------------------
 -- JSON

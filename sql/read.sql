@@ -1,4 +1,4 @@
--- Paths, stops and points along paths as rows. Needs schema.sql, support.sql and decode_polyline().
+-- Paths, stops and points along paths as rows.
 --
 -- These only read: they run on a standby and in a read-only transaction. Bodies are of the BEGIN ATOMIC
 -- kind: their names are bound when the extension is made, so no search_path can lead them astray, and

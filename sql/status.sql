@@ -1,19 +1,5 @@
--- How the worker does, in one row, and views for a dashboard. Needs support.sql, read.sql, access.sql and
--- cron.sql. Nothing here scans what is done: what is counted is what waits, a bounded number of rows, and
--- beyond that an estimate that says so.
-
--- ---------------------------------------------------------------------------------------------
--- What a run adds to its row, beside what it did
--- ---------------------------------------------------------------------------------------------
-ALTER TABLE worker_runs
-    ADD COLUMN points_waiting bigint,
-    ADD COLUMN delay_avg_ms   double precision,
-    ADD COLUMN delay_max_ms   double precision;
-COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog()';
-COMMENT ON COLUMN worker_runs.delay_avg_ms IS 'mean age of the live points that the run took in, in milliseconds';
-COMMENT ON COLUMN worker_runs.delay_max_ms IS 'greatest age of a live point that the run took in, in milliseconds';
-CREATE INDEX worker_runs_osrm_answered ON worker_runs (started_at) WHERE osrm_error IS NULL AND osrm_calls > 0;
-COMMENT ON INDEX worker_runs_osrm_answered IS 'finds when OSRM answered last';
+-- How the worker does, in one row, and views for a dashboard. Nothing here scans what is done:
+-- what is counted is what waits, a bounded number of rows, and beyond that an estimate that says so.
 
 -- ---------------------------------------------------------------------------------------------
 -- What waits

@@ -1,4 +1,4 @@
--- Upkeep: what is old goes, in small steps; advice on the size. Needs support.sql, access.sql, cron.sql, jobs.sql.
+-- Upkeep: what is old goes, in small steps; advice on the size.
 
 -- ---------------------------------------------------------------------------------------------
 -- Deleting

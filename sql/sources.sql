@@ -1,4 +1,4 @@
--- What the files after this one share. Needs schema.sql only; comes second.
+-- The tables that points lie in, and what waits there.
 
 -- ---------------------------------------------------------------------------------------------
 -- Settings

@@ -3,6 +3,8 @@
 // pgrx takes a SQLSTATE, a detail and a hint from this error type only, whatever its size.
 #![allow(clippy::result_large_err)]
 
+mod internal;
+
 use std::time::Duration;
 
 use pgrx::datum::{TimestampWithTimeZone, Uuid};

@@ -5,6 +5,7 @@
 
 mod api;
 mod backend;
+mod cron;
 mod error;
 mod osrm;
 mod page;

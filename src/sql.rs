@@ -40,7 +40,11 @@ extension_sql_file!(
 );
 extension_sql_file!("../sql/changes.sql", name = "changes", requires = ["page"]);
 
-extension_sql_file!("../sql/cron.sql", name = "cron");
+extension_sql_file!(
+    "../sql/cron.sql",
+    name = "cron",
+    requires = [internal::_next_run]
+);
 extension_sql_file!("../sql/status.sql", name = "status");
 extension_sql_file!("../sql/alerts.sql", name = "alerts");
 extension_sql_file!("../sql/upkeep.sql", name = "upkeep");

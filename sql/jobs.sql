@@ -82,7 +82,7 @@ AS $$
 DECLARE
     job @extschema@.matching_jobs;
     source record;
-    step interval := @extschema@._setting('window', '5 min');
+    step interval := @extschema@._window();
     deadline timestamptz := clock_timestamp() + interval '1 second';
     starts timestamptz[];
     queued integer := 0;

@@ -23,7 +23,7 @@ BEGIN
                AND p.start_time >= from_time - interval '2 days' AND p.start_time < to_time
              ORDER BY p.end_time) p;
     oldest := @extschema@._oldest_waiting(
-        device_id, greatest(from_time, now() - @extschema@._setting('look_back', '1 day')), to_time);
+        device_id, greatest(from_time, now() - @extschema@._look_back()), to_time);
     IF tail AND oldest IS NOT NULL THEN
         SELECT string_agg(@extschema@._path_json(t.start_time, t.end_time, t.encoded_polyline, t.osrm_confidence,
                                                  t.point_count, t.match_status, t.grade), E',\n' ORDER BY t.end_time)

@@ -121,7 +121,7 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    gap interval := @extschema@._setting('max_gap', '5 min');
+    gap interval := @extschema@._max_gap();
     known_until timestamptz;
     last_line text;
     known_lon double precision;
@@ -149,7 +149,7 @@ BEGIN
         SELECT w.recorded_at AS at, w.longitude AS lon, w.latitude AS lat
           FROM @extschema@._waiting_points(
                    get_device_tail.device_id,
-                   greatest(known_until, now() - @extschema@._setting('look_back', '1 day')),
+                   greatest(known_until, now() - @extschema@._look_back()),
                    now() + interval '1 hour', 20000) w
          WHERE w.longitude BETWEEN -180 AND 180 AND w.latitude BETWEEN -90 AND 90
            AND NOT (w.longitude = 0 AND w.latitude = 0)
@@ -195,7 +195,7 @@ BEGIN ATOMIC
            AND s.start_time < get_device_stops.to_time
     ), marked AS (
         SELECT r.*, coalesce(
-                   r.start_time - lag(r.end_time) OVER earlier > _setting('max_gap', '5 min')
+                   r.start_time - lag(r.end_time) OVER earlier > _max_gap()
                    OR 111320 * sqrt((r.latitude - lag(r.latitude) OVER earlier) ^ 2
                           + ((r.longitude - lag(r.longitude) OVER earlier) * cos(radians(r.latitude))) ^ 2) > 60,
                    true) AS begins

@@ -1,15 +1,6 @@
 -- The tables that points lie in, and what waits there.
 
 -- ---------------------------------------------------------------------------------------------
--- Settings
--- ---------------------------------------------------------------------------------------------
-CREATE FUNCTION _setting(name text, fallback interval) RETURNS interval
-LANGUAGE sql STABLE PARALLEL SAFE
--- In a session that has not loaded the library yet the setting may be unknown, or a bare number of seconds.
-RETURN coalesce(nullif(current_setting('osrm_matcher.' || name, true), '')::interval, fallback);
-COMMENT ON FUNCTION _setting IS 'a setting that is a length of time; stable, parallel safe';
-
--- ---------------------------------------------------------------------------------------------
 -- Sources of points, as fragments of SQL
 -- ---------------------------------------------------------------------------------------------
 -- `p` is the row. In device_value `$d` stands for a device id as text, in bound_expression `$t` for a

@@ -17,7 +17,7 @@ AS $$
 DECLARE
     source record;
     part record;
-    since timestamptz := now() - @extschema@._setting('look_back', '1 day');
+    since timestamptz := now() - @extschema@._look_back();
     until timestamptz := now() + interval '1 hour';
     share double precision;
 BEGIN
@@ -73,7 +73,7 @@ BEGIN
                    (SELECT min(w.at) FROM waiting w) AS oldest,
                    (SELECT min(w.arrival) FROM waiting w) AS waiting_since
               FROM per_window v, last l', source)
-           INTO part USING since, until, @extschema@._setting('window', '5 min'), most;
+           INTO part USING since, until, @extschema@._window(), most;
         IF part.points >= most AND part.whole_devices > 0 THEN
             share := part.devices / part.whole_devices::double precision;
             part.points := part.whole_points * share;
@@ -172,7 +172,7 @@ BEGIN
     SELECT s.reachable, s.since, s.error INTO osrm_reachable, osrm_since, osrm_error
       FROM @extschema@._osrm_seen() s;
 
-    enabled := coalesce(current_setting('osrm_matcher.enabled', true)::boolean, true);
+    enabled := @extschema@._enabled();
     SELECT j.schedule, CASE WHEN j.active THEN @extschema@._next_run(j.schedule) END INTO schedule, next_run
       FROM @extschema@._cron_job('osrm_matcher') j;
     SELECT r.* INTO newest FROM @extschema@.worker_runs r ORDER BY r.started_at DESC LIMIT 1;

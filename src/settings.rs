@@ -90,7 +90,7 @@ impl Settings {
         let millis = |setting: &GucSetting<i32>| Duration::from_millis(setting.get() as u64);
         let concurrency = CONCURRENCY.get() as usize;
         Self {
-            enabled: ENABLED.get(),
+            enabled: enabled(),
             notify: NOTIFY.get(),
             client: ClientSettings {
                 url: text(&OSRM_URL),
@@ -102,15 +102,35 @@ impl Settings {
             concurrency,
             request_timeout: millis(&REQUEST_TIMEOUT),
             recipe: Recipe {
-                window: WINDOW.get().seconds() * SECOND,
-                max_gap: i64::from(MAX_GAP.get()) * SECOND,
+                window: window(),
+                max_gap: max_gap(),
                 gps_accuracy: Some(GPS_ACCURACY.get()).filter(|metres| *metres > 0.0),
             },
-            look_back: i64::from(LOOK_BACK.get()) * SECOND,
+            look_back: look_back(),
             max_retries: MAX_RETRIES.get(),
             retry_pause: i64::from(RETRY_PAUSE.get()) * SECOND,
         }
     }
+}
+
+/// Whether points are processed at all.
+pub fn enabled() -> bool {
+    ENABLED.get()
+}
+
+/// Length of a window.
+pub fn window() -> Micros {
+    WINDOW.get().seconds() * SECOND
+}
+
+/// A silence longer than this ends a path.
+pub fn max_gap() -> Micros {
+    i64::from(MAX_GAP.get()) * SECOND
+}
+
+/// Points older than this are left alone until a backfill asks for them.
+pub fn look_back() -> Micros {
+    i64::from(LOOK_BACK.get()) * SECOND
 }
 
 /// Defines the settings; called once, when the library is loaded.

@@ -22,6 +22,16 @@ extension_sql_file!(
         api::decode_polyline,
     ]
 );
+extension_sql_file!(
+    "../sql/settings.sql",
+    name = "settings",
+    requires = [
+        internal::_enabled,
+        internal::_window,
+        internal::_max_gap,
+        internal::_look_back
+    ]
+);
 extension_sql_file!("../sql/sources.sql", name = "sources");
 extension_sql_file!("../sql/columns.sql", name = "columns");
 extension_sql_file!("../sql/adoption.sql", name = "adoption");
@@ -30,7 +40,7 @@ extension_sql_file!("../sql/jobs.sql", name = "jobs");
 extension_sql_file!(
     "../sql/read.sql",
     name = "read",
-    requires = ["sources", api::decode_polyline]
+    requires = [api::decode_polyline, internal::_max_gap]
 );
 extension_sql_file!("../sql/read_notes.sql", name = "read_notes");
 extension_sql_file!(

@@ -1,10 +1,36 @@
 //! Functions that only the extension's own SQL calls.
 
 use chrono::DateTime;
-use pgrx::datum::TimestampWithTimeZone;
+use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::prelude::*;
 
-use crate::{backend, cron};
+use crate::track::Micros;
+use crate::{backend, cron, settings};
+
+/// Whether the worker may work.
+#[pg_extern(stable, parallel_safe)]
+fn _enabled() -> bool {
+    settings::enabled()
+}
+
+#[pg_extern(stable, parallel_safe)]
+fn _window() -> Interval {
+    interval(settings::window())
+}
+
+#[pg_extern(stable, parallel_safe)]
+fn _max_gap() -> Interval {
+    interval(settings::max_gap())
+}
+
+#[pg_extern(stable, parallel_safe)]
+fn _look_back() -> Interval {
+    interval(settings::look_back())
+}
+
+fn interval(micros: Micros) -> Interval {
+    Interval::new(0, 0, micros).expect("a span without months and days is always valid")
+}
 
 /// When a schedule of pg_cron runs next; null where it cannot be read.
 #[pg_extern(immutable, parallel_safe, strict)]

@@ -67,12 +67,12 @@ BEGIN
     device_type := @extschema@._column_type(relation, device_column);
     -- A device of another source may have a name that is no value of this type: that is nobody, not an error.
     CASE
-        WHEN device_type IN ('text'::regtype, 'varchar', 'name') THEN source.device_value := '$d';
-        WHEN device_type = 'bpchar'::regtype THEN source.device_value := '$d::bpchar';
+        WHEN device_type IN ('text'::regtype, 'varchar', 'name') THEN source.device_value := '$value';
+        WHEN device_type = 'bpchar'::regtype THEN source.device_value := '$value::bpchar';
         WHEN device_type IN ('int2'::regtype, 'int4', 'int8') THEN
-            source.device_value := 'CASE WHEN $d ~ ''^(0|-?[1-9][0-9]{0,17})$'' THEN $d::bigint END';
+            source.device_value := 'CASE WHEN $value ~ ''^(0|-?[1-9][0-9]{0,17})$'' THEN $value::bigint END';
         WHEN device_type = 'uuid'::regtype THEN
-            source.device_value := 'CASE WHEN $d ~ ''^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'' THEN $d::uuid END';
+            source.device_value := 'CASE WHEN $value ~ ''^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'' THEN $value::uuid END';
         ELSE PERFORM @extschema@._refuse_type(relation, device_column, device_type, 'the name of a device');
     END CASE;
     SELECT e.expression, e.bound INTO source.time_expression, source.bound_expression
@@ -215,7 +215,7 @@ BEGIN
            AND @extschema@._has_index(a.relation, a.device_column, a.time_column, true)
            AND @extschema@._has_index(a.relation, a.device_column, a.time_column, false);
     END IF;
-    FOR source IN SELECT s.* FROM @extschema@._sources() s WHERE s.place > 0 LOOP
+    FOR source IN SELECT s.fragments FROM @extschema@._sources() s WHERE s.ordinal > 0 LOOP
         EXECUTE @extschema@._fill(
             'WITH RECURSIVE known AS (
                 (SELECT p.{device} AS device FROM {relation} p
@@ -225,12 +225,12 @@ BEGIN
                          WHERE NOT p.processed AND p.{device} > k.device ORDER BY p.{device} LIMIT 1)
                   FROM known k WHERE k.device IS NOT NULL
             ), unusable AS (
-                SELECT p.ctid AS place FROM {relation} p WHERE NOT p.processed AND p.{device} IS NULL
+                SELECT p.ctid AS address FROM {relation} p WHERE NOT p.processed AND p.{device} IS NULL
                 UNION ALL
-                SELECT bad.place
+                SELECT bad.address
                   FROM known k
                  CROSS JOIN LATERAL (
-                    SELECT p.ctid AS place FROM {relation} p
+                    SELECT p.ctid AS address FROM {relation} p
                      WHERE NOT p.processed AND p.{device} = k.device AND p.{time} IS NULL
                     UNION ALL
                     SELECT p.ctid FROM {relation} p
@@ -241,10 +241,10 @@ BEGIN
                      WHERE NOT p.processed AND p.{device} = k.device
                        AND p.{time} <= {bound:''-infinity''::timestamptz}) bad
             ), held AS MATERIALIZED (
-                SELECT p.ctid AS place FROM {relation} p
-                 WHERE p.ctid = ANY (ARRAY(SELECT u.place FROM unusable u)) FOR UPDATE SKIP LOCKED
+                SELECT p.ctid AS address FROM {relation} p
+                 WHERE p.ctid = ANY (ARRAY(SELECT u.address FROM unusable u)) FOR UPDATE SKIP LOCKED
             )
-            UPDATE {relation} p SET processed = true FROM held h WHERE p.ctid = h.place', source);
+            UPDATE {relation} p SET processed = true FROM held h WHERE p.ctid = h.address', source.fragments);
         GET DIAGNOSTICS here = ROW_COUNT;
         total := total + here;
     END LOOP;

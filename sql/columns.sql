@@ -123,7 +123,7 @@ END
 $$;
 COMMENT ON FUNCTION _pair_expressions IS 'the expressions of a column that holds a pair of coordinates; stable';
 
--- Time: the column as timestamptz, and a timestamptz ($t) as something that the column is compared with.
+-- Time: the column as timestamptz, and a timestamptz ($value) as something that the column is compared with.
 CREATE FUNCTION _time_expressions(relation regclass, column_name name, time_zone text, time_unit text,
                                   OUT expression text, OUT bound text)
 LANGUAGE plpgsql STABLE
@@ -138,11 +138,11 @@ BEGIN
     CASE
         WHEN type_id = 'timestamptz'::regtype THEN
             expression := format('p.%I', column_name);
-            bound := '$t';
+            bound := '$value';
         WHEN type_id = 'timestamp'::regtype THEN
             PERFORM now() AT TIME ZONE time_zone;
             expression := format('(p.%I AT TIME ZONE %L)', column_name, time_zone);
-            bound := format('($t AT TIME ZONE %L)', time_zone);
+            bound := format('($value AT TIME ZONE %L)', time_zone);
         WHEN type_id IN ('int4'::regtype, 'int8', 'float8', 'numeric') THEN
             factor := CASE time_unit WHEN 's' THEN 1 WHEN 'ms' THEN 1000 WHEN 'us' THEN 1000000 END;
             IF factor IS NULL THEN
@@ -155,7 +155,7 @@ BEGIN
             expression := format('CASE WHEN p.%1$I > %2$s AND p.%1$I < %3$s THEN to_timestamp(p.%1$I::double precision / %4$s) END',
                                  column_name, low, high, factor);
             bound := format(
-                'CASE WHEN isfinite($t) THEN ceil(extract(epoch FROM $t) * %1$s)::%2$s WHEN $t > ''epoch'' THEN %4$s ELSE %3$s END',
+                'CASE WHEN isfinite($value) THEN ceil(extract(epoch FROM $value) * %1$s)::%2$s WHEN $value > ''epoch'' THEN %4$s ELSE %3$s END',
                 factor, CASE WHEN type_id IN ('int4'::regtype, 'int8') THEN 'bigint' ELSE type_id::text END, low, high);
             IF type_id IN ('float8'::regtype, 'numeric') THEN
                 bound := replace(replace(bound, 'ceil(', '('), '%', '');

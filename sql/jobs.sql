@@ -26,7 +26,7 @@ BEGIN
         RAISE EXCEPTION 'a % of no devices does nothing', kind
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave device_ids out, or give null, for all devices.';
     END IF;
-    FOR source IN SELECT * FROM @extschema@._sources() LOOP
+    FOR source IN SELECT s.fragments FROM @extschema@._sources() s LOOP
         IF device_ids IS NOT NULL THEN
             found := cardinality(device_ids);
         ELSE
@@ -38,7 +38,7 @@ BEGIN
                     SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device
                              ORDER BY p.{device} LIMIT 1)
                       FROM known k WHERE k.device IS NOT NULL
-                ) SELECT count(k.device) FROM known k', source) INTO found;
+                ) SELECT count(k.device) FROM known k', source.fragments) INTO found;
         END IF;
         total := total + found;
     END LOOP;
@@ -103,7 +103,7 @@ BEGIN
     END IF;
 
     WHILE queued < max_windows AND clock_timestamp() < deadline LOOP
-        SELECT * INTO source FROM @extschema@._sources() s WHERE s.place = job.cursor_source;
+        SELECT s.fragments INTO source FROM @extschema@._sources() s WHERE s.ordinal = job.cursor_source;
         IF NOT FOUND THEN
             job.status := 'finishing';
             EXIT;
@@ -117,8 +117,8 @@ BEGIN
                 EXECUTE @extschema@._fill(
                     'SELECT p.{device}::text FROM {relation} p
                       WHERE ' || CASE WHEN job.cursor_device IS NULL THEN 'p.{device} IS NOT NULL'
-                                      ELSE 'p.{device} > {device_value}' END
-                    || ' ORDER BY p.{device} LIMIT 1', source)
+                                      ELSE 'p.{device} > {named:$1}' END
+                    || ' ORDER BY p.{device} LIMIT 1', source.fragments)
                    INTO next_device USING job.cursor_device;
             END IF;
             IF next_device IS NULL THEN
@@ -135,7 +135,7 @@ BEGIN
             'WITH RECURSIVE hop AS (
                 SELECT first.at, 1 AS nth
                   FROM (SELECT {time_expression} AS at FROM {relation} p
-                         WHERE {wanted} p.{device} = {device_value}
+                         WHERE {wanted} p.{device} = {named:$1}
                            AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}
                          ORDER BY p.{time} LIMIT 1) first
                 UNION ALL
@@ -143,12 +143,12 @@ BEGIN
                   FROM hop h
                  CROSS JOIN LATERAL (
                     SELECT {time_expression} AS at FROM {relation} p
-                     WHERE {wanted} p.{device} = {device_value}
+                     WHERE {wanted} p.{device} = {named:$1}
                        AND p.{time} >= {bound:(date_bin($4, h.at, ''epoch'') + $4)} AND p.{time} < {bound:$3}
                      ORDER BY p.{time} LIMIT 1) next
                  WHERE h.nth < $5
             ) SELECT array_agg(date_bin($4, h.at, ''epoch'') ORDER BY h.at) FROM hop h',
-            '{wanted}', CASE job.kind WHEN 'backfill' THEN 'NOT p.processed AND' ELSE '' END), source)
+            '{wanted}', CASE job.kind WHEN 'backfill' THEN 'NOT p.processed AND' ELSE '' END), source.fragments)
            INTO starts USING job.cursor_device, job.cursor_time, job.to_time, step, max_windows - queued;
 
         -- The lock that workers take on a device: whoever has it must not be waited for.

@@ -41,12 +41,12 @@ COMMENT ON INDEX gps_coordinates_unprocessed IS 'finds the devices and windows t
 -- ---------------------------------------------------------------------------------------------
 -- Tables of the user that were adopted as further sources of points
 -- ---------------------------------------------------------------------------------------------
--- The expressions are made by adopt_source() from column names; `p` is the row, `$t` a timestamptz,
--- `$d` a device id as text.
+-- The expressions are made by adopt_source() from column names; `p` is the row, `$value` what
+-- a column is compared with: a device id as text, a timestamptz.
 CREATE TABLE adopted_sources (
     relation             regclass PRIMARY KEY,
     device_column        name NOT NULL,
-    device_value         text NOT NULL DEFAULT '$d',
+    device_value         text NOT NULL DEFAULT '$value',
     time_column          name NOT NULL,
     time_expression      text NOT NULL,
     bound_expression     text NOT NULL,
@@ -58,9 +58,9 @@ CREATE TABLE adopted_sources (
     adopted_at           timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE adopted_sources IS 'tables of the user that points are read from; written by adopt_source() and release_source() only';
-COMMENT ON COLUMN adopted_sources.device_value IS 'the text $d as a value that the device column is compared with; null where it cannot be one';
+COMMENT ON COLUMN adopted_sources.device_value IS 'the text $value as a value that the device column is compared with; null where it cannot be one';
 COMMENT ON COLUMN adopted_sources.time_expression IS 'the time of row p as timestamptz';
-COMMENT ON COLUMN adopted_sources.bound_expression IS 'the timestamptz $t as a value that the time column is compared with';
+COMMENT ON COLUMN adopted_sources.bound_expression IS 'the timestamptz $value as a value that the time column is compared with';
 COMMENT ON COLUMN adopted_sources.added IS 'indexes that adoption added and release removes';
 COMMENT ON COLUMN adopted_sources.ready IS 'whether the indexes are there; a table is read only then';
 

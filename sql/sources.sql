@@ -1,53 +1,47 @@
 -- The tables that points lie in, and what waits there.
 
 -- ---------------------------------------------------------------------------------------------
--- Sources of points, as fragments of SQL
+-- Sources, as fragments of SQL
 -- ---------------------------------------------------------------------------------------------
--- `p` is the row. In device_value `$d` stands for a device id as text, in bound_expression `$t` for a
--- timestamptz. The files of src/store/ use the same fragments.
-CREATE FUNCTION _sources()
-RETURNS TABLE (place bigint, relation regclass, device text, device_value text, "time" text,
-               time_expression text, bound_expression text, longitude text, latitude text, arrival text)
+-- Statements over sources, here and in src/store/, have marks, which _fill() replaces. `p` is the row.
+--   {relation}         the table
+--   {device}, {time}   its columns, as an index has them
+--   {named:X}          the text X as a value that {device} is compared with; null where it cannot be one
+--   {bound:X}          the timestamptz X as a value that {time} is compared with
+--   {time_expression}  the time as timestamptz
+--   {arrival}          since when the row has been waiting, as far as it says so
+--   {longitude}, {latitude}, {accuracy}
+CREATE FUNCTION _sources() RETURNS TABLE (ordinal bigint, relation regclass, fragments json)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT 0, 'gps_coordinates'::regclass, 'device_id', '$d', 'recorded_at',
-           'p.recorded_at', '$t', 'p.longitude', 'p.latitude', 'greatest(p.recorded_at, p.created_at)'
-    UNION ALL
-    SELECT row_number() OVER (ORDER BY c.oid), s.relation, quote_ident(s.device_column), s.device_value,
-           quote_ident(s.time_column), s.time_expression, s.bound_expression, s.longitude_expression,
-           s.latitude_expression, s.time_expression
-      FROM adopted_sources s
+    SELECT row_number() OVER (ORDER BY s.adopted, c.oid) - 1, s.relation,
+           json_build_object(
+               'relation', format('%I.%I', n.nspname, c.relname),
+               'device', quote_ident(s.device_column), 'named', s.device_value,
+               'time', quote_ident(s.time_column), 'bound', s.bound_expression,
+               'time_expression', s.time_expression, 'arrival', s.arrival_expression,
+               'longitude', s.longitude_expression, 'latitude', s.latitude_expression,
+               'accuracy', s.accuracy_expression)
+      FROM (SELECT false AS adopted, 'gps_coordinates'::regclass AS relation,
+                   'device_id' AS device_column, '$value' AS device_value,
+                   'recorded_at' AS time_column, '$value' AS bound_expression,
+                   'p.recorded_at' AS time_expression,
+                   'greatest(p.recorded_at, p.created_at)' AS arrival_expression,
+                   'p.longitude' AS longitude_expression, 'p.latitude' AS latitude_expression,
+                   'p.accuracy' AS accuracy_expression
+            UNION ALL
+            SELECT true, a.relation, a.device_column, a.device_value, a.time_column, a.bound_expression,
+                   a.time_expression, a.time_expression, a.longitude_expression, a.latitude_expression,
+                   coalesce(a.accuracy_expression, 'NULL::double precision')
+              FROM adopted_sources a
+             WHERE a.ready) AS s
       JOIN pg_class c ON c.oid = s.relation
-     WHERE s.ready
+      JOIN pg_namespace n ON n.oid = c.relnamespace
      ORDER BY 1;
 END;
-COMMENT ON FUNCTION _sources IS 'tables that points are read from, the extension''s own first; stable, parallel safe';
-
-CREATE FUNCTION _fill(template text, source record, device text DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    filled text := template;
-    moment text;
-BEGIN
-    -- {bound:X}: the timestamptz expression X as a value that the time column is compared with.
-    LOOP
-        moment := substring(filled FROM '\{bound:([^}]*)\}');
-        EXIT WHEN moment IS NULL;
-        filled := replace(filled, '{bound:' || moment || '}', replace(source.bound_expression, '$t', moment));
-    END LOOP;
-    filled := replace(filled, '{relation}', source.relation::text);
-    filled := replace(filled, '{device}', source.device);
-    filled := replace(filled, '{device_value}', replace(source.device_value, '$d', coalesce(device, '$1')));
-    filled := replace(filled, '{time}', source."time");
-    filled := replace(filled, '{time_expression}', source.time_expression);
-    filled := replace(filled, '{arrival}', source.arrival);
-    filled := replace(filled, '{longitude}', source.longitude);
-    RETURN replace(filled, '{latitude}', source.latitude);
-END
-$$;
-COMMENT ON FUNCTION _fill IS 'a statement''s {marks} replaced by a source''s fragments; stable, parallel safe';
+COMMENT ON FUNCTION _sources IS
+    'tables that points are read from, the extension''s own first, as number 0; stable, parallel safe';
+COMMENT ON FUNCTION _fill IS 'a statement''s {marks} replaced by a source''s fragments; immutable, strict, parallel safe';
 
 -- ---------------------------------------------------------------------------------------------
 -- Points that are in no path yet
@@ -74,12 +68,12 @@ BEGIN
     IF NOT EXISTS (SELECT FROM @extschema@.adopted_sources) THEN
         RETURN oldest;
     END IF;
-    FOR source IN SELECT * FROM @extschema@._sources() s WHERE s.place > 0 LOOP
+    FOR source IN SELECT * FROM @extschema@._sources() s WHERE s.ordinal > 0 LOOP
         EXECUTE @extschema@._fill(
             'SELECT {time_expression} FROM {relation} p
-              WHERE NOT p.processed AND p.{device} = {device_value}
+              WHERE NOT p.processed AND p.{device} = {named:$1}
                 AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}
-              ORDER BY p.{time} LIMIT 1', source)
+              ORDER BY p.{time} LIMIT 1', source.fragments)
            INTO candidate USING device_id, from_time, to_time;
         oldest := least(oldest, candidate);
     END LOOP;
@@ -106,13 +100,13 @@ BEGIN
     IF NOT EXISTS (SELECT FROM @extschema@.adopted_sources) THEN
         RETURN;
     END IF;
-    FOR source IN SELECT * FROM @extschema@._sources() s WHERE s.place > 0 LOOP
+    FOR source IN SELECT * FROM @extschema@._sources() s WHERE s.ordinal > 0 LOOP
         RETURN QUERY EXECUTE @extschema@._fill(
             'SELECT {time_expression}, ({longitude})::double precision, ({latitude})::double precision
                FROM {relation} p
-              WHERE NOT p.processed AND p.{device} = {device_value}
+              WHERE NOT p.processed AND p.{device} = {named:$1}
                 AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}
-              ORDER BY p.{time} DESC LIMIT $4', source)
+              ORDER BY p.{time} DESC LIMIT $4', source.fragments)
         USING device_id, from_time, to_time, most;
     END LOOP;
 END

@@ -25,7 +25,7 @@ BEGIN
     windows := 0;
     devices := 0;
     estimated := false;
-    FOR source IN SELECT * FROM @extschema@._sources() LOOP
+    FOR source IN SELECT s.fragments FROM @extschema@._sources() s LOOP
         EXECUTE @extschema@._fill(
             'WITH RECURSIVE known AS (
                 (SELECT p.{device} AS device, {time_expression} AS at, {arrival} AS arrival FROM {relation} p
@@ -72,7 +72,7 @@ BEGIN
                    (SELECT count(*) FROM waiting) AS devices,
                    (SELECT min(w.at) FROM waiting w) AS oldest,
                    (SELECT min(w.arrival) FROM waiting w) AS waiting_since
-              FROM per_window v, last l', source)
+              FROM per_window v, last l', source.fragments)
            INTO part USING since, until, @extschema@._window(), most;
         IF part.points >= most AND part.whole_devices > 0 THEN
             share := part.devices / part.whole_devices::double precision;

@@ -32,7 +32,11 @@ extension_sql_file!(
         internal::_look_back
     ]
 );
-extension_sql_file!("../sql/sources.sql", name = "sources");
+extension_sql_file!(
+    "../sql/sources.sql",
+    name = "sources",
+    requires = [internal::_fill]
+);
 extension_sql_file!("../sql/columns.sql", name = "columns");
 extension_sql_file!("../sql/adoption.sql", name = "adoption");
 extension_sql_file!("../sql/jobs.sql", name = "jobs");

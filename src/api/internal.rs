@@ -1,9 +1,10 @@
 //! Functions that only the extension's own SQL calls.
 
 use chrono::DateTime;
-use pgrx::datum::{Interval, TimestampWithTimeZone};
+use pgrx::datum::{Interval, Json, TimestampWithTimeZone};
 use pgrx::prelude::*;
 
+use crate::store::Source;
 use crate::track::Micros;
 use crate::{backend, cron, settings};
 
@@ -30,6 +31,12 @@ fn _look_back() -> Interval {
 
 fn interval(micros: Micros) -> Interval {
     Interval::new(0, 0, micros).expect("a span without months and days is always valid")
+}
+
+/// A statement whose marks are replaced by a source's fragments.
+#[pg_extern(immutable, parallel_safe, strict)]
+fn _fill(template: &str, fragments: Json) -> String {
+    Source::new(fragments.0).statement(template)
 }
 
 /// When a schedule of pg_cron runs next; null where it cannot be read.

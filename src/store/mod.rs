@@ -23,5 +23,3 @@ pub use runs::{
     Delay, RunRow, advance_jobs, pause_asked_for, record_run, reject_unreachable, store_reads,
 };
 pub use source::{Source, sources};
-
-use statement::{Columns, rows};

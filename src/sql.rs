@@ -50,9 +50,19 @@ extension_sql_file!("../sql/read_notes.sql", name = "read_notes");
 extension_sql_file!(
     "../sql/page.sql",
     name = "page",
-    requires = ["read", api::_path_json, api::_page_json, api::_known_json]
+    requires = [
+        "read",
+        api::decode_polyline,
+        api::_path_json,
+        api::_page_json,
+        api::_known_json
+    ]
 );
-extension_sql_file!("../sql/changes.sql", name = "changes", requires = ["page"]);
+extension_sql_file!(
+    "../sql/changes.sql",
+    name = "changes",
+    requires = ["read", "page", api::_known_json]
+);
 
 extension_sql_file!(
     "../sql/cron.sql",

@@ -1,27 +1,13 @@
 //! The files of `sql/`, which `CREATE EXTENSION` runs.
 //!
-//! `requires` names what must be there when a file is run: what its views, comments and
+//! `requires` names what must be there when a file is run: what its comments, types and
 //! SQL-standard bodies speak of. Bodies in PL/pgSQL look for their names when they are called. The
-//! tables come first, rights come last.
+//! tables come first, and rights last, for they are those of all functions.
 
 use pgrx::extension_sql_file;
 
 extension_sql_file!("../sql/schema.sql", name = "schema", bootstrap);
 
-extension_sql_file!(
-    "../sql/processing.sql",
-    name = "processing",
-    requires = [
-        api::process_pending_gps,
-        api::_process_round,
-        api::make_batches,
-        api::claim_batches,
-        api::match_batches,
-        api::osrm_health,
-        api::encode_polyline,
-        api::decode_polyline,
-    ]
-);
 extension_sql_file!(
     "../sql/settings.sql",
     name = "settings",
@@ -39,7 +25,27 @@ extension_sql_file!(
 );
 extension_sql_file!("../sql/columns.sql", name = "columns");
 extension_sql_file!("../sql/adoption.sql", name = "adoption");
-extension_sql_file!("../sql/jobs.sql", name = "jobs");
+
+extension_sql_file!(
+    "../sql/processing.sql",
+    name = "processing",
+    requires = [
+        api::process_pending_gps,
+        api::_process_round,
+        api::make_batches,
+        api::claim_batches,
+        api::match_batches,
+        api::osrm_health,
+        api::encode_polyline,
+        api::decode_polyline
+    ]
+);
+extension_sql_file!("../sql/batches.sql", name = "batches");
+extension_sql_file!(
+    "../sql/jobs.sql",
+    name = "jobs",
+    requires = ["batches", internal::_window]
+);
 
 extension_sql_file!(
     "../sql/read.sql",

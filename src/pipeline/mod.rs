@@ -90,7 +90,7 @@ pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
 pub fn plan(most: usize) -> Result<i64, Error> {
     let run = Run::begin(HAND_TIME, false)?;
     let claims = claiming::claim(&run.settings, &run.sources, most)?;
-    let windows: Vec<_> = claims.into_iter().map(|c| (c.window, c.known)).collect();
+    let windows: Vec<_> = claims.into_iter().map(|c| c.window).collect();
     store::make_pending(&windows)?;
     Ok(windows.len() as i64)
 }

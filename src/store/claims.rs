@@ -191,17 +191,14 @@ pub fn recut_windows(windows: &[DeviceWindow]) -> Result<Vec<(Uuid, DeviceWindow
 }
 
 /// Puts windows on record as pending; those that are there already become due.
-pub fn make_pending(windows: &[(DeviceWindow, Known)]) -> Result<(), Error> {
-    let batches: Vec<Uuid> = windows.iter().map(|(_, known)| known.batch).collect();
-    let windows = || windows.iter().map(|(window, _)| window);
+pub fn make_pending(windows: &[DeviceWindow]) -> Result<(), Error> {
     execute(
         "make batches",
-        include_str!("make_pending.sql"),
+        "SELECT _make_due($1, $2, $3)",
         &[
-            devices(windows()).into(),
-            starts(windows()).into(),
-            ends(windows()).into(),
-            batches.into(),
+            devices(windows).into(),
+            starts(windows).into(),
+            ends(windows).into(),
         ],
     )
 }

@@ -38,6 +38,30 @@ END
 $$;
 COMMENT ON FUNCTION _refuse_type IS 'raises datatype_mismatch; immutable';
 
+-- A device of another source may have a name that is no value of this type: that is nobody, not an error.
+CREATE FUNCTION _device_value(relation regclass, column_name name) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    type_id regtype := @extschema@._column_type(relation, column_name);
+BEGIN
+    CASE
+        WHEN type_id IN ('text'::regtype, 'varchar', 'name') THEN
+            RETURN '$value';
+        WHEN type_id = 'bpchar'::regtype THEN
+            RETURN '$value::bpchar';
+        WHEN type_id IN ('int2'::regtype, 'int4', 'int8') THEN
+            RETURN 'CASE WHEN $value ~ ''^(0|-?[1-9][0-9]{0,17})$'' THEN $value::bigint END';
+        WHEN type_id = 'uuid'::regtype THEN
+            RETURN 'CASE WHEN $value ~ ''^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'' THEN $value::uuid END';
+        ELSE
+            PERFORM @extschema@._refuse_type(relation, column_name, type_id, 'the name of a device');
+    END CASE;
+END
+$$;
+COMMENT ON FUNCTION _device_value IS 'the text $value as a value that a column is compared with; stable';
+
 -- A number that no cast may fail on: numeric holds more than double precision does.
 CREATE FUNCTION _number_expression(relation regclass, column_name name, wanted text, low integer, high integer)
 RETURNS text

@@ -1,4 +1,4 @@
--- Adoption: points are read from a table that the application has already. Needs support.sql and columns.sql.
+-- Adoption: points are read from a table that the application has already.
 --
 -- Adoption adds two columns with constant defaults, which touches no row, and indexes. An index of a large
 -- table takes time, and inside of a function it would hold up writers while it is built; so beyond a size
@@ -8,6 +8,130 @@
 -- ---------------------------------------------------------------------------------------------
 -- Adopting
 -- ---------------------------------------------------------------------------------------------
+CREATE FUNCTION _require_adoptable(relation regclass) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = relation AND c.relkind = 'r') THEN
+        RAISE EXCEPTION '% is not an ordinary table', relation
+            USING ERRCODE = 'wrong_object_type',
+                  HINT = 'Of a partitioned table, adopt the partitions that receive points.';
+    END IF;
+    IF EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE a.relation = _require_adoptable.relation) THEN
+        RAISE EXCEPTION 'table % is adopted already', relation
+            USING ERRCODE = 'duplicate_object', HINT = 'To name other columns, release_source() it first.';
+    END IF;
+    IF EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+                WHERE d.classid = 'pg_class'::regclass AND d.objid = relation
+                  AND d.refclassid = 'pg_extension'::regclass AND e.extname = 'osrm_matcher') THEN
+        RAISE EXCEPTION 'table % belongs to osrm_matcher itself', relation USING ERRCODE = 'wrong_object_type';
+    END IF;
+    IF EXISTS (SELECT FROM pg_attribute a
+                WHERE a.attrelid = relation AND a.attname IN ('processed', 'batch_id') AND NOT a.attisdropped) THEN
+        RAISE EXCEPTION 'table % has a column "processed" or "batch_id" of its own', relation
+            USING ERRCODE = 'duplicate_column', HINT = 'Rename it: adoption adds columns of these names.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _require_adoptable IS 'raises an error, with what to do, where a table cannot be adopted; stable';
+
+CREATE FUNCTION _describe_source(
+    relation regclass, device_column name, time_column name, coordinates_column name, longitude_column name,
+    latitude_column name, accuracy_column name, coordinate_order text, time_zone text, time_unit text)
+RETURNS adopted_sources
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    source @extschema@.adopted_sources;
+    base name := (SELECT c.relname FROM pg_class c WHERE c.oid = relation);
+BEGIN
+    source.relation := relation;
+    source.device_column := device_column;
+    source.time_column := time_column;
+    source.device_value := @extschema@._device_value(relation, device_column);
+    SELECT e.expression, e.bound INTO source.time_expression, source.bound_expression
+      FROM @extschema@._time_expressions(relation, time_column, time_zone, time_unit) e;
+    IF longitude_column IS NULL AND latitude_column IS NULL THEN
+        SELECT e.longitude, e.latitude INTO source.longitude_expression, source.latitude_expression
+          FROM @extschema@._pair_expressions(relation, coordinates_column, coordinate_order) e;
+    ELSIF longitude_column IS NULL OR latitude_column IS NULL THEN
+        RAISE EXCEPTION 'longitude_column and latitude_column go together' USING ERRCODE = 'invalid_parameter_value';
+    ELSE
+        source.longitude_expression := @extschema@._number_expression(relation, longitude_column, 'a longitude', -180, 180);
+        source.latitude_expression := @extschema@._number_expression(relation, latitude_column, 'a latitude', -90, 90);
+    END IF;
+    IF accuracy_column IS NOT NULL THEN
+        source.accuracy_expression := @extschema@._number_expression(relation, accuracy_column, 'an accuracy', 0, 100000);
+    END IF;
+    source.added := ARRAY[left(base, 40) || '_osrm_unprocessed'];
+    IF NOT @extschema@._has_index(relation, device_column, time_column, false) THEN
+        source.added := source.added || (left(base, 40) || '_osrm_device_time');
+    END IF;
+    -- An index of four megabytes of table is built in a tenth of a second or so.
+    source.ready := pg_relation_size(relation) <= 4 * 1024 * 1024;
+    source.adopted_at := now();
+    RETURN source;
+END
+$$;
+COMMENT ON FUNCTION _describe_source IS
+    'a table as a source, its columns as expressions; ready where its indexes can be added at once; stable';
+
+-- A statement that is null has nothing to do.
+CREATE FUNCTION _adoption_steps(source adopted_sources)
+RETURNS TABLE (step integer, what text, statement text, at_once boolean)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    by_hand text := 'run this yourself, outside of a transaction; it holds up nobody. The index ';
+    create_index text := CASE WHEN source.ready THEN 'CREATE INDEX ' ELSE 'CREATE INDEX CONCURRENTLY ' END;
+    columns text := format('(%I, %I)', source.device_column, source.time_column);
+    qualified text := (SELECT format('%I.%I', n.nspname, c.relname)
+                         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = source.relation);
+    has_context boolean := cardinality(source.added) < 2;
+BEGIN
+    RETURN QUERY VALUES
+        (1, 'adds the column processed; no row is rewritten',
+         format('ALTER TABLE %s ADD COLUMN processed boolean NOT NULL DEFAULT false', qualified), true),
+        (2, 'adds the column batch_id; no row is rewritten',
+         format('ALTER TABLE %s ADD COLUMN batch_id uuid', qualified), true),
+        (3, CASE WHEN source.ready THEN 'adds the index that finds new points; the table is small'
+                 ELSE by_hand || 'finds new points' END,
+         format('%s%I ON %s %s WHERE NOT processed', create_index, source.added[1], qualified, columns), source.ready),
+        (4, CASE WHEN has_context THEN 'nothing to do: an index on the device and the time is there'
+                 WHEN source.ready THEN 'adds the index that reads a device''s points; the table is small'
+                 ELSE by_hand || 'reads a device''s points' END,
+         CASE WHEN NOT has_context THEN
+             format('%s%I ON %s %s', create_index, source.added[2], qualified, columns) END,
+         has_context OR source.ready);
+END
+$$;
+COMMENT ON FUNCTION _adoption_steps IS 'what adopting a table takes, and which of it is done at once; stable';
+
+-- The lock is wanted for an instant only, but to wait for it would hold up everybody behind us.
+CREATE FUNCTION _lock_table(relation regclass, hint text) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+AS $$
+BEGIN
+    FOR attempt IN 1 .. 20 LOOP
+        BEGIN
+            EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation);
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            CONTINUE WHEN attempt = 20;
+            PERFORM pg_sleep(0.3);
+        END;
+    END LOOP;
+    RAISE EXCEPTION 'could not get hold of table %', relation USING ERRCODE = 'lock_not_available', HINT = hint;
+END
+$$;
+COMMENT ON FUNCTION _lock_table IS
+    'locks a table for altering it, or raises lock_not_available after some seconds; volatile';
+
 CREATE FUNCTION adopt_source(
     relation regclass,
     device_column name DEFAULT 'username',
@@ -25,126 +149,26 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '200ms'
 AS $$
-#variable_conflict use_column
 DECLARE
-    device_type regtype;
     source @extschema@.adopted_sources;
-    base name;
-    unprocessed_index text;
-    context_index text;
-    has_context boolean;
-    small boolean;
-    kind "char";
-    space name;
-    attempt integer := 0;
 BEGIN
-    SELECT c.relkind, c.relname, n.nspname INTO kind, base, space
-      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation;
-    IF kind IS DISTINCT FROM 'r' THEN
-        RAISE EXCEPTION '% is not an ordinary table', relation
-            USING ERRCODE = 'wrong_object_type',
-                  HINT = 'Of a partitioned table, adopt the partitions that receive points.';
+    PERFORM @extschema@._require_adoptable(relation);
+    source := @extschema@._describe_source(
+        relation, device_column, time_column, coordinates_column, longitude_column, latitude_column,
+        accuracy_column, coordinate_order, time_zone, time_unit);
+    IF NOT dry_run THEN
+        PERFORM @extschema@._lock_table(relation, 'A long transaction is using the table; adopt it when that has ended.');
+        INSERT INTO @extschema@.adopted_sources VALUES (source.*);
     END IF;
-    IF EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE a.relation = adopt_source.relation) THEN
-        RAISE EXCEPTION 'table % is adopted already', relation
-            USING ERRCODE = 'duplicate_object', HINT = 'To name other columns, release_source() it first.';
-    END IF;
-    IF EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
-                WHERE d.classid = 'pg_class'::regclass AND d.objid = relation
-                  AND d.refclassid = 'pg_extension'::regclass AND e.extname = 'osrm_matcher') THEN
-        RAISE EXCEPTION 'table % belongs to osrm_matcher itself', relation USING ERRCODE = 'wrong_object_type';
-    END IF;
-    IF EXISTS (SELECT FROM pg_attribute a
-                WHERE a.attrelid = relation AND a.attname IN ('processed', 'batch_id') AND NOT a.attisdropped) THEN
-        RAISE EXCEPTION 'table % has a column "processed" or "batch_id" of its own', relation
-            USING ERRCODE = 'duplicate_column', HINT = 'Rename it: adoption adds columns of these names.';
-    END IF;
-
-    -- What the worker is to read.
-    source.relation := relation;
-    source.device_column := device_column;
-    source.time_column := time_column;
-    device_type := @extschema@._column_type(relation, device_column);
-    -- A device of another source may have a name that is no value of this type: that is nobody, not an error.
-    CASE
-        WHEN device_type IN ('text'::regtype, 'varchar', 'name') THEN source.device_value := '$d';
-        WHEN device_type = 'bpchar'::regtype THEN source.device_value := '$d::bpchar';
-        WHEN device_type IN ('int2'::regtype, 'int4', 'int8') THEN
-            source.device_value := 'CASE WHEN $d ~ ''^(0|-?[1-9][0-9]{0,17})$'' THEN $d::bigint END';
-        WHEN device_type = 'uuid'::regtype THEN
-            source.device_value := 'CASE WHEN $d ~ ''^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'' THEN $d::uuid END';
-        ELSE PERFORM @extschema@._refuse_type(relation, device_column, device_type, 'the name of a device');
-    END CASE;
-    SELECT e.expression, e.bound INTO source.time_expression, source.bound_expression
-      FROM @extschema@._time_expressions(relation, time_column, time_zone, time_unit) e;
-    IF longitude_column IS NULL AND latitude_column IS NULL THEN
-        SELECT e.longitude, e.latitude INTO source.longitude_expression, source.latitude_expression
-          FROM @extschema@._pair_expressions(relation, coordinates_column, coordinate_order) e;
-    ELSIF longitude_column IS NULL OR latitude_column IS NULL THEN
-        RAISE EXCEPTION 'longitude_column and latitude_column go together' USING ERRCODE = 'invalid_parameter_value';
-    ELSE
-        source.longitude_expression := @extschema@._number_expression(relation, longitude_column, 'a longitude', -180, 180);
-        source.latitude_expression := @extschema@._number_expression(relation, latitude_column, 'a latitude', -90, 90);
-    END IF;
-    IF accuracy_column IS NOT NULL THEN
-        source.accuracy_expression := @extschema@._number_expression(relation, accuracy_column, 'an accuracy', 0, 100000);
-    END IF;
-
-    -- What is to be done. An index of four megabytes of table is built in a tenth of a second or so.
-    small := pg_relation_size(relation) <= 4 * 1024 * 1024;
-    has_context := @extschema@._has_index(relation, device_column, time_column, false);
-    unprocessed_index := left(base, 40) || '_osrm_unprocessed';
-    context_index := left(base, 40) || '_osrm_device_time';
-    RETURN QUERY VALUES
-        (1, 'adds the column processed; no row is rewritten',
-         format('ALTER TABLE %I.%I ADD COLUMN processed boolean NOT NULL DEFAULT false', space, base), NOT dry_run),
-        (2, 'adds the column batch_id; no row is rewritten',
-         format('ALTER TABLE %I.%I ADD COLUMN batch_id uuid', space, base), NOT dry_run),
-        (3, CASE WHEN small THEN 'adds the index that finds new points; the table is small'
-                 ELSE 'run this yourself, outside of a transaction; it holds up nobody. The index finds new points' END,
-         format('CREATE INDEX %s%I ON %I.%I (%I, %I) WHERE NOT processed', CASE WHEN NOT small THEN 'CONCURRENTLY ' ELSE '' END,
-                unprocessed_index, space, base, device_column, time_column), small AND NOT dry_run),
-        (4, CASE WHEN has_context THEN 'nothing to do: an index on the device and the time is there'
-                 WHEN small THEN 'adds the index that reads a device''s points; the table is small'
-                 ELSE 'run this yourself, outside of a transaction; it holds up nobody. The index reads a device''s points' END,
-         CASE WHEN NOT has_context THEN
-             format('CREATE INDEX %s%I ON %I.%I (%I, %I)', CASE WHEN NOT small THEN 'CONCURRENTLY ' ELSE '' END,
-                    context_index, space, base, device_column, time_column) END,
-         has_context OR small AND NOT dry_run);
-    IF dry_run THEN
-        RETURN;
-    END IF;
-
-    -- The lock is wanted for an instant only, but to wait for it would hold up everybody behind us.
-    LOOP
-        BEGIN
-            EXECUTE format('ALTER TABLE %I.%I ADD COLUMN processed boolean NOT NULL DEFAULT false, ADD COLUMN batch_id uuid',
-                           space, base);
-            EXIT;
-        EXCEPTION WHEN lock_not_available THEN
-            attempt := attempt + 1;
-            IF attempt = 20 THEN
-                RAISE EXCEPTION 'could not get hold of table %', relation
-                    USING ERRCODE = 'lock_not_available',
-                          HINT = 'A long transaction is using the table; adopt it when that has ended.';
-            END IF;
-            PERFORM pg_sleep(0.3);
-        END;
-    END LOOP;
-    source.added := ARRAY[unprocessed_index::text];
-    IF NOT has_context THEN
-        source.added := source.added || context_index::text;
-    END IF;
-    IF small THEN
-        EXECUTE format('CREATE INDEX %I ON %I.%I (%I, %I) WHERE NOT processed',
-                       unprocessed_index, space, base, device_column, time_column);
-        IF NOT has_context THEN
-            EXECUTE format('CREATE INDEX %I ON %I.%I (%I, %I)', context_index, space, base, device_column, time_column);
+    FOR step, what, statement, done IN SELECT * FROM @extschema@._adoption_steps(source) LOOP
+        IF dry_run THEN
+            -- What is there already needs no doing.
+            done := statement IS NULL;
+        ELSIF done AND statement IS NOT NULL THEN
+            EXECUTE statement;
         END IF;
-    END IF;
-    source.ready := small;
-    source.adopted_at := now();
-    INSERT INTO @extschema@.adopted_sources VALUES (source.*);
+        RETURN NEXT;
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION adopt_source IS
@@ -157,10 +181,8 @@ SET lock_timeout = '200ms'
 AS $$
 DECLARE
     source @extschema@.adopted_sources;
-    space name;
-    base name;
+    space name := (SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation);
     item text;
-    attempt integer := 0;
 BEGIN
     DELETE FROM @extschema@.adopted_sources a
      WHERE a.relation = release_source.relation
@@ -168,26 +190,12 @@ BEGIN
     IF source.relation IS NULL THEN
         RETURN false;
     END IF;
-    SELECT n.nspname, c.relname INTO space, base
-      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation;
-    LOOP
-        BEGIN
-            EXECUTE format('LOCK TABLE %I.%I IN ACCESS EXCLUSIVE MODE', space, base);
-            EXIT;
-        EXCEPTION WHEN lock_not_available THEN
-            attempt := attempt + 1;
-            IF attempt = 20 THEN
-                RAISE EXCEPTION 'could not get hold of table %', relation
-                    USING ERRCODE = 'lock_not_available',
-                          HINT = 'A run or a long transaction is using the table; release it when that has ended.';
-            END IF;
-            PERFORM pg_sleep(0.3);
-        END;
-    END LOOP;
+    PERFORM @extschema@._lock_table(
+        relation, 'A run or a long transaction is using the table; release it when that has ended.');
     FOREACH item IN ARRAY source.added LOOP
         EXECUTE format('DROP INDEX IF EXISTS %I.%I', space, item);
     END LOOP;
-    EXECUTE format('ALTER TABLE %I.%I DROP COLUMN IF EXISTS processed, DROP COLUMN IF EXISTS batch_id', space, base);
+    EXECUTE format('ALTER TABLE %s DROP COLUMN IF EXISTS processed, DROP COLUMN IF EXISTS batch_id', relation);
     RETURN true;
 END
 $$;
@@ -215,7 +223,7 @@ BEGIN
            AND @extschema@._has_index(a.relation, a.device_column, a.time_column, true)
            AND @extschema@._has_index(a.relation, a.device_column, a.time_column, false);
     END IF;
-    FOR source IN SELECT s.* FROM @extschema@._sources() s WHERE s.place > 0 LOOP
+    FOR source IN SELECT s.fragments FROM @extschema@._sources() s WHERE s.ordinal > 0 LOOP
         EXECUTE @extschema@._fill(
             'WITH RECURSIVE known AS (
                 (SELECT p.{device} AS device FROM {relation} p
@@ -225,12 +233,12 @@ BEGIN
                          WHERE NOT p.processed AND p.{device} > k.device ORDER BY p.{device} LIMIT 1)
                   FROM known k WHERE k.device IS NOT NULL
             ), unusable AS (
-                SELECT p.ctid AS place FROM {relation} p WHERE NOT p.processed AND p.{device} IS NULL
+                SELECT p.ctid AS address FROM {relation} p WHERE NOT p.processed AND p.{device} IS NULL
                 UNION ALL
-                SELECT bad.place
+                SELECT bad.address
                   FROM known k
                  CROSS JOIN LATERAL (
-                    SELECT p.ctid AS place FROM {relation} p
+                    SELECT p.ctid AS address FROM {relation} p
                      WHERE NOT p.processed AND p.{device} = k.device AND p.{time} IS NULL
                     UNION ALL
                     SELECT p.ctid FROM {relation} p
@@ -241,10 +249,10 @@ BEGIN
                      WHERE NOT p.processed AND p.{device} = k.device
                        AND p.{time} <= {bound:''-infinity''::timestamptz}) bad
             ), held AS MATERIALIZED (
-                SELECT p.ctid AS place FROM {relation} p
-                 WHERE p.ctid = ANY (ARRAY(SELECT u.place FROM unusable u)) FOR UPDATE SKIP LOCKED
+                SELECT p.ctid AS address FROM {relation} p
+                 WHERE p.ctid = ANY (ARRAY(SELECT u.address FROM unusable u)) FOR UPDATE SKIP LOCKED
             )
-            UPDATE {relation} p SET processed = true FROM held h WHERE p.ctid = h.place', source);
+            UPDATE {relation} p SET processed = true FROM held h WHERE p.ctid = h.address', source.fragments);
         GET DIAGNOSTICS here = ROW_COUNT;
         total := total + here;
     END LOOP;

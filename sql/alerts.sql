@@ -1,27 +1,16 @@
--- What is wrong, and what to do about it. Needs status.sql.
+-- What is wrong, and what to do about it.
 
-CREATE FUNCTION worker_alerts(
-    max_delay interval DEFAULT '2 min',
-    max_failures double precision DEFAULT 0.01,
-    cache_budget bigint DEFAULT NULL)
+CREATE FUNCTION _schedule_alerts()
 RETURNS TABLE (severity text, problem text, message text, hint text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    now_is record;
     job record;
     last_start timestamptz;
     due timestamptz;
-    first_waiting bigint;
-    last_waiting bigint;
-    finished bigint;
-    failed bigint;
-    waiting_for interval;
 BEGIN
-    SELECT * INTO now_is FROM @extschema@.worker_status();
     SELECT * INTO job FROM @extschema@._cron_job('osrm_matcher');
-    waiting_for := date_trunc('second', now() - now_is.waiting_since);
     SELECT max(r.started_at) INTO last_start
       FROM @extschema@.worker_runs r WHERE r.started_at > now() - interval '1 day';
 
@@ -29,38 +18,34 @@ BEGIN
     due := coalesce(@extschema@._next_run(job.schedule, coalesce(last_start, now() - interval '1 day')),
                     last_start + interval '1 min', '-infinity');
 
-    IF NOT now_is.enabled THEN
-        RETURN QUERY VALUES ('warning', 'disabled', 'processing is disabled',
-                             'Set osrm_matcher.enabled to on when it is to go on.');
-    ELSE
-        -- A schedule kept by pg_cron in another database cannot be seen from here, but its runs can.
-        IF @extschema@._cron_is_here() AND job.job_id IS NULL AND coalesce(last_start < now() - interval '5 min', true) THEN
-            RETURN QUERY VALUES ('critical', 'schedule_missing', 'no schedule calls the worker, and nothing else has within 5 minutes',
-                                 'SELECT @extschema@.schedule_processing();');
-        ELSIF job.active IS FALSE THEN
-            RETURN QUERY VALUES ('critical', 'schedule_inactive', 'the schedule is there but not active',
-                                 format('SELECT cron.alter_job(%s, active => true);', job.job_id));
-        ELSIF due < now() - interval '3 min' THEN
-            RETURN QUERY SELECT 'critical', 'not_running',
-                CASE WHEN last_start IS NULL THEN 'no run within a day'
-                     ELSE format('the last run began %s ago', date_trunc('second', now() - last_start)) END,
-                'Look at cron.job_run_details for the reason; without pg_cron, at what calls process_pending().';
-        END IF;
+    -- A schedule kept by pg_cron in another database cannot be seen from here, but its runs can.
+    IF @extschema@._cron_is_here() AND job.job_id IS NULL AND coalesce(last_start < now() - interval '5 min', true) THEN
+        RETURN QUERY VALUES ('critical', 'schedule_missing', 'no schedule calls the worker, and nothing else has within 5 minutes',
+                             'SELECT @extschema@.schedule_processing();');
+    ELSIF job.active IS FALSE THEN
+        RETURN QUERY VALUES ('critical', 'schedule_inactive', 'the schedule is there but not active',
+                             format('SELECT cron.alter_job(%s, active => true);', job.job_id));
+    ELSIF due < now() - interval '3 min' THEN
+        RETURN QUERY SELECT 'critical', 'not_running',
+            CASE WHEN last_start IS NULL THEN 'no run within a day'
+                 ELSE format('the last run began %s ago', date_trunc('second', now() - last_start)) END,
+            'Look at cron.job_run_details for the reason; without pg_cron, at what calls process_pending().';
     END IF;
+END
+$$;
+COMMENT ON FUNCTION _schedule_alerts IS 'what is wrong with how the worker is called; stable';
 
-    IF now_is.osrm_reachable IS FALSE THEN
-        RETURN QUERY SELECT 'critical', 'osrm_away',
-            format('OSRM has not answered since %s: %s', now_is.osrm_since, now_is.osrm_error),
-            'SELECT * FROM @extschema@.osrm_health();';
-    END IF;
-
-    IF waiting_for > max_delay THEN
-        RETURN QUERY SELECT 'warning', 'delay',
-            format('a point has been waiting for %s', waiting_for),
-            CASE WHEN now_is.osrm_reachable IS FALSE THEN 'OSRM has to be back first.'
-                 ELSE 'If runs use their whole time, raise osrm_matcher.concurrency or give OSRM more threads.' END;
-    END IF;
-
+CREATE FUNCTION _run_alerts(max_failures double precision, waiting_for interval)
+RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    first_waiting bigint;
+    last_waiting bigint;
+    finished bigint;
+    failed bigint;
+BEGIN
     -- Growing: more waits now than ten minutes ago, and more than a minute's work.
     SELECT r.points_waiting INTO first_waiting FROM @extschema@.worker_runs r
      WHERE r.started_at > now() - interval '10 min' AND r.points_waiting IS NOT NULL ORDER BY r.started_at LIMIT 1;
@@ -79,11 +64,51 @@ BEGIN
             format('%s of %s windows failed within an hour', failed, finished),
             'SELECT error_code, error_message, count(*) FROM @extschema@.processing_batches WHERE status = ''failed'' GROUP BY 1, 2; then @extschema@.retry_failed().';
     END IF;
+END
+$$;
+COMMENT ON FUNCTION _run_alerts IS 'what is wrong by what the last runs say of themselves; stable';
 
-    IF pg_total_relation_size('@extschema@.cached_polylines') > cache_budget THEN
+CREATE FUNCTION worker_alerts(
+    max_delay interval DEFAULT '2 min',
+    max_failures double precision DEFAULT 0.01,
+    cache_budget bigint DEFAULT NULL)
+RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    now_is record;
+    waiting_for interval;
+    cache_size bigint := pg_total_relation_size('@extschema@.cached_polylines');
+BEGIN
+    SELECT * INTO now_is FROM @extschema@.worker_status();
+    waiting_for := date_trunc('second', now() - now_is.waiting_since);
+
+    IF NOT now_is.enabled THEN
+        RETURN QUERY VALUES ('warning', 'disabled', 'processing is disabled',
+                             'Set osrm_matcher.enabled to on when it is to go on.');
+    ELSE
+        RETURN QUERY SELECT a.* FROM @extschema@._schedule_alerts() a;
+    END IF;
+
+    IF now_is.osrm_reachable IS FALSE THEN
+        RETURN QUERY SELECT 'critical', 'osrm_away',
+            format('OSRM has not answered since %s: %s', now_is.osrm_since, now_is.osrm_error),
+            'SELECT * FROM @extschema@.osrm_health();';
+    END IF;
+
+    IF waiting_for > max_delay THEN
+        RETURN QUERY SELECT 'warning', 'delay',
+            format('a point has been waiting for %s', waiting_for),
+            CASE WHEN now_is.osrm_reachable IS FALSE THEN 'OSRM has to be back first.'
+                 ELSE 'If runs use their whole time, raise osrm_matcher.concurrency or give OSRM more threads.' END;
+    END IF;
+
+    RETURN QUERY SELECT a.* FROM @extschema@._run_alerts(max_failures, waiting_for) a;
+
+    IF cache_size > cache_budget THEN
         RETURN QUERY SELECT 'warning', 'cache_over_budget',
-            format('the paths take %s, %s are allowed', pg_size_pretty(pg_total_relation_size('@extschema@.cached_polylines')),
-                   pg_size_pretty(cache_budget)),
+            format('the paths take %s, %s are allowed', pg_size_pretty(cache_size), pg_size_pretty(cache_budget)),
             'Keep paths for fewer days: see @extschema@.upkeep().';
     END IF;
 

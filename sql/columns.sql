@@ -1,5 +1,4 @@
 -- How columns of a table of the application are read: as fragments of SQL, made and checked by adopt_source().
--- Needs schema.sql only.
 
 -- ---------------------------------------------------------------------------------------------
 -- From columns to expressions
@@ -38,6 +37,30 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _refuse_type IS 'raises datatype_mismatch; immutable';
+
+-- A device of another source may have a name that is no value of this type: that is nobody, not an error.
+CREATE FUNCTION _device_value(relation regclass, column_name name) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    type_id regtype := @extschema@._column_type(relation, column_name);
+BEGIN
+    CASE
+        WHEN type_id IN ('text'::regtype, 'varchar', 'name') THEN
+            RETURN '$value';
+        WHEN type_id = 'bpchar'::regtype THEN
+            RETURN '$value::bpchar';
+        WHEN type_id IN ('int2'::regtype, 'int4', 'int8') THEN
+            RETURN 'CASE WHEN $value ~ ''^(0|-?[1-9][0-9]{0,17})$'' THEN $value::bigint END';
+        WHEN type_id = 'uuid'::regtype THEN
+            RETURN 'CASE WHEN $value ~ ''^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'' THEN $value::uuid END';
+        ELSE
+            PERFORM @extschema@._refuse_type(relation, column_name, type_id, 'the name of a device');
+    END CASE;
+END
+$$;
+COMMENT ON FUNCTION _device_value IS 'the text $value as a value that a column is compared with; stable';
 
 -- A number that no cast may fail on: numeric holds more than double precision does.
 CREATE FUNCTION _number_expression(relation regclass, column_name name, wanted text, low integer, high integer)
@@ -124,7 +147,7 @@ END
 $$;
 COMMENT ON FUNCTION _pair_expressions IS 'the expressions of a column that holds a pair of coordinates; stable';
 
--- Time: the column as timestamptz, and a timestamptz ($t) as something that the column is compared with.
+-- Time: the column as timestamptz, and a timestamptz ($value) as something that the column is compared with.
 CREATE FUNCTION _time_expressions(relation regclass, column_name name, time_zone text, time_unit text,
                                   OUT expression text, OUT bound text)
 LANGUAGE plpgsql STABLE
@@ -139,11 +162,11 @@ BEGIN
     CASE
         WHEN type_id = 'timestamptz'::regtype THEN
             expression := format('p.%I', column_name);
-            bound := '$t';
+            bound := '$value';
         WHEN type_id = 'timestamp'::regtype THEN
             PERFORM now() AT TIME ZONE time_zone;
             expression := format('(p.%I AT TIME ZONE %L)', column_name, time_zone);
-            bound := format('($t AT TIME ZONE %L)', time_zone);
+            bound := format('($value AT TIME ZONE %L)', time_zone);
         WHEN type_id IN ('int4'::regtype, 'int8', 'float8', 'numeric') THEN
             factor := CASE time_unit WHEN 's' THEN 1 WHEN 'ms' THEN 1000 WHEN 'us' THEN 1000000 END;
             IF factor IS NULL THEN
@@ -156,7 +179,7 @@ BEGIN
             expression := format('CASE WHEN p.%1$I > %2$s AND p.%1$I < %3$s THEN to_timestamp(p.%1$I::double precision / %4$s) END',
                                  column_name, low, high, factor);
             bound := format(
-                'CASE WHEN isfinite($t) THEN ceil(extract(epoch FROM $t) * %1$s)::%2$s WHEN $t > ''epoch'' THEN %4$s ELSE %3$s END',
+                'CASE WHEN isfinite($value) THEN ceil(extract(epoch FROM $value) * %1$s)::%2$s WHEN $value > ''epoch'' THEN %4$s ELSE %3$s END',
                 factor, CASE WHEN type_id IN ('int4'::regtype, 'int8') THEN 'bigint' ELSE type_id::text END, low, high);
             IF type_id IN ('float8'::regtype, 'numeric') THEN
                 bound := replace(replace(bound, 'ceil(', '('), '%', '');

@@ -1,5 +1,33 @@
 -- The cache that the application kept before: its lines become paths, so that nothing has to be matched
--- anew. Needs schema.sql and the polyline functions.
+-- anew.
+
+-- A time without time zone is of the zone that is named. A polyline is bytes from '?' to '~'; each number ends
+-- with one below '_', and two numbers are a vertex.
+CREATE FUNCTION _old_paths(
+    old regclass, device_column name, start_column name, end_column name, polyline_column name,
+    confidence_column name, time_zone text)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    zoned text[];
+BEGIN
+    SELECT array_agg(CASE WHEN @extschema@._column_type(old, c) = 'timestamp'::regtype
+                          THEN format('(o.%I AT TIME ZONE %L)', c, time_zone) ELSE format('o.%I', c) END ORDER BY n)
+      INTO zoned FROM unnest(ARRAY[start_column, end_column]) WITH ORDINALITY AS t (c, n);
+    RETURN format(
+        'SELECT o.%1$I::text AS device_id, %2$s AS start_time, %3$s AS end_time, o.%4$I::text AS line,
+                %5$s AS confidence,
+                length(regexp_replace(o.%4$I::text, ''[_-~]'', '''', ''g'')) AS numbers
+           FROM %6$s o',
+        device_column, zoned[1], zoned[2], polyline_column,
+        CASE WHEN confidence_column IS NULL THEN 'NULL::double precision'
+             ELSE format('o.%I::double precision', confidence_column) END,
+        old);
+END
+$$;
+COMMENT ON FUNCTION _old_paths IS 'the query that reads an older cache, as text; stable';
 
 CREATE FUNCTION import_matched_paths(
     relation regclass DEFAULT NULL,
@@ -16,7 +44,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     old regclass := coalesce(relation, to_regclass('@extschema@.matched_paths'), to_regclass('public.matched_paths'));
-    zoned text[];
 BEGIN
     IF old IS NULL THEN
         RAISE EXCEPTION 'there is no table matched_paths' USING ERRCODE = 'undefined_table',
@@ -25,19 +52,10 @@ BEGIN
     IF "precision" NOT IN (5, 6) THEN
         RAISE EXCEPTION 'precision is %, and must be 5 or 6', "precision" USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    -- A time without time zone is of the zone that is named.
-    SELECT array_agg(CASE WHEN @extschema@._column_type(old, c) = 'timestamp'::regtype
-                          THEN format('(o.%I AT TIME ZONE %L)', c, time_zone) ELSE format('o.%I', c) END ORDER BY n)
-      INTO zoned FROM unnest(ARRAY[start_column, end_column]) WITH ORDINALITY AS t (c, n);
-
-    -- A polyline is bytes from '?' to '~'; each number ends with one below '_', and two numbers are a vertex.
     -- What lies where paths are already, or is too long for the readers' search, is left out.
     EXECUTE format(
         'WITH old AS (
-            SELECT o.%1$I::text AS device_id, %2$s AS start_time, %3$s AS end_time, o.%4$I::text AS line,
-                   %5$s AS confidence,
-                   length(regexp_replace(o.%4$I::text, ''[_-~]'', '''', ''g'')) AS numbers
-              FROM %6$s o
+            %s
         ), judged AS (
             SELECT o.*,
                    coalesce(o.line ~ ''^[?-~]*[?-^]$'' AND o.numbers %% 2 = 0 AND o.numbers >= 4
@@ -66,10 +84,8 @@ BEGIN
         SELECT (SELECT count(*) FROM added),
                (SELECT count(*) FILTER (WHERE j.usable) FROM judged j) - (SELECT count(*) FROM added),
                (SELECT count(*) FILTER (WHERE NOT j.usable) FROM judged j)',
-        device_column, zoned[1], zoned[2], polyline_column,
-        CASE WHEN confidence_column IS NULL THEN 'NULL::double precision'
-             ELSE format('o.%I::double precision', confidence_column) END,
-        old)
+        @extschema@._old_paths(old, device_column, start_column, end_column, polyline_column, confidence_column,
+                               time_zone))
        INTO imported, already_there, refused USING "precision";
 END
 $$;

@@ -1,44 +1,7 @@
--- Backfill and re-match: work on a range of times, in the background of live work. Needs support.sql.
+-- Backfill and re-match: work on a range of times, in the background of live work.
 --
 -- A job is a cursor that moves over source, device and time. Each round of a worker that has room left
 -- lets it put a few more windows on record as pending; the worker then treats them like any others.
-
-CREATE TABLE matching_jobs (
-    job_id         bigserial PRIMARY KEY,
-    kind           text NOT NULL CHECK (kind IN ('backfill', 'rematch')),
-    device_ids     text[],
-    from_time      timestamptz NOT NULL CHECK (isfinite(from_time)),
-    to_time        timestamptz NOT NULL CHECK (isfinite(to_time)),
-    status         text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'stopped', 'finishing', 'done')),
-    devices_total  bigint NOT NULL DEFAULT 0,
-    devices_done   bigint NOT NULL DEFAULT 0,
-    windows_queued bigint NOT NULL DEFAULT 0,
-    cursor_source  integer NOT NULL DEFAULT 0,
-    cursor_device  text,
-    cursor_time    timestamptz,
-    created_at     timestamptz NOT NULL DEFAULT now(),
-    started_at     timestamptz,
-    finished_at    timestamptz,
-    CHECK (from_time < to_time)
-);
-COMMENT ON TABLE matching_jobs IS 'backfills and re-matches; written by start_backfill(), start_rematch(), stop_job(), resume_job() and the worker';
-COMMENT ON COLUMN matching_jobs.device_ids IS 'null: all devices';
-COMMENT ON COLUMN matching_jobs.status IS 'finishing: all windows are on record, some are not matched yet';
-COMMENT ON COLUMN matching_jobs.devices_total IS 'devices that the cursor has to pass, counted once a source';
-COMMENT ON COLUMN matching_jobs.cursor_source IS 'place of the source that the cursor is in, 0 for gps_coordinates';
-COMMENT ON COLUMN matching_jobs.cursor_device IS 'the device that the cursor is in; null before the first of a source';
-COMMENT ON COLUMN matching_jobs.cursor_time IS 'windows of the device that begin before this are on record';
-CREATE INDEX matching_jobs_open ON matching_jobs (job_id) WHERE status IN ('active', 'finishing');
-COMMENT ON INDEX matching_jobs_open IS 'finds the oldest job that has work left';
-CREATE INDEX processing_batches_job ON processing_batches (job_id) WHERE status IN ('pending', 'processing') AND job_id IS NOT NULL;
-COMMENT ON INDEX processing_batches_job IS 'finds what a job has left';
-
-DO $$
-BEGIN
-    PERFORM pg_extension_config_dump('matching_jobs', '');
-    PERFORM pg_extension_config_dump('matching_jobs_job_id_seq', '');
-END
-$$;
 
 -- ---------------------------------------------------------------------------------------------
 -- Starting
@@ -63,7 +26,7 @@ BEGIN
         RAISE EXCEPTION 'a % of no devices does nothing', kind
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave device_ids out, or give null, for all devices.';
     END IF;
-    FOR source IN SELECT * FROM @extschema@._sources() LOOP
+    FOR source IN SELECT s.fragments FROM @extschema@._sources() s LOOP
         IF device_ids IS NOT NULL THEN
             found := cardinality(device_ids);
         ELSE
@@ -75,7 +38,7 @@ BEGIN
                     SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device
                              ORDER BY p.{device} LIMIT 1)
                       FROM known k WHERE k.device IS NOT NULL
-                ) SELECT count(k.device) FROM known k', source) INTO found;
+                ) SELECT count(k.device) FROM known k', source.fragments) INTO found;
         END IF;
         total := total + found;
     END LOOP;
@@ -112,27 +75,102 @@ COMMENT ON FUNCTION start_rematch IS
 -- ---------------------------------------------------------------------------------------------
 -- What the worker calls
 -- ---------------------------------------------------------------------------------------------
+-- A job that somebody else moves on at this moment is left to them.
+CREATE FUNCTION _finish_jobs() RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    UPDATE matching_jobs j
+       SET status = 'done', finished_at = now()
+     WHERE j.job_id IN (SELECT f.job_id FROM matching_jobs f WHERE f.status = 'finishing'
+                           FOR UPDATE SKIP LOCKED)
+       AND NOT EXISTS (SELECT FROM processing_batches b
+                        WHERE b.job_id = j.job_id AND b.status IN ('pending', 'processing'));
+END;
+COMMENT ON FUNCTION _finish_jobs IS 'ends the jobs all of whose windows are matched; volatile';
+
+CREATE FUNCTION _next_device(fragments json, device_ids text[], after text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    next_device text;
+BEGIN
+    IF device_ids IS NOT NULL THEN
+        RETURN (SELECT min(d) FROM unnest(device_ids) d WHERE after IS NULL OR d > after);
+    END IF;
+    EXECUTE @extschema@._fill(
+        'SELECT p.{device}::text FROM {relation} p
+          WHERE ' || CASE WHEN after IS NULL THEN 'p.{device} IS NOT NULL' ELSE 'p.{device} > {named:$1}' END
+        || ' ORDER BY p.{device} LIMIT 1', fragments)
+       INTO next_device USING after;
+    RETURN next_device;
+END
+$$;
+COMMENT ON FUNCTION _next_device IS
+    'the device of a source that comes after another, of some devices (null: all); null after the last; stable';
+
+-- Hops from one window to the next in the index.
+CREATE FUNCTION _windows_with_points(fragments json, device_id text, from_time timestamptz, to_time timestamptz,
+                                     only_unprocessed boolean, most integer)
+RETURNS timestamptz[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    starts timestamptz[];
+BEGIN
+    EXECUTE @extschema@._fill(replace(
+        'WITH RECURSIVE hop AS (
+            SELECT first.at, 1 AS nth
+              FROM (SELECT {time_expression} AS at FROM {relation} p
+                     WHERE {wanted} p.{device} = {named:$1}
+                       AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}
+                     ORDER BY p.{time} LIMIT 1) first
+            UNION ALL
+            SELECT next.at, h.nth + 1
+              FROM hop h
+             CROSS JOIN LATERAL (
+                SELECT {time_expression} AS at FROM {relation} p
+                 WHERE {wanted} p.{device} = {named:$1}
+                   AND p.{time} >= {bound:(date_bin($4, h.at, ''epoch'') + $4)} AND p.{time} < {bound:$3}
+                 ORDER BY p.{time} LIMIT 1) next
+             WHERE h.nth < $5
+        ) SELECT array_agg(date_bin($4, h.at, ''epoch'') ORDER BY h.at) FROM hop h',
+        '{wanted}', CASE WHEN only_unprocessed THEN 'NOT p.processed AND' ELSE '' END), fragments)
+       INTO starts USING device_id, from_time, to_time, @extschema@._window(), most;
+    RETURN starts;
+END
+$$;
+COMMENT ON FUNCTION _windows_with_points IS
+    'where the next windows of a device begin that hold points in a range, null if there are none; stable';
+
+-- A device's window may lie in two sources: once is enough.
+CREATE FUNCTION _queue_windows(job matching_jobs, starts timestamptz[]) RETURNS bigint
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT _make_due(array_agg((job).cursor_device), array_agg(w.start), array_agg(w.start + _window()),
+                     array_agg((job).job_id))
+      FROM unnest(_queue_windows.starts) AS w (start)
+     WHERE NOT EXISTS (SELECT FROM processing_batches b
+                        WHERE b.device_id = (job).cursor_device AND b.start_time = w.start
+                          AND b.job_id = (job).job_id);
+END;
+COMMENT ON FUNCTION _queue_windows IS
+    'makes windows of the device that a job has come to due, but for those that it has had; returns how many; volatile';
+
 CREATE FUNCTION _advance_jobs(max_windows integer) RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     job @extschema@.matching_jobs;
-    source record;
-    step interval := @extschema@._setting('window', '5 min');
+    fragments json;
     deadline timestamptz := clock_timestamp() + interval '1 second';
     starts timestamptz[];
     queued integer := 0;
     added integer;
-    next_device text;
 BEGIN
-    -- A job that somebody else moves on at this moment is left to them.
-    UPDATE @extschema@.matching_jobs j
-       SET status = 'done', finished_at = now()
-     WHERE j.job_id IN (SELECT f.job_id FROM @extschema@.matching_jobs f WHERE f.status = 'finishing'
-                           FOR UPDATE SKIP LOCKED)
-       AND NOT EXISTS (SELECT FROM @extschema@.processing_batches b
-                        WHERE b.job_id = j.job_id AND b.status IN ('pending', 'processing'));
+    PERFORM @extschema@._finish_jobs();
     SELECT * INTO job FROM @extschema@.matching_jobs j
      WHERE j.status = 'active' ORDER BY j.job_id LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF job.job_id IS NULL THEN
@@ -140,68 +178,28 @@ BEGIN
     END IF;
 
     WHILE queued < max_windows AND clock_timestamp() < deadline LOOP
-        SELECT * INTO source FROM @extschema@._sources() s WHERE s.place = job.cursor_source;
+        SELECT s.fragments INTO fragments FROM @extschema@._sources() s WHERE s.ordinal = job.cursor_source;
         IF NOT FOUND THEN
             job.status := 'finishing';
             EXIT;
         END IF;
         IF job.cursor_time IS NULL THEN
-            -- On to the next device.
-            IF job.device_ids IS NOT NULL THEN
-                SELECT min(d) INTO next_device FROM unnest(job.device_ids) d
-                 WHERE job.cursor_device IS NULL OR d > job.cursor_device;
-            ELSE
-                EXECUTE @extschema@._fill(
-                    'SELECT p.{device}::text FROM {relation} p
-                      WHERE ' || CASE WHEN job.cursor_device IS NULL THEN 'p.{device} IS NOT NULL'
-                                      ELSE 'p.{device} > {device_value}' END
-                    || ' ORDER BY p.{device} LIMIT 1', source)
-                   INTO next_device USING job.cursor_device;
-            END IF;
-            IF next_device IS NULL THEN
+            job.cursor_device := @extschema@._next_device(fragments, job.device_ids, job.cursor_device);
+            IF job.cursor_device IS NULL THEN
                 job.cursor_source := job.cursor_source + 1;
-                job.cursor_device := NULL;
                 CONTINUE;
             END IF;
-            job.cursor_device := next_device;
-            job.cursor_time := date_bin(step, job.from_time, 'epoch');
+            job.cursor_time := date_bin(@extschema@._window(), job.from_time, 'epoch');
         END IF;
 
-        -- The next windows that hold points, hopping from one to the next in the index.
-        EXECUTE @extschema@._fill(replace(
-            'WITH RECURSIVE hop AS (
-                SELECT first.at, 1 AS nth
-                  FROM (SELECT {time_expression} AS at FROM {relation} p
-                         WHERE {wanted} p.{device} = {device_value}
-                           AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}
-                         ORDER BY p.{time} LIMIT 1) first
-                UNION ALL
-                SELECT next.at, h.nth + 1
-                  FROM hop h
-                 CROSS JOIN LATERAL (
-                    SELECT {time_expression} AS at FROM {relation} p
-                     WHERE {wanted} p.{device} = {device_value}
-                       AND p.{time} >= {bound:(date_bin($4, h.at, ''epoch'') + $4)} AND p.{time} < {bound:$3}
-                     ORDER BY p.{time} LIMIT 1) next
-                 WHERE h.nth < $5
-            ) SELECT array_agg(date_bin($4, h.at, ''epoch'') ORDER BY h.at) FROM hop h',
-            '{wanted}', CASE job.kind WHEN 'backfill' THEN 'NOT p.processed AND' ELSE '' END), source)
-           INTO starts USING job.cursor_device, job.cursor_time, job.to_time, step, max_windows - queued;
-
-        -- The lock that workers take on a device: whoever has it must not be waited for.
-        EXIT WHEN starts IS NOT NULL
-              AND NOT pg_try_advisory_xact_lock(hashtextextended(job.cursor_device, 7206149128));
-        INSERT INTO @extschema@.processing_batches AS b (device_id, start_time, end_time, job_id)
-        SELECT job.cursor_device, w.start, w.start + step, job.job_id FROM unnest(starts) AS w (start)
-        ON CONFLICT (device_id, start_time) DO UPDATE
-           SET status = 'pending', retry_count = 0, next_attempt_at = clock_timestamp(), job_id = job.job_id,
-               updated_at = clock_timestamp()
-         -- A device's window may lie in two sources: once is enough.
-         WHERE b.status IN ('completed', 'failed') AND b.job_id IS DISTINCT FROM job.job_id;
-        GET DIAGNOSTICS added = ROW_COUNT;
+        starts := @extschema@._windows_with_points(fragments, job.cursor_device, job.cursor_time, job.to_time,
+                                                   job.kind = 'backfill', max_windows - queued);
+        -- Whoever has the device must not be waited for.
+        EXIT WHEN starts IS NOT NULL AND NOT @extschema@._lock_device(job.cursor_device);
+        added := @extschema@._queue_windows(job, starts);
         job.windows_queued := job.windows_queued + added;
         IF cardinality(starts) = max_windows - queued THEN
-            job.cursor_time := starts[cardinality(starts)] + step;
+            job.cursor_time := starts[cardinality(starts)] + @extschema@._window();
         ELSE
             job.devices_done := job.devices_done + 1;
             job.cursor_time := NULL;
@@ -285,27 +283,3 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION resume_job IS
     'lets a stopped job go on where it was; false if it was not stopped; volatile, strict';
-
-CREATE FUNCTION retry_failed(device_ids text[] DEFAULT NULL, from_time timestamptz DEFAULT '-infinity',
-                             to_time timestamptz DEFAULT 'infinity')
-RETURNS bigint
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-    WITH failed AS (
-        SELECT b.batch_id FROM processing_batches b
-         WHERE b.status = 'failed'
-           AND (retry_failed.device_ids IS NULL OR b.device_id = ANY (retry_failed.device_ids))
-           AND b.end_time > retry_failed.from_time AND b.start_time < retry_failed.to_time
-           FOR UPDATE SKIP LOCKED
-    ), again AS (
-        UPDATE processing_batches b
-           SET status = 'pending', retry_count = 0, next_attempt_at = clock_timestamp(),
-               updated_at = clock_timestamp()
-          FROM failed f
-         WHERE b.batch_id = f.batch_id
-        RETURNING b.batch_id
-    )
-    SELECT count(*) FROM again;
-END;
-COMMENT ON FUNCTION retry_failed IS
-    'makes failed windows of some devices (null: all) in a range due again, with their retries before them; returns how many; volatile';

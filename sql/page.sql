@@ -1,8 +1,13 @@
--- What a map's page asks for, as one JSON document. Needs read.sql, access.sql and src/page.rs.
+-- What a map's page asks for, as one JSON document.
 
 -- ---------------------------------------------------------------------------------------------
 -- JSON
 -- ---------------------------------------------------------------------------------------------
+CREATE FUNCTION _path_json(path device_path) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN _path_json((path).start_time, (path).end_time, (path).encoded_polyline, (path).osrm_confidence,
+                  (path).point_count, (path).match_status, (path).grade);
+
 -- Everything is read in one snapshot, hence stable: a run that commits meanwhile is seen whole or not at all.
 CREATE FUNCTION _device_page(device_id text, from_time timestamptz, to_time timestamptz, tail boolean)
 RETURNS json
@@ -14,20 +19,12 @@ DECLARE
     tails text;
     oldest timestamptz;
 BEGIN
-    SELECT string_agg(p.line, E',\n') INTO paths
-      FROM (SELECT @extschema@._path_json(p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence,
-                                          p.point_count, p.match_status, p.grade) AS line
-              FROM @extschema@.cached_polylines p
-             WHERE p.device_id = _device_page.device_id
-               AND p.end_time >= from_time AND p.end_time < to_time + interval '2 days'
-               AND p.start_time >= from_time - interval '2 days' AND p.start_time < to_time
-             ORDER BY p.end_time) p;
+    SELECT string_agg(@extschema@._path_json(p), E',\n') INTO paths
+      FROM @extschema@.get_device_paths(_device_page.device_id, from_time, to_time) p;
     oldest := @extschema@._oldest_waiting(
-        device_id, greatest(from_time, now() - @extschema@._setting('look_back', '1 day')), to_time);
+        device_id, greatest(from_time, now() - @extschema@._look_back()), to_time);
     IF tail AND oldest IS NOT NULL THEN
-        SELECT string_agg(@extschema@._path_json(t.start_time, t.end_time, t.encoded_polyline, t.osrm_confidence,
-                                                 t.point_count, t.match_status, t.grade), E',\n' ORDER BY t.end_time)
-          INTO tails
+        SELECT string_agg(@extschema@._path_json(t), E',\n' ORDER BY t.end_time) INTO tails
           FROM @extschema@.get_device_tail(device_id) t
          WHERE t.end_time >= from_time AND t.start_time < to_time;
     END IF;
@@ -75,9 +72,7 @@ BEGIN ATOMIC
                string_agg(concat('{"device": ', to_json(d.device_id), ', "paths": [', d.paths, ']}'), E',\n'
                           ORDER BY d.device_id),
                '], "cached": true}'))
-      FROM (SELECT p.device_id,
-                   string_agg(_path_json(p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence,
-                                         p.point_count, p.match_status, p.grade), E',\n' ORDER BY p.end_time) AS paths
+      FROM (SELECT p.device_id, string_agg(_path_json(p), E',\n' ORDER BY p.end_time) AS paths
               FROM get_paths_between(NULL, _fleet_page.from_time, _fleet_page.to_time) p
              GROUP BY p.device_id) d;
 END;
@@ -142,6 +137,8 @@ END;
 COMMENT ON FUNCTION get_device_geojson IS
     'paths of a device of the last hours as a GeoJSON FeatureCollection, with its newest points as a raw tail if asked for; stable, parallel safe';
 
-COMMENT ON FUNCTION _path_json IS 'a path as an element of "paths"; immutable, parallel safe';
+COMMENT ON FUNCTION _path_json(device_path) IS 'a path as an element of "paths"; immutable, parallel safe';
+COMMENT ON FUNCTION _path_json(timestamptz, timestamptz, text, double precision, integer, text, text) IS
+    'the same of a path''s columns; immutable, parallel safe';
 COMMENT ON FUNCTION _known_json IS 'text that is known to be JSON, as json; immutable, strict, parallel safe';
 COMMENT ON FUNCTION _page_json IS 'the document of a page around its paths and tails; immutable, parallel safe';

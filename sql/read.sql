@@ -1,4 +1,4 @@
--- Paths, stops and points along paths as rows. Needs schema.sql, support.sql and decode_polyline().
+-- Paths, stops and points along paths as rows.
 --
 -- These only read: they run on a standby and in a read-only transaction. Bodies are of the BEGIN ATOMIC
 -- kind: their names are bound when the extension is made, so no search_path can lead them astray, and
@@ -24,6 +24,16 @@ COMMENT ON COLUMN device_path.point_count IS 'vertices of the line';
 COMMENT ON COLUMN device_path.match_status IS 'matched: on the road; raw: straight through the points; tail: points that are in no path yet';
 COMMENT ON COLUMN device_path.grade IS 'good, doubtful, raw or tail: one word to colour a map by';
 
+-- The planner puts this into the query that calls it: it costs nothing.
+CREATE FUNCTION _paths() RETURNS SETOF device_path
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
+           p.match_status, p.grade
+      FROM cached_polylines p;
+END;
+COMMENT ON FUNCTION _paths IS 'all paths, as the readers give them; stable, parallel safe';
+
 -- No path is longer than a window (a day at most) and a gap: two days bound the search on the far side,
 -- whichever of the two indexes is taken. Paths of a device do not overlap, so their ends have the order of
 -- their starts, and the index on (device_id, end_time) gives it without sorting.
@@ -31,9 +41,8 @@ CREATE FUNCTION get_device_paths(device_id text, from_time timestamptz, to_time 
 RETURNS SETOF device_path
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
 BEGIN ATOMIC
-    SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
-           p.match_status, p.grade
-      FROM cached_polylines p
+    SELECT p.*
+      FROM _paths() p
      WHERE p.device_id = get_device_paths.device_id
        AND p.end_time >= get_device_paths.from_time
        AND p.end_time < get_device_paths.to_time + interval '2 days'
@@ -49,14 +58,10 @@ CREATE FUNCTION get_device_paths(device_id text, hours numeric DEFAULT 24)
 RETURNS SETOF device_path
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
 BEGIN ATOMIC
-    SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
-           p.match_status, p.grade
-      FROM cached_polylines p
-     WHERE p.device_id = get_device_paths.device_id
-       AND p.end_time >= now() - get_device_paths.hours::double precision * interval '1 hour'
-       AND p.start_time >= now() - get_device_paths.hours::double precision * interval '1 hour' - interval '2 days'
-       AND p.start_time < now() + interval '1 hour'
-     ORDER BY p.end_time;
+    SELECT p.*
+      FROM get_device_paths(get_device_paths.device_id,
+                            now() - get_device_paths.hours::double precision * interval '1 hour',
+                            now() + interval '1 hour') p;
 END;
 COMMENT ON FUNCTION get_device_paths(text, numeric) IS
     'paths of a device of the last hours, oldest first; stable, parallel safe, a null argument gives no rows';
@@ -77,24 +82,16 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION get_devices IS 'devices that have paths, in alphabetical order; stable, parallel safe';
 
+-- The order within a device also keeps the planner from a join by hash, which would read the paths of all times.
 CREATE FUNCTION get_paths_between(device_ids text[], from_time timestamptz, to_time timestamptz)
 RETURNS SETOF device_path
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
 BEGIN ATOMIC
-    SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
-           p.match_status, p.grade
+    SELECT p.*
       FROM (SELECT DISTINCT unnest(get_paths_between.device_ids) AS device_id
             UNION ALL
             SELECT d.device_id FROM get_devices() d WHERE get_paths_between.device_ids IS NULL) AS asked
-     CROSS JOIN LATERAL (
-            -- Set apart by OFFSET: a join by hash would read the paths of all times.
-            SELECT * FROM cached_polylines c
-             WHERE c.device_id = asked.device_id
-               AND c.end_time >= get_paths_between.from_time
-               AND c.end_time < get_paths_between.to_time + interval '2 days'
-               AND c.start_time >= get_paths_between.from_time - interval '2 days'
-               AND c.start_time < get_paths_between.to_time
-            OFFSET 0) AS p
+     CROSS JOIN LATERAL get_device_paths(asked.device_id, get_paths_between.from_time, get_paths_between.to_time) p
      ORDER BY p.device_id, p.end_time;
 END;
 COMMENT ON FUNCTION get_paths_between IS
@@ -121,7 +118,7 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    gap interval := @extschema@._setting('max_gap', '5 min');
+    gap interval := @extschema@._max_gap();
     known_until timestamptz;
     last_line text;
     known_lon double precision;
@@ -149,7 +146,7 @@ BEGIN
         SELECT w.recorded_at AS at, w.longitude AS lon, w.latitude AS lat
           FROM @extschema@._waiting_points(
                    get_device_tail.device_id,
-                   greatest(known_until, now() - @extschema@._setting('look_back', '1 day')),
+                   greatest(known_until, now() - @extschema@._look_back()),
                    now() + interval '1 hour', 20000) w
          WHERE w.longitude BETWEEN -180 AND 180 AND w.latitude BETWEEN -90 AND 90
            AND NOT (w.longitude = 0 AND w.latitude = 0)
@@ -195,7 +192,7 @@ BEGIN ATOMIC
            AND s.start_time < get_device_stops.to_time
     ), marked AS (
         SELECT r.*, coalesce(
-                   r.start_time - lag(r.end_time) OVER earlier > _setting('max_gap', '5 min')
+                   r.start_time - lag(r.end_time) OVER earlier > _max_gap()
                    OR 111320 * sqrt((r.latitude - lag(r.latitude) OVER earlier) ^ 2
                           + ((r.longitude - lag(r.longitude) OVER earlier) * cos(radians(r.latitude))) ^ 2) > 60,
                    true) AS begins

@@ -41,12 +41,12 @@ COMMENT ON INDEX gps_coordinates_unprocessed IS 'finds the devices and windows t
 -- ---------------------------------------------------------------------------------------------
 -- Tables of the user that were adopted as further sources of points
 -- ---------------------------------------------------------------------------------------------
--- The expressions are made by adopt_source() from column names; `p` is the row, `$t` a timestamptz,
--- `$d` a device id as text.
+-- The expressions are made by adopt_source() from column names; `p` is the row, `$value` what
+-- a column is compared with: a device id as text, a timestamptz.
 CREATE TABLE adopted_sources (
     relation             regclass PRIMARY KEY,
     device_column        name NOT NULL,
-    device_value         text NOT NULL DEFAULT '$d',
+    device_value         text NOT NULL DEFAULT '$value',
     time_column          name NOT NULL,
     time_expression      text NOT NULL,
     bound_expression     text NOT NULL,
@@ -58,9 +58,9 @@ CREATE TABLE adopted_sources (
     adopted_at           timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE adopted_sources IS 'tables of the user that points are read from; written by adopt_source() and release_source() only';
-COMMENT ON COLUMN adopted_sources.device_value IS 'the text $d as a value that the device column is compared with; null where it cannot be one';
+COMMENT ON COLUMN adopted_sources.device_value IS 'the text $value as a value that the device column is compared with; null where it cannot be one';
 COMMENT ON COLUMN adopted_sources.time_expression IS 'the time of row p as timestamptz';
-COMMENT ON COLUMN adopted_sources.bound_expression IS 'the timestamptz $t as a value that the time column is compared with';
+COMMENT ON COLUMN adopted_sources.bound_expression IS 'the timestamptz $value as a value that the time column is compared with';
 COMMENT ON COLUMN adopted_sources.added IS 'indexes that adoption added and release removes';
 COMMENT ON COLUMN adopted_sources.ready IS 'whether the indexes are there; a table is read only then';
 
@@ -113,6 +113,8 @@ CREATE INDEX processing_batches_failed ON processing_batches (updated_at) WHERE 
 COMMENT ON INDEX processing_batches_failed IS 'finds what failed';
 CREATE INDEX processing_batches_completed_at ON processing_batches (processing_completed_at);
 COMMENT ON INDEX processing_batches_completed_at IS 'changes since a moment';
+CREATE INDEX processing_batches_job ON processing_batches (job_id) WHERE status IN ('pending', 'processing') AND job_id IS NOT NULL;
+COMMENT ON INDEX processing_batches_job IS 'finds what a job has left';
 
 -- ---------------------------------------------------------------------------------------------
 -- Paths and stops
@@ -174,7 +176,7 @@ CREATE TABLE stops (
     batch_id                 uuid,
     UNIQUE (device_id, start_time)
 );
-COMMENT ON TABLE stops IS 'where and how long a vehicle stood, a row a window; device_stops() joins rows that touch';
+COMMENT ON TABLE stops IS 'where and how long a vehicle stood, a row a window; get_device_stops() joins rows that touch';
 
 -- ---------------------------------------------------------------------------------------------
 -- Runs: insert-only, so that workers never wait for each other
@@ -192,11 +194,79 @@ CREATE TABLE worker_runs (
     osrm_calls        integer NOT NULL DEFAULT 0,
     duration_ms       integer NOT NULL DEFAULT 0,
     osrm_error        text,
-    osrm_resume_at    timestamptz
+    osrm_resume_at    timestamptz,
+    points_waiting    bigint,
+    delay_avg_ms      double precision,
+    delay_max_ms      double precision
 );
 COMMENT ON TABLE worker_runs IS 'what each run did; osrm_error is set where OSRM could not be reached';
 COMMENT ON COLUMN worker_runs.osrm_resume_at IS 'when the server wants to be asked again, where it said so (Retry-After)';
+COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog()';
+COMMENT ON COLUMN worker_runs.delay_avg_ms IS 'mean age of the live points that the run took in, in milliseconds';
+COMMENT ON COLUMN worker_runs.delay_max_ms IS 'greatest age of a live point that the run took in, in milliseconds';
+
 CREATE INDEX worker_runs_started_at ON worker_runs (started_at);
+COMMENT ON INDEX worker_runs_started_at IS 'finds the runs since a moment, and the last one';
+CREATE INDEX worker_runs_osrm_answered ON worker_runs (started_at) WHERE osrm_error IS NULL AND osrm_calls > 0;
+COMMENT ON INDEX worker_runs_osrm_answered IS 'finds when OSRM answered last';
+
+-- ---------------------------------------------------------------------------------------------
+-- Jobs: backfills and re-matches
+-- ---------------------------------------------------------------------------------------------
+CREATE TABLE matching_jobs (
+    job_id         bigserial PRIMARY KEY,
+    kind           text NOT NULL CHECK (kind IN ('backfill', 'rematch')),
+    device_ids     text[],
+    from_time      timestamptz NOT NULL CHECK (isfinite(from_time)),
+    to_time        timestamptz NOT NULL CHECK (isfinite(to_time)),
+    status         text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'stopped', 'finishing', 'done')),
+    devices_total  bigint NOT NULL DEFAULT 0,
+    devices_done   bigint NOT NULL DEFAULT 0,
+    windows_queued bigint NOT NULL DEFAULT 0,
+    cursor_source  integer NOT NULL DEFAULT 0,
+    cursor_device  text,
+    cursor_time    timestamptz,
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    started_at     timestamptz,
+    finished_at    timestamptz,
+    CHECK (from_time < to_time)
+);
+COMMENT ON TABLE matching_jobs IS 'backfills and re-matches; written by start_backfill(), start_rematch(), stop_job(), resume_job() and the worker';
+COMMENT ON COLUMN matching_jobs.device_ids IS 'null: all devices';
+COMMENT ON COLUMN matching_jobs.status IS 'finishing: all windows are on record, some are not matched yet';
+COMMENT ON COLUMN matching_jobs.devices_total IS 'devices that the cursor has to pass, counted once a source';
+COMMENT ON COLUMN matching_jobs.cursor_source IS 'number of the source that the cursor is in, 0 for gps_coordinates';
+COMMENT ON COLUMN matching_jobs.cursor_device IS 'the device that the cursor is in; null before the first of a source';
+COMMENT ON COLUMN matching_jobs.cursor_time IS 'windows of the device that begin before this are on record';
+
+CREATE INDEX matching_jobs_open ON matching_jobs (job_id) WHERE status IN ('active', 'finishing');
+COMMENT ON INDEX matching_jobs_open IS 'finds the oldest job that has work left';
+
+-- ---------------------------------------------------------------------------------------------
+-- Notes of what was read
+-- ---------------------------------------------------------------------------------------------
+-- A note is one row for a device's range, at most every ten minutes, in a table that no reader waits
+-- for: it has no unique index, so two readers never meet, and it is unlogged, so that a transaction that
+-- wrote nothing else ends without waiting for the disk or for a standby. A crash loses a few notes.
+CREATE UNLOGGED TABLE path_reads (
+    device_id      text,
+    from_time      timestamptz NOT NULL,
+    to_time        timestamptz NOT NULL,
+    read_at        timestamptz NOT NULL DEFAULT now(),
+    points_cached  bigint NOT NULL DEFAULT 0,
+    points_waiting bigint NOT NULL DEFAULT 0,
+    stored         boolean NOT NULL DEFAULT false
+);
+COMMENT ON TABLE path_reads IS 'what was read lately, one row a device and ten minutes; kept for a day, emptied by a crash';
+COMMENT ON COLUMN path_reads.device_id IS 'null: all devices';
+COMMENT ON COLUMN path_reads.points_cached IS 'points of the range that paths stood for';
+COMMENT ON COLUMN path_reads.points_waiting IS 'points of the range that were in no path yet';
+COMMENT ON COLUMN path_reads.stored IS 'whether last_accessed of the paths has been set';
+
+CREATE INDEX path_reads_device ON path_reads (device_id, read_at);
+COMMENT ON INDEX path_reads_device IS 'finds a note that is recent enough to spare another';
+CREATE INDEX path_reads_new ON path_reads (read_at) WHERE NOT stored;
+COMMENT ON INDEX path_reads_new IS 'finds the notes that are not stored yet';
 
 -- ---------------------------------------------------------------------------------------------
 -- Rows and sequences go with pg_dump
@@ -208,7 +278,8 @@ DECLARE
 BEGIN
     FOREACH member IN ARRAY ARRAY[
         'gps_coordinates', 'adopted_sources', 'processing_batches', 'cached_polylines', 'stops', 'worker_runs',
-        'gps_coordinates_id_seq', 'cached_polylines_id_seq', 'stops_id_seq', 'worker_runs_id_seq']::regclass[]
+        'matching_jobs', 'gps_coordinates_id_seq', 'cached_polylines_id_seq', 'stops_id_seq', 'worker_runs_id_seq',
+        'matching_jobs_job_id_seq']::regclass[]
     LOOP
         PERFORM pg_extension_config_dump(member, '');
     END LOOP;

@@ -1,106 +1,100 @@
--- How the worker does, in one row, and views for a dashboard. Needs support.sql, read.sql, access.sql and
--- cron.sql. Nothing here scans what is done: what is counted is what waits, a bounded number of rows, and
--- beyond that an estimate that says so.
-
--- ---------------------------------------------------------------------------------------------
--- What a run adds to its row, beside what it did
--- ---------------------------------------------------------------------------------------------
-ALTER TABLE worker_runs
-    ADD COLUMN points_waiting bigint,
-    ADD COLUMN delay_avg_ms   double precision,
-    ADD COLUMN delay_max_ms   double precision;
-COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog()';
-COMMENT ON COLUMN worker_runs.delay_avg_ms IS 'mean age of the live points that the run took in, in milliseconds';
-COMMENT ON COLUMN worker_runs.delay_max_ms IS 'greatest age of a live point that the run took in, in milliseconds';
-CREATE INDEX worker_runs_osrm_answered ON worker_runs (started_at) WHERE osrm_error IS NULL AND osrm_calls > 0;
-COMMENT ON INDEX worker_runs_osrm_answered IS 'finds when OSRM answered last';
+-- How the worker does, in one row, and views for a dashboard. Nothing here scans what is done:
+-- what is counted is what waits, a bounded number of rows, and beyond that an estimate that says so.
 
 -- ---------------------------------------------------------------------------------------------
 -- What waits
 -- ---------------------------------------------------------------------------------------------
--- Hops over the devices in each source's partial index and reads their waiting points in order, until so
+-- Hops over the devices in the source's partial index and reads their waiting points in order, until so
 -- many are counted; what the counted devices hold on average stands for the others.
-CREATE FUNCTION _backlog(most integer DEFAULT 5000)
-RETURNS TABLE (points bigint, windows bigint, devices bigint, oldest timestamptz, waiting_since timestamptz,
-               estimated boolean)
+-- long: it is one query.
+CREATE FUNCTION _backlog_of(fragments json, since timestamptz, until timestamptz, most integer,
+    OUT points bigint, OUT windows bigint, OUT devices bigint, OUT oldest timestamptz,
+    OUT waiting_since timestamptz, OUT estimated boolean)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    counted record;
+    share double precision;
+BEGIN
+    EXECUTE @extschema@._fill(
+        'WITH RECURSIVE known AS (
+            (SELECT p.{device} AS device, {time_expression} AS at, {arrival} AS arrival FROM {relation} p
+              WHERE NOT p.processed ORDER BY p.{device}, p.{time} LIMIT 1)
+            UNION ALL
+            SELECT next.*
+              FROM known k
+             CROSS JOIN LATERAL (
+                SELECT p.{device}, {time_expression}, {arrival} FROM {relation} p
+                 WHERE NOT p.processed AND p.{device} > k.device
+                 ORDER BY p.{device}, p.{time} LIMIT 1) next
+        ), waiting AS MATERIALIZED (
+            SELECT k.device, k.at, k.arrival FROM known k WHERE k.at >= $1 AND k.at < $2
+            UNION ALL
+            SELECT k.device, first.*
+              FROM known k
+             CROSS JOIN LATERAL (
+                SELECT {time_expression}, {arrival} FROM {relation} p
+                 WHERE NOT p.processed AND p.{device} = k.device
+                   AND p.{time} >= {bound:$1} AND p.{time} < {bound:$2}
+                 ORDER BY p.{time} LIMIT 1) first
+             WHERE (k.at >= $1 AND k.at < $2) IS NOT TRUE
+        ), numbered AS (
+            SELECT w.*, row_number() OVER () AS n FROM waiting w
+        ), per_window AS MATERIALIZED (
+            SELECT c.n, c.begin, count(*) AS points
+              FROM (SELECT w.n, date_bin($3, q.at, ''epoch'') AS begin
+                      FROM numbered w
+                     CROSS JOIN LATERAL (
+                        SELECT {time_expression} AS at FROM {relation} p
+                         WHERE NOT p.processed AND p.{device} = w.device
+                           AND p.{time} >= {bound:$1} AND p.{time} < {bound:$2}
+                         ORDER BY p.{time}) q
+                     LIMIT $4) c
+             GROUP BY c.n, c.begin
+        ), last AS (
+            SELECT max(v.n) AS n FROM per_window v
+        )
+        -- The last device may have been counted in part.
+        SELECT coalesce(sum(v.points), 0)::bigint AS points, count(*) AS windows,
+               max(l.n) - 1 AS whole_devices,
+               coalesce(sum(v.points) FILTER (WHERE v.n < l.n), 0) AS whole_points,
+               count(*) FILTER (WHERE v.n < l.n) AS whole_windows,
+               (SELECT count(*) FROM waiting) AS devices,
+               (SELECT min(w.at) FROM waiting w) AS oldest,
+               (SELECT min(w.arrival) FROM waiting w) AS waiting_since
+          FROM per_window v, last l', fragments)
+       INTO counted USING since, until, @extschema@._window(), most;
+    points := counted.points;
+    windows := counted.windows;
+    devices := counted.devices;
+    oldest := counted.oldest;
+    waiting_since := counted.waiting_since;
+    estimated := counted.points >= most;
+    IF estimated AND counted.whole_devices > 0 THEN
+        share := counted.devices / counted.whole_devices::double precision;
+        points := counted.whole_points * share;
+        windows := counted.whole_windows * share;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _backlog_of IS
+    'unprocessed points of one source in a range; exact up to so many, estimated beyond; stable';
+
+CREATE FUNCTION _backlog(most integer DEFAULT 5000,
+    OUT points bigint, OUT windows bigint, OUT devices bigint, OUT oldest timestamptz,
+    OUT waiting_since timestamptz, OUT estimated boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
 AS $$
-DECLARE
-    source record;
-    part record;
-    since timestamptz := now() - @extschema@._setting('look_back', '1 day');
-    until timestamptz := now() + interval '1 hour';
-    share double precision;
 BEGIN
-    points := 0;
-    windows := 0;
-    devices := 0;
-    estimated := false;
-    FOR source IN SELECT * FROM @extschema@._sources() LOOP
-        EXECUTE @extschema@._fill(
-            'WITH RECURSIVE known AS (
-                (SELECT p.{device} AS device, {time_expression} AS at, {arrival} AS arrival FROM {relation} p
-                  WHERE NOT p.processed ORDER BY p.{device}, p.{time} LIMIT 1)
-                UNION ALL
-                SELECT next.*
-                  FROM known k
-                 CROSS JOIN LATERAL (
-                    SELECT p.{device}, {time_expression}, {arrival} FROM {relation} p
-                     WHERE NOT p.processed AND p.{device} > k.device
-                     ORDER BY p.{device}, p.{time} LIMIT 1) next
-            ), waiting AS MATERIALIZED (
-                SELECT k.device, k.at, k.arrival FROM known k WHERE k.at >= $1 AND k.at < $2
-                UNION ALL
-                SELECT k.device, first.*
-                  FROM known k
-                 CROSS JOIN LATERAL (
-                    SELECT {time_expression}, {arrival} FROM {relation} p
-                     WHERE NOT p.processed AND p.{device} = k.device
-                       AND p.{time} >= {bound:$1} AND p.{time} < {bound:$2}
-                     ORDER BY p.{time} LIMIT 1) first
-                 WHERE (k.at >= $1 AND k.at < $2) IS NOT TRUE
-            ), numbered AS (
-                SELECT w.*, row_number() OVER () AS n FROM waiting w
-            ), per_window AS MATERIALIZED (
-                SELECT c.n, c.begin, count(*) AS points
-                  FROM (SELECT w.n, date_bin($3, q.at, ''epoch'') AS begin
-                          FROM numbered w
-                         CROSS JOIN LATERAL (
-                            SELECT {time_expression} AS at FROM {relation} p
-                             WHERE NOT p.processed AND p.{device} = w.device
-                               AND p.{time} >= {bound:$1} AND p.{time} < {bound:$2}
-                             ORDER BY p.{time}) q
-                         LIMIT $4) c
-                 GROUP BY c.n, c.begin
-            ), last AS (
-                SELECT max(v.n) AS n FROM per_window v
-            )
-            -- The last device may have been counted in part.
-            SELECT coalesce(sum(v.points), 0)::bigint AS points, count(*) AS windows,
-                   max(l.n) - 1 AS whole_devices,
-                   coalesce(sum(v.points) FILTER (WHERE v.n < l.n), 0) AS whole_points,
-                   count(*) FILTER (WHERE v.n < l.n) AS whole_windows,
-                   (SELECT count(*) FROM waiting) AS devices,
-                   (SELECT min(w.at) FROM waiting w) AS oldest,
-                   (SELECT min(w.arrival) FROM waiting w) AS waiting_since
-              FROM per_window v, last l', source)
-           INTO part USING since, until, @extschema@._setting('window', '5 min'), most;
-        IF part.points >= most AND part.whole_devices > 0 THEN
-            share := part.devices / part.whole_devices::double precision;
-            part.points := part.whole_points * share;
-            part.windows := part.whole_windows * share;
-        END IF;
-        estimated := estimated OR part.points >= most;
-        points := points + part.points;
-        windows := windows + part.windows;
-        devices := devices + part.devices;
-        oldest := least(oldest, part.oldest);
-        waiting_since := least(waiting_since, part.waiting_since);
-    END LOOP;
-    RETURN NEXT;
+    SELECT sum(b.points), sum(b.windows), sum(b.devices), min(b.oldest), min(b.waiting_since), bool_or(b.estimated)
+      INTO points, windows, devices, oldest, waiting_since, estimated
+      FROM @extschema@._sources() s
+     CROSS JOIN LATERAL @extschema@._backlog_of(
+                s.fragments, now() - @extschema@._look_back(), now() + interval '1 hour', most) b;
 END
 $$;
 COMMENT ON FUNCTION _backlog IS
@@ -186,7 +180,7 @@ BEGIN
     SELECT s.reachable, s.since, s.error INTO osrm_reachable, osrm_since, osrm_error
       FROM @extschema@._osrm_seen() s;
 
-    enabled := coalesce(current_setting('osrm_matcher.enabled', true)::boolean, true);
+    enabled := @extschema@._enabled();
     SELECT j.schedule, CASE WHEN j.active THEN @extschema@._next_run(j.schedule) END INTO schedule, next_run
       FROM @extschema@._cron_job('osrm_matcher') j;
     SELECT r.* INTO newest FROM @extschema@.worker_runs r ORDER BY r.started_at DESC LIMIT 1;

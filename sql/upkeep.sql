@@ -1,4 +1,4 @@
--- Upkeep: what is old goes, in small steps; advice on the size. Needs support.sql, access.sql, cron.sql, jobs.sql.
+-- Upkeep: what is old goes, in small steps; advice on the size.
 
 -- ---------------------------------------------------------------------------------------------
 -- Deleting
@@ -21,19 +21,19 @@ BEGIN
             SELECT (SELECT t.device_id FROM %1$s t WHERE t.device_id > k.device_id ORDER BY t.device_id LIMIT 1)
               FROM known k WHERE k.device_id IS NOT NULL
         ), old AS MATERIALIZED (
-            SELECT o.place
+            SELECT o.address
               FROM known k
              CROSS JOIN LATERAL (
-                SELECT t.ctid AS place FROM %1$s t
+                SELECT t.ctid AS address FROM %1$s t
                  WHERE t.device_id = k.device_id AND t.%2$I < $1 AND %3$s
                  ORDER BY t.%2$I LIMIT $2) o
              LIMIT $2
         ), held AS MATERIALIZED (
-            SELECT t.ctid AS place FROM %1$s t
-             WHERE t.ctid = ANY (ARRAY(SELECT o.place FROM old o)) AND %3$s
+            SELECT t.ctid AS address FROM %1$s t
+             WHERE t.ctid = ANY (ARRAY(SELECT o.address FROM old o)) AND %3$s
                FOR UPDATE SKIP LOCKED
         )
-        DELETE FROM %1$s t USING held h WHERE t.ctid = h.place', relation, time_column, condition)
+        DELETE FROM %1$s t USING held h WHERE t.ctid = h.address', relation, time_column, condition)
     USING cutoff, max_rows;
     GET DIAGNOSTICS deleted = ROW_COUNT;
     RETURN deleted;
@@ -51,7 +51,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    reach interval := 2 * @extschema@._setting('look_back', '1 day');
+    reach interval := justify_hours(2 * @extschema@._look_back());
 BEGIN
     -- A point that comes late opens its window again: what that needs must still be there.
     IF least(paths_older_than, batches_older_than, points_older_than) < reach THEN

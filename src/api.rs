@@ -3,14 +3,18 @@
 // pgrx takes a SQLSTATE, a detail and a hint from this error type only, whatever its size.
 #![allow(clippy::result_large_err)]
 
+mod internal;
+
 use std::time::Duration;
 
-use pgrx::datum::Uuid;
+use pgrx::datum::{TimestampWithTimeZone, Uuid};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::backend;
 use crate::error::Error;
 use crate::osrm::client::Client;
+use crate::page;
 use crate::pipeline::{self, Limits};
 use crate::settings::Settings;
 use crate::store::{self, RunRow};
@@ -72,7 +76,7 @@ fn claim_batches(
     max_windows: default!(i32, 100),
 ) -> Result<SetOfIterator<'static, Uuid>, ErrorReport> {
     let limits = limits(max_windows, 1)?;
-    store::require_writable()?;
+    backend::require_writable()?;
     Ok(SetOfIterator::new(store::take_pending(
         limits.windows as i32,
     )?))
@@ -254,4 +258,47 @@ fn decimals(precision: i32) -> Result<u32, Error> {
             hint: "Google's format has precision 5, OSRM's polyline6 has 6.",
         }),
     }
+}
+
+/// A path as an element of the documents' `paths`.
+#[pg_extern(immutable, parallel_safe)]
+fn _path_json(
+    start_time: TimestampWithTimeZone,
+    end_time: TimestampWithTimeZone,
+    encoded_polyline: &str,
+    osrm_confidence: Option<f64>,
+    point_count: i32,
+    match_status: &str,
+    grade: &str,
+) -> String {
+    page::path_json(
+        (backend::micros(start_time), backend::micros(end_time)),
+        encoded_polyline,
+        osrm_confidence,
+        point_count,
+        [match_status, grade],
+    )
+}
+
+/// The document of a page around its paths and tails.
+#[pg_extern(sql = "
+    CREATE FUNCTION _page_json(device text, paths text, tails text, cached boolean, delay_ms bigint) RETURNS json
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
+fn _page_json(
+    device: &str,
+    paths: Option<&str>,
+    tails: Option<&str>,
+    cached: bool,
+    delay_ms: i64,
+) -> String {
+    page::page_json(device, paths, tails, cached, delay_ms)
+}
+
+/// Text that is known to be JSON, without the check that a cast makes of it. (In memory, the two types
+/// are the same; pgrx has no way to return text as json but to be told so.)
+#[pg_extern(sql = "
+    CREATE FUNCTION _known_json(document text) RETURNS json
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
+fn _known_json(document: String) -> String {
+    document
 }

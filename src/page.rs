@@ -4,78 +4,12 @@
 use std::fmt::Write;
 
 use chrono::{DateTime, SecondsFormat};
-use pgrx::datum::TimestampWithTimeZone;
-use pgrx::pg_sys;
-use pgrx::prelude::*;
 
-/// Microseconds from the Unix epoch to Postgres's own, 2000-01-01.
-const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
+use crate::track::Micros;
 
 /// A path as an element of the documents' `paths`.
-#[pg_extern(immutable, parallel_safe)]
-fn _path_json(
-    start_time: TimestampWithTimeZone,
-    end_time: TimestampWithTimeZone,
-    encoded_polyline: &str,
-    osrm_confidence: Option<f64>,
-    point_count: i32,
-    match_status: &str,
-    grade: &str,
-) -> String {
-    path_json(
-        pg_sys::TimestampTz::from(start_time),
-        pg_sys::TimestampTz::from(end_time),
-        encoded_polyline,
-        osrm_confidence,
-        point_count,
-        [match_status, grade],
-    )
-}
-
-/// Text that is known to be JSON, without the check that a cast makes of it. (In memory, the two types
-/// are the same; pgrx has no way to return text as json but to be told so.)
-#[pg_extern(sql = "
-    CREATE FUNCTION _known_json(document text) RETURNS json
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
-fn _known_json(document: String) -> String {
-    document
-}
-
-/// The document of a page: lines of [`_path_json`] between what else it says.
-#[pg_extern(sql = "
-    CREATE FUNCTION _page_json(device text, paths text, tails text, cached boolean, delay_ms bigint) RETURNS json
-    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
-fn _page_json(
-    device: &str,
-    paths: Option<&str>,
-    tails: Option<&str>,
-    cached: bool,
-    delay_ms: i64,
-) -> String {
-    let lines = [paths, tails].into_iter().flatten().collect::<Vec<_>>();
-    let length = lines.iter().map(|line| line.len() + 2).sum::<usize>();
-    let mut json = String::with_capacity(length + device.len() + 100);
-    json.push_str(r#"{"device": "#);
-    push_string(&mut json, device);
-    json.push_str(r#", "paths": ["#);
-    for (place, line) in lines.iter().enumerate() {
-        if place > 0 {
-            json.push_str(",\n");
-        }
-        json.push_str(line);
-    }
-    // Writing to a string cannot fail.
-    let _ = write!(
-        json,
-        r#"], "cached": {cached}, "processing_delay_ms": {delay_ms}}}"#
-    );
-    json
-}
-
-/// Times are microseconds since Postgres' epoch.
-fn path_json(
-    start: i64,
-    end: i64,
+pub fn path_json(
+    (start, end): (Micros, Micros),
     line: &str,
     confidence: Option<f64>,
     points: i32,
@@ -100,12 +34,37 @@ fn path_json(
     json
 }
 
-/// A moment as Postgres writes it in JSON in a session of time zone UTC; null for an infinity.
-fn push_time(json: &mut String, micros: i64) {
-    match micros
-        .checked_add(POSTGRES_EPOCH)
-        .and_then(DateTime::from_timestamp_micros)
-    {
+/// The document of a page: lines of [`path_json`] between what else it says.
+pub fn page_json(
+    device: &str,
+    paths: Option<&str>,
+    tails: Option<&str>,
+    cached: bool,
+    delay_ms: i64,
+) -> String {
+    let lines = [paths, tails].into_iter().flatten().collect::<Vec<_>>();
+    let length = lines.iter().map(|line| line.len() + 2).sum::<usize>();
+    let mut json = String::with_capacity(length + device.len() + 100);
+    json.push_str(r#"{"device": "#);
+    push_string(&mut json, device);
+    json.push_str(r#", "paths": ["#);
+    for (nth, line) in lines.iter().enumerate() {
+        if nth > 0 {
+            json.push_str(",\n");
+        }
+        json.push_str(line);
+    }
+    // Writing to a string cannot fail.
+    let _ = write!(
+        json,
+        r#"], "cached": {cached}, "processing_delay_ms": {delay_ms}}}"#
+    );
+    json
+}
+
+/// A moment in ISO 8601, in UTC; null for an infinity of Postgres.
+fn push_time(json: &mut String, micros: Micros) {
+    match DateTime::from_timestamp_micros(micros) {
         Some(moment) => {
             json.push('"');
             json.push_str(&moment.to_rfc3339_opts(SecondsFormat::AutoSi, false));
@@ -132,4 +91,67 @@ fn push_string(json: &mut String, text: &str) {
     }
     json.push_str(&text[plain..]);
     json.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// 2023-11-14 22:13:20 UTC.
+    const MOMENT: Micros = 1_700_000_000_000_000;
+
+    fn path(times: (Micros, Micros), line: &str, confidence: Option<f64>) -> Value {
+        let text = path_json(times, line, confidence, 2, ["matched", "good"]);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_path_says_what_its_row_says() {
+        assert_eq!(
+            path((MOMENT, MOMENT + 1_250_000), r"_p~iF\~ps|U", Some(0.75)),
+            json!({
+                "start_time": "2023-11-14T22:13:20+00:00",
+                "end_time": "2023-11-14T22:13:21.250+00:00",
+                "encoded_polyline": r"_p~iF\~ps|U",
+                "osrm_confidence": 0.75,
+                "point_count": 2,
+                "match_status": "matched",
+                "grade": "good",
+            })
+        );
+    }
+
+    #[test]
+    fn what_json_cannot_say_is_null() {
+        let path = path((Micros::MIN, Micros::MAX), "", Some(f64::NAN));
+        for key in ["start_time", "end_time", "osrm_confidence"] {
+            assert_eq!(path[key], Value::Null, "{key}");
+        }
+    }
+
+    #[test]
+    fn paths_and_tails_make_one_list() {
+        let page = |paths, tails| {
+            let text = page_json("bus", paths, tails, true, 1500);
+            serde_json::from_str::<Value>(&text).unwrap()
+        };
+        let expected = |paths: Value| json!({"device": "bus", "paths": paths, "cached": true, "processing_delay_ms": 1500});
+        assert_eq!(page(None, None), expected(json!([])));
+        assert_eq!(page(None, Some("3")), expected(json!([3])));
+        assert_eq!(page(Some("1,\n2"), Some("3")), expected(json!([1, 2, 3])));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back_as_it_was(device in ".*", controls in "[\u{0}-\u{1f}\"\\\\]*") {
+            for text in [device, controls] {
+                let page = page_json(&text, None, None, false, 0);
+                let parsed: Value = serde_json::from_str(&page).unwrap();
+                prop_assert_eq!(parsed["device"].as_str(), Some(text.as_str()));
+            }
+        }
+    }
 }

@@ -90,7 +90,7 @@ impl Settings {
         let millis = |setting: &GucSetting<i32>| Duration::from_millis(setting.get() as u64);
         let concurrency = CONCURRENCY.get() as usize;
         Self {
-            enabled: ENABLED.get(),
+            enabled: enabled(),
             notify: NOTIFY.get(),
             client: ClientSettings {
                 url: text(&OSRM_URL),
@@ -102,19 +102,47 @@ impl Settings {
             concurrency,
             request_timeout: millis(&REQUEST_TIMEOUT),
             recipe: Recipe {
-                window: WINDOW.get().seconds() * SECOND,
-                max_gap: i64::from(MAX_GAP.get()) * SECOND,
+                window: window(),
+                max_gap: max_gap(),
                 gps_accuracy: Some(GPS_ACCURACY.get()).filter(|metres| *metres > 0.0),
             },
-            look_back: i64::from(LOOK_BACK.get()) * SECOND,
+            look_back: look_back(),
             max_retries: MAX_RETRIES.get(),
             retry_pause: i64::from(RETRY_PAUSE.get()) * SECOND,
         }
     }
 }
 
+/// Whether points are processed at all.
+pub fn enabled() -> bool {
+    ENABLED.get()
+}
+
+/// Length of a window.
+pub fn window() -> Micros {
+    WINDOW.get().seconds() * SECOND
+}
+
+/// A silence longer than this ends a path.
+pub fn max_gap() -> Micros {
+    i64::from(MAX_GAP.get()) * SECOND
+}
+
+/// Points older than this are left alone until a backfill asks for them.
+pub fn look_back() -> Micros {
+    i64::from(LOOK_BACK.get()) * SECOND
+}
+
 /// Defines the settings; called once, when the library is loaded.
 pub fn init() {
+    define_running();
+    define_server();
+    define_matching();
+    reserve_prefix();
+}
+
+/// Whether and how often something is tried.
+fn define_running() {
     let plain = GucFlags::default();
     GucRegistry::define_bool_guc(
         c"osrm_matcher.enabled",
@@ -132,6 +160,27 @@ pub fn init() {
         GucContext::Suset,
         plain,
     );
+    int(
+        c"osrm_matcher.max_retries",
+        c"Attempts after the first before a window counts as failed.",
+        c"While OSRM as a whole is away, none is spent. Default: 5.",
+        &MAX_RETRIES,
+        (0, 100),
+        plain,
+    );
+    int(
+        c"osrm_matcher.retry_pause",
+        c"Pause before a window is tried again.",
+        c"Doubles with each attempt, up to 6h, give or take a quarter. Default: 1min.",
+        &RETRY_PAUSE,
+        (1, 21_600),
+        GucFlags::UNIT_S,
+    );
+}
+
+/// The server, and how it is asked.
+fn define_server() {
+    let plain = GucFlags::default();
     GucRegistry::define_string_guc(
         c"osrm_matcher.osrm_url",
         c"Address of the OSRM server, http or https, without the service's path.",
@@ -180,6 +229,11 @@ pub fn init() {
         (4, 10_000),
         plain,
     );
+}
+
+/// What is matched, and how.
+fn define_matching() {
+    let plain = GucFlags::default();
     GucRegistry::define_enum_guc(
         c"osrm_matcher.window",
         c"Length of a window: the unit of matching.",
@@ -214,23 +268,6 @@ pub fn init() {
         GucContext::Suset,
         plain,
     );
-    int(
-        c"osrm_matcher.max_retries",
-        c"Attempts after the first before a window counts as failed.",
-        c"While OSRM as a whole is away, none is spent. Default: 5.",
-        &MAX_RETRIES,
-        (0, 100),
-        plain,
-    );
-    int(
-        c"osrm_matcher.retry_pause",
-        c"Pause before a window is tried again.",
-        c"Doubles with each attempt, up to 6h, give or take a quarter. Default: 1min.",
-        &RETRY_PAUSE,
-        (1, 21_600),
-        GucFlags::UNIT_S,
-    );
-    reserve_prefix();
 }
 
 fn int(

@@ -1,19 +1,21 @@
 //! OSRM's `/match` service: what is asked, what comes back, and what can go wrong.
 //!
-//! Everything here but `client` is pure: no Postgres, no sockets.
+//! Everything here but `client`, and `session` that asks through it, is pure: no Postgres, no
+//! sockets.
 
-mod address;
 pub mod client;
 pub mod reply;
 pub mod request;
 pub mod response;
+mod session;
 
 pub use request::{MatchRequest, RequestPoint};
 #[cfg(test)]
 pub use response::{Leg, Matching};
 pub use response::{MatchAnswer, Tracepoint};
+pub use session::Session;
 
-/// Whoever can answer a match request: the HTTP client, or a fake in a unit test.
+/// Whoever can answer a match request: a session of the HTTP client, or a fake in a unit test.
 pub trait Matcher {
     /// Matches one trace of at least two points.
     fn ask(&self, request: &MatchRequest) -> Result<MatchAnswer, MatchError>;

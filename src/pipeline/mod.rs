@@ -3,39 +3,33 @@
 //! The pipeline decides the order of things and owns none of the means: SQL is in `store`, HTTP
 //! in `osrm::client`, the line in `track`.
 
-mod claim;
+mod claiming;
+mod health;
 mod matching;
-mod outcome;
-mod patience;
 mod reading;
+mod writing;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pgrx::datum::Uuid;
 
-pub use claim::plan;
+pub use health::ask_health;
 
+use crate::backend::{self, IndexPlans};
 use crate::error::Error;
-use crate::interrupts;
-use crate::osrm::client::{Client, Health};
 use crate::osrm::reply::Away;
-use crate::pool::Pool;
 use crate::settings::Settings;
 use crate::store::{self, RunRow, Source};
 use crate::track::Micros;
-use claim::Claim;
-use matching::Matchers;
-use outcome::Outbox;
+use claiming::Claim;
+use matching::{Matchers, POLL};
+use writing::Outbox;
 
 /// Windows that are claimed at a time: enough to keep all threads busy, little enough that the
 /// first results are written soon.
 const ROUND: usize = 200;
 /// Results are written in lots of this many windows while the threads go on.
 const LOT: usize = 64;
-/// How soon a cancel is noticed while all wait for OSRM.
-const POLL: Duration = Duration::from_millis(50);
-
 /// Steps that an operator calls by hand end when they are done; this is long enough for any.
 const HAND_TIME: Duration = Duration::from_secs(3600);
 
@@ -46,22 +40,80 @@ pub struct Limits {
     pub time: Duration,
 }
 
+/// What a call came to.
+#[derive(Debug)]
+pub struct Processed {
+    /// The run's row in `worker_runs`.
+    pub id: i64,
+    /// The limit of windows was reached; there may be more to do.
+    pub more: bool,
+    pub report: RunRow,
+}
+
+/// Works off what is pending within the limits. `earlier` is the run that this is a further round
+/// of.
+pub fn process(limits: Limits, earlier: Option<i64>) -> Result<Processed, Error> {
+    let mut run = Run::begin(limits.time, earlier.is_none())?;
+    let mut more = false;
+    if let Some((why, until)) = store::pause_asked_for()? {
+        run.report.osrm_error = Some(why);
+        run.report.osrm_resume = Some(until);
+    } else if run.settings.enabled {
+        more = run.work_off_pending(limits.windows)?;
+    }
+    let id = run.record(earlier, more)?;
+    if !more {
+        store::store_reads()?;
+    }
+    Ok(Processed {
+        id,
+        more,
+        report: run.report,
+    })
+}
+
+/// Matches batches that were claimed by hand.
+pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
+    let mut run = Run::begin(HAND_TIME, false)?;
+    let claims = claiming::claim_batches(&run.settings.recipe, batches.clone())?;
+    if !claims.is_empty() {
+        let mut matchers = Matchers::new(&run.settings)?;
+        run.work_off(&mut matchers, claims)?;
+    }
+    // What could not be done now is the next run's.
+    store::hand_back(batches)?;
+    run.record(None, false)?;
+    Ok(run.report)
+}
+
+/// Puts windows that want work on record as pending and returns how many.
+pub fn plan(most: usize) -> Result<i64, Error> {
+    let run = Run::begin(HAND_TIME, false)?;
+    let claims = claiming::claim(&run.settings, &run.sources, most)?;
+    let windows: Vec<_> = claims.into_iter().map(|c| c.window).collect();
+    store::make_pending(&windows)?;
+    Ok(windows.len() as i64)
+}
+
 /// What is needed throughout a run.
 struct Run {
     settings: Settings,
     sources: Vec<Source>,
+    begun: Instant,
     deadline: Instant,
     report: RunRow,
+    _plans: IndexPlans,
 }
 
 impl Run {
     /// The first round of a run also sets aside what no window can hold, which is when adopted
     /// tables that have become ready are found.
-    fn begin(limits: Limits, first: bool) -> Result<Self, Error> {
-        store::require_writable()?;
+    fn begin(time: Duration, first: bool) -> Result<Self, Error> {
+        let begun = Instant::now();
+        backend::require_writable()?;
         let settings = Settings::read();
         let mut report = RunRow {
-            started: store::now(),
+            started: backend::now(),
             ..RunRow::default()
         };
         if first && settings.enabled {
@@ -70,34 +122,59 @@ impl Run {
         Ok(Self {
             settings,
             sources: store::sources()?,
-            deadline: Instant::now() + limits.time,
+            begun,
+            deadline: Instant::now() + time,
             report,
+            _plans: IndexPlans::new(),
         })
     }
 
-    fn out_of_time(&self) -> bool {
-        Instant::now() >= self.deadline
+    /// Takes up to `most` windows, round by round; says whether there may be more to do.
+    fn work_off_pending(&mut self, most: usize) -> Result<bool, Error> {
+        let mut matchers = Matchers::new(&self.settings)?;
+        let mut left = most;
+        while left > 0 {
+            let round = || self.round(&mut matchers, left.min(ROUND));
+            let Some(claimed) = backend::in_own_memory(round)? else {
+                return Ok(false);
+            };
+            left = left.saturating_sub(claimed);
+        }
+        Ok(true)
     }
 
-    /// Claims windows and matches them; returns how many, or nothing if the run had better end.
+    /// Claims windows and works them off; returns how many, or nothing if the run had better end.
     fn round(&mut self, matchers: &mut Matchers, most: usize) -> Result<Option<usize>, Error> {
-        let claims = claim::claim(self, most)?;
+        let claims = claiming::claim(&self.settings, &self.sources, most)?;
         if claims.is_empty() {
             return Ok(None);
         }
         let count = claims.len();
-        if !matchers.start()? {
-            self.put_off(&claims, matchers.away());
-            return Ok(None);
-        }
         Ok(self.work_off(matchers, claims)?.then_some(count))
     }
 
-    /// Matches claimed windows and writes the outcome; false if the run had better end.
+    /// Works claimed windows off, or puts them off while the server is away; false if the run had
+    /// better end.
     fn work_off(&mut self, matchers: &mut Matchers, claims: Vec<Claim>) -> Result<bool, Error> {
+        if matchers.start()? {
+            self.read_match_and_write(matchers, claims)?;
+        } else {
+            self.report.windows_deferred += claims.len() as i32;
+        }
+        self.report.osrm_calls = matchers.calls() as i32;
+        self.note(matchers.away());
+        Ok(self.report.osrm_error.is_none() && !self.out_of_time())
+    }
+
+    /// Threads match what was read, while the main thread reads on and writes what they have done.
+    fn read_match_and_write(
+        &mut self,
+        matchers: &mut Matchers,
+        claims: Vec<Claim>,
+    ) -> Result<(), Error> {
         let mut outbox = Outbox::new(&self.settings, &self.sources, &claims);
-        for device in claim::by_device(claims) {
-            for job in reading::read(&self.settings, &self.sources, device)? {
+        for device in claiming::by_device(claims) {
+            for job in reading::read(&self.settings.recipe, &self.sources, device)? {
                 matchers.submit(job);
             }
             while let Some(done) = matchers.receive(Duration::ZERO)? {
@@ -114,115 +191,25 @@ impl Run {
                 outbox.write_if(LOT, &mut self.report)?;
             }
         }
-        outbox.write_if(1, &mut self.report)?;
-        self.note(matchers.away());
-        Ok(self.report.osrm_error.is_none() && !self.out_of_time())
+        outbox.write_if(1, &mut self.report)
     }
 
-    /// Records that the server is away, if it is.
+    fn out_of_time(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    /// Notes that the server is away, if it is.
     fn note(&mut self, away: Option<Away>) {
         let Some(away) = away else { return };
         self.report.osrm_resume = away
             .pause
-            .map(|pause| store::now() + pause.as_micros() as Micros);
+            .map(|pause| backend::now() + pause.as_micros() as Micros);
         self.report.osrm_error = Some(away.why);
     }
 
-    /// Claims that cannot be worked off because the server is away.
-    fn put_off(&mut self, claims: &[Claim], away: Option<Away>) {
-        self.report.windows_deferred += claims.len() as i32;
-        self.note(away);
-    }
-}
-
-/// What a call came to.
-#[derive(Debug)]
-pub struct Processed {
-    /// The run's row in `worker_runs`.
-    pub id: i64,
-    /// The limit of windows was reached; there may be more to do.
-    pub more: bool,
-    pub report: RunRow,
-}
-
-/// Works off what is pending within the limits. `run` is the run that this is a further round of.
-pub fn process(limits: Limits, run: Option<i64>) -> Result<Processed, Error> {
-    let begin = Instant::now();
-    let mut this = Run::begin(limits, run.is_none())?;
-    let _plans = store::IndexPlans::new();
-    let mut more = false;
-    if let Some((why, until)) = store::pause_asked_for()? {
-        this.report.osrm_error = Some(why);
-        this.report.osrm_resume = Some(until);
-    } else if this.settings.enabled {
-        let mut matchers = Matchers::new(&this.settings)?;
-        let mut left = limits.windows;
-        while left > 0 {
-            let round = || this.round(&mut matchers, left.min(ROUND));
-            let Some(claimed) = store::in_own_memory(round)? else {
-                break;
-            };
-            left = left.saturating_sub(claimed);
-            more = left == 0;
-        }
-        this.report.osrm_calls = matchers.calls() as i32;
-    }
-    this.report.millis = begin.elapsed().as_millis() as i32;
-    if !more {
-        store::store_reads()?;
-    }
-    let id = store::record_run(run, &this.report, !more)?;
-    Ok(Processed {
-        id,
-        more,
-        report: this.report,
-    })
-}
-
-/// Matches batches that were claimed by hand.
-pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
-    let begin = Instant::now();
-    let limits = Limits {
-        windows: batches.len(),
-        time: HAND_TIME,
-    };
-    let mut this = Run::begin(limits, false)?;
-    let _plans = store::IndexPlans::new();
-    let claims = claim::claim_batches(&this, batches.clone())?;
-    if !claims.is_empty() {
-        let mut matchers = Matchers::new(&this.settings)?;
-        if matchers.start()? {
-            this.work_off(&mut matchers, claims)?;
-        } else {
-            this.put_off(&claims, matchers.away());
-        }
-        this.report.osrm_calls = matchers.calls() as i32;
-    }
-    // What could not be done now is the next run's.
-    store::hand_back(batches)?;
-    this.report.millis = begin.elapsed().as_millis() as i32;
-    store::record_run(None, &this.report, true)?;
-    Ok(this.report)
-}
-
-/// Asks for a sign of life on a thread of its own, so that a cancel need not wait for the answer.
-pub fn ask_health(client: Client) -> Result<Result<Health, Away>, Error> {
-    let client = Arc::new(client);
-    let asked = client.clone();
-    let mut pool = Pool::start(1, move |()| asked.health()).map_err(Error::Threads)?;
-    pool.submit(());
-    loop {
-        if interrupts::ending() {
-            client.cancel();
-            drop(pool);
-            interrupts::serve();
-            return Err(Error::Defect("a cancelled statement went on".into()));
-        }
-        interrupts::serve();
-        match pool.receive(POLL) {
-            Some(Ok(answer)) => return Ok(answer),
-            Some(Err(_)) => return Err(Error::Defect("the thread that asks OSRM panicked".into())),
-            None => {}
-        }
+    /// Puts the run on record, as a further round of `earlier` if there is one; returns its id.
+    fn record(&mut self, earlier: Option<i64>, more: bool) -> Result<i64, Error> {
+        self.report.millis = self.begun.elapsed().as_millis() as i32;
+        store::record_run(earlier, &self.report, !more)
     }
 }

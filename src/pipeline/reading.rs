@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use pgrx::datum::Uuid;
 
-use super::claim::Claim;
-use super::matching::Job;
+use super::claiming::Claim;
+use crate::backend;
 use crate::error::Error;
-use crate::settings::Settings;
-use crate::store::{self, Delay, DeviceWindow, Place, Source};
-use crate::track::{self, Fix, Fixes, Micros, Window};
+use crate::store::{self, Delay, DeviceWindow, RowId, Source};
+use crate::track::{self, Fix, Fixes, Micros, Recipe};
 
 /// Windows that one thread works off in a row; they share what is decided at their edges.
 const JOB: usize = 8;
@@ -17,76 +16,79 @@ const JOB: usize = 8;
 /// A claimed window with what was read of its own points.
 #[derive(Debug)]
 pub struct Target {
-    pub place: DeviceWindow,
+    pub window: DeviceWindow,
     pub batch: Uuid,
     pub retries: i32,
     /// All points of the window, usable or not.
     pub points: usize,
     pub rejected: usize,
     /// Points to be marked, by source.
-    pub marks: Vec<Vec<Place>>,
+    pub marks: Vec<Vec<RowId>>,
     /// First and last point that was unprocessed.
     pub new: Option<(Micros, Micros)>,
     pub delay: Delay,
 }
 
+/// Windows of one device that lie close together, with the points that decide them.
+#[derive(Debug)]
+pub struct Job {
+    pub targets: Vec<Target>,
+    /// Points of all the windows' views; two jobs of one device may share them.
+    pub fixes: Arc<Fixes>,
+}
+
 impl Target {
-    pub fn window(&self) -> Window {
-        self.place.window
-    }
-}
-
-/// Reads the points of one device's claimed windows and cuts the work into jobs.
-pub fn read(
-    settings: &Settings,
-    sources: &[Source],
-    claims: Vec<Claim>,
-) -> Result<Vec<Job>, Error> {
-    let mut jobs = Vec::new();
-    let mut stretch: Vec<Claim> = Vec::new();
-    let mut reach = Micros::MIN;
-    for claim in claims {
-        let (from, to) = track::view(claim.place.window, &settings.recipe);
-        if from > reach && !stretch.is_empty() {
-            jobs.extend(read_stretch(
-                settings,
-                sources,
-                std::mem::take(&mut stretch),
-            )?);
-        }
-        reach = to;
-        stretch.push(claim);
-    }
-    jobs.extend(read_stretch(settings, sources, stretch)?);
-    Ok(jobs)
-}
-
-/// Reads windows whose views touch each other, in one scan a source.
-fn read_stretch(
-    settings: &Settings,
-    sources: &[Source],
-    claims: Vec<Claim>,
-) -> Result<Vec<Job>, Error> {
-    let (Some(first), Some(last)) = (claims.first(), claims.last()) else {
-        return Ok(Vec::new());
-    };
-    let device = first.place.device.clone();
-    let from = track::view(first.place.window, &settings.recipe).0;
-    let to = track::view(last.place.window, &settings.recipe).1;
-    let now = store::now();
-    let recut = claims.iter().any(|c| c.recut);
-    let mut targets: Vec<Target> = claims
-        .into_iter()
-        .map(|claim| Target {
-            place: claim.place,
+    pub fn new(claim: Claim, sources: usize) -> Self {
+        Self {
+            window: claim.window,
             batch: claim.known.batch,
             retries: claim.known.retries,
             points: 0,
             rejected: 0,
-            marks: vec![Vec::new(); sources.len()],
+            marks: vec![Vec::new(); sources],
             new: None,
             delay: Delay::default(),
-        })
+        }
+    }
+}
+
+/// Reads the points of one device's claimed windows and cuts the work into jobs.
+pub fn read(recipe: &Recipe, sources: &[Source], claims: Vec<Claim>) -> Result<Vec<Job>, Error> {
+    let mut jobs = Vec::new();
+    for scan in scans(recipe, claims) {
+        jobs.extend(read_scan(recipe, sources, scan)?);
+    }
+    Ok(jobs)
+}
+
+/// Windows whose views touch each other are read in one scan.
+fn scans(recipe: &Recipe, claims: Vec<Claim>) -> Vec<Vec<Claim>> {
+    let mut scans: Vec<Vec<Claim>> = Vec::new();
+    let mut reach = Micros::MIN;
+    for claim in claims {
+        let (from, to) = track::view(claim.window.span, recipe);
+        match scans.last_mut() {
+            Some(scan) if from <= reach => scan.push(claim),
+            _ => scans.push(vec![claim]),
+        }
+        reach = to;
+    }
+    scans
+}
+
+/// Reads what some windows are decided by, in one scan a source.
+fn read_scan(recipe: &Recipe, sources: &[Source], claims: Vec<Claim>) -> Result<Vec<Job>, Error> {
+    let (Some(first), Some(last)) = (claims.first(), claims.last()) else {
+        return Ok(Vec::new());
+    };
+    let device = first.window.device.clone();
+    let from = track::view(first.window.span, recipe).0;
+    let to = track::view(last.window.span, recipe).1;
+    let now = backend::now();
+    let recut = claims.iter().any(|c| c.recut);
+    let mut targets: Vec<Target> = claims
+        .into_iter()
+        .map(|claim| Target::new(claim, sources.len()))
         .collect();
     let mut fixes: Vec<Fix> = Vec::new();
     for (nth, source) in sources.iter().enumerate() {
@@ -98,7 +100,7 @@ fn read_stretch(
             target.points += 1;
             target.rejected += usize::from(row.fix.is_none());
             if !row.processed || recut {
-                target.marks[nth].push(row.place);
+                target.marks[nth].push(row.id);
             }
             if !row.processed {
                 let (low, high) = target.new.unwrap_or((row.time, row.time));
@@ -107,7 +109,12 @@ fn read_stretch(
             }
         })?;
     }
-    let fixes = Arc::new(Fixes::from(fixes));
+    Ok(jobs(targets, fixes.into()))
+}
+
+/// Cuts windows that were read together into jobs.
+fn jobs(mut targets: Vec<Target>, fixes: Fixes) -> Vec<Job> {
+    let fixes = Arc::new(fixes);
     let mut jobs = Vec::new();
     while !targets.is_empty() {
         let rest = targets.split_off(targets.len().min(JOB));
@@ -117,11 +124,82 @@ fn read_stretch(
         });
         targets = rest;
     }
-    Ok(jobs)
+    jobs
 }
 
 /// The target whose window holds an instant; they ascend.
 fn target_at(targets: &mut [Target], time: Micros) -> Option<&mut Target> {
-    let at = targets.partition_point(|t| t.window().end <= time);
-    targets.get_mut(at).filter(|t| t.window().start <= time)
+    let at = targets.partition_point(|t| t.window.span.end <= time);
+    targets.get_mut(at).filter(|t| t.window.span.start <= time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::Window;
+
+    const MINUTE: Micros = 60_000_000;
+    const RECIPE: Recipe = Recipe {
+        window: 5 * MINUTE,
+        max_gap: 5 * MINUTE,
+        gps_accuracy: None,
+    };
+
+    /// Windows of five minutes that begin at these minutes.
+    fn claims(minutes: &[i64]) -> Vec<Claim> {
+        let span = |minute: i64| Window {
+            start: minute * MINUTE,
+            end: (minute + 5) * MINUTE,
+        };
+        let window = |minute: &i64| DeviceWindow {
+            device: "a".into(),
+            span: span(*minute),
+        };
+        minutes.iter().map(window).map(Claim::of).collect()
+    }
+
+    fn targets(minutes: &[i64]) -> Vec<Target> {
+        let claims = claims(minutes).into_iter();
+        claims.map(|claim| Target::new(claim, 1)).collect()
+    }
+
+    #[test]
+    fn windows_that_share_points_are_read_in_one_scan() {
+        // A window's view begins five minutes before it and ends ten after it.
+        let sizes = |minutes: &[i64]| -> Vec<usize> {
+            scans(&RECIPE, claims(minutes))
+                .iter()
+                .map(Vec::len)
+                .collect()
+        };
+        assert_eq!(sizes(&[0, 5, 20]), [3]);
+        assert_eq!(sizes(&[0, 5, 30, 1440]), [2, 1, 1]);
+        assert!(sizes(&[]).is_empty());
+    }
+
+    #[test]
+    fn jobs_hold_all_windows_once_in_their_order() {
+        let minutes: Vec<i64> = (0..2 * JOB as i64 + 1).map(|n| 5 * n).collect();
+        let jobs = jobs(targets(&minutes), Fixes::default());
+        let sizes: Vec<usize> = jobs.iter().map(|job| job.targets.len()).collect();
+        assert_eq!(sizes, [JOB, JOB, 1]);
+        let starts: Vec<Micros> = jobs
+            .iter()
+            .flat_map(|job| job.targets.iter().map(|t| t.window.span.start / MINUTE))
+            .collect();
+        assert_eq!(starts, minutes);
+    }
+
+    #[test]
+    fn a_point_counts_for_the_window_that_holds_it() {
+        let mut targets = targets(&[0, 10]);
+        let mut start_at = |minute: i64| {
+            target_at(&mut targets, minute * MINUTE).map(|t| t.window.span.start / MINUTE)
+        };
+        assert_eq!(start_at(0), Some(0));
+        assert_eq!(start_at(5), None);
+        assert_eq!(start_at(14), Some(10));
+        assert_eq!(start_at(15), None);
+        assert_eq!(start_at(-1), None);
+    }
 }

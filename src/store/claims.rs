@@ -3,9 +3,11 @@
 //! A worker owns a device, not a window, until its transaction ends: neighbouring windows are
 //! decided together, and two workers can never wait for each other.
 
-use pgrx::datum::{Interval, Uuid};
+use pgrx::datum::{Interval, TimestampWithTimeZone, Uuid};
 
-use super::{Columns, Source, execute, rows, timestamp, timestamps};
+use super::source::Source;
+use super::statement::{Columns, execute, rows, timestamps};
+use crate::backend::timestamp;
 use crate::error::Error;
 use crate::track::{Micros, Window};
 
@@ -16,7 +18,7 @@ const LEASE: Micros = 10 * 60 * 1_000_000;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeviceWindow {
     pub device: String,
-    pub window: Window,
+    pub span: Window,
 }
 
 /// What is on record of a window.
@@ -116,15 +118,28 @@ pub fn held_windows() -> Result<Vec<DeviceWindow>, Error> {
 fn device_window(row: &Columns<'_, '_>, at: usize) -> Result<DeviceWindow, Error> {
     Ok(DeviceWindow {
         device: row.get(at)?,
-        window: Window {
+        span: Window {
             start: row.time(at + 1)?,
             end: row.time(at + 2)?,
         },
     })
 }
 
-fn devices(windows: &[DeviceWindow]) -> Vec<&str> {
-    windows.iter().map(|w| w.device.as_str()).collect()
+/// Columns of windows, as statements take them.
+pub(super) fn devices<'a>(windows: impl IntoIterator<Item = &'a DeviceWindow>) -> Vec<&'a str> {
+    windows.into_iter().map(|w| w.device.as_str()).collect()
+}
+
+pub(super) fn starts<'a>(
+    windows: impl IntoIterator<Item = &'a DeviceWindow>,
+) -> Vec<TimestampWithTimeZone> {
+    timestamps(windows.into_iter().map(|w| w.span.start))
+}
+
+pub(super) fn ends<'a>(
+    windows: impl IntoIterator<Item = &'a DeviceWindow>,
+) -> Vec<TimestampWithTimeZone> {
+    timestamps(windows.into_iter().map(|w| w.span.end))
 }
 
 /// What is on record of each of these windows, in their order.
@@ -132,10 +147,7 @@ pub fn known_batches(windows: &[DeviceWindow]) -> Result<Vec<Known>, Error> {
     rows(
         "look up batches",
         include_str!("known_batches.sql"),
-        &[
-            devices(windows).into(),
-            timestamps(windows.iter().map(|w| w.window.start)).into(),
-        ],
+        &[devices(windows).into(), starts(windows).into()],
         |row| {
             Ok(Known {
                 batch: row.get(1)?,
@@ -171,31 +183,22 @@ pub fn recut_windows(windows: &[DeviceWindow]) -> Result<Vec<(Uuid, DeviceWindow
         include_str!("recut_windows.sql"),
         &[
             devices(windows).into(),
-            timestamps(windows.iter().map(|w| w.window.start)).into(),
-            timestamps(windows.iter().map(|w| w.window.end)).into(),
+            starts(windows).into(),
+            ends(windows).into(),
         ],
         |row| Ok((row.get(1)?, device_window(row, 2)?)),
     )
 }
 
 /// Puts windows on record as pending; those that are there already become due.
-pub fn make_pending(windows: &[(DeviceWindow, Known)]) -> Result<(), Error> {
+pub fn make_pending(windows: &[DeviceWindow]) -> Result<(), Error> {
     execute(
         "make batches",
-        include_str!("make_pending.sql"),
+        "SELECT _make_due($1, $2, $3)",
         &[
-            windows
-                .iter()
-                .map(|(w, _)| w.device.as_str())
-                .collect::<Vec<_>>()
-                .into(),
-            timestamps(windows.iter().map(|(w, _)| w.window.start)).into(),
-            timestamps(windows.iter().map(|(w, _)| w.window.end)).into(),
-            windows
-                .iter()
-                .map(|(_, k)| k.batch)
-                .collect::<Vec<_>>()
-                .into(),
+            devices(windows).into(),
+            starts(windows).into(),
+            ends(windows).into(),
         ],
     )
 }

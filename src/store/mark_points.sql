@@ -1,7 +1,7 @@
 -- Marks exactly the rows that were read: $1 their tables (a source may be partitioned), $2 their
--- places, $3 the batch of each. A row that was changed since it was read lies elsewhere now, stays
--- unprocessed, and is read again.
+-- addresses there, $3 the batch of each. A row that was changed since it was read lies elsewhere
+-- now, stays unprocessed, and is read again.
 UPDATE {relation} p
    SET processed = true, batch_id = m.batch
-  FROM unnest($1::oid[], $2::tid[], $3::uuid[]) AS m (part, place, batch)
- WHERE p.ctid = m.place AND p.tableoid = m.part
+  FROM unnest($1::oid[], $2::tid[], $3::uuid[]) AS m (part, address, batch)
+ WHERE p.ctid = m.address AND p.tableoid = m.part

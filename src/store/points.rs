@@ -3,12 +3,13 @@
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{Spi, pg_sys};
 
-use super::{Source, micros, timestamp};
+use super::source::Source;
+use crate::backend::{micros, timestamp};
 use crate::error::Error;
 use crate::track::{Fix, Micros};
 
-/// Where a row lies: its table and its place there.
-pub type Place = (pg_sys::Oid, pg_sys::ItemPointerData);
+/// What a row is marked by: its table and its address there.
+pub type RowId = (pg_sys::Oid, pg_sys::ItemPointerData);
 
 /// A point as its source holds it.
 pub struct Row {
@@ -16,7 +17,7 @@ pub struct Row {
     /// `None`: the row holds no usable coordinate.
     pub fix: Option<Fix>,
     pub processed: bool,
-    pub place: Place,
+    pub id: RowId,
 }
 
 /// Reads all points of a device in `[from, to)`, in no particular order, and hands each to `each`.
@@ -35,16 +36,16 @@ pub fn read_points(
             let number = |at| row.get::<f64>(at).map_err(&failed);
             let time = row.get::<TimestampWithTimeZone>(1).map_err(&failed)?;
             let part = row.get::<pg_sys::Oid>(6).map_err(&failed)?;
-            let place = row.get::<pg_sys::ItemPointerData>(7).map_err(&failed)?;
+            let address = row.get::<pg_sys::ItemPointerData>(7).map_err(&failed)?;
             // The statement's own conditions leave none of these null.
-            let (Some(time), Some(part), Some(place)) = (time.map(micros), part, place) else {
+            let (Some(time), Some(part), Some(address)) = (time.map(micros), part, address) else {
                 continue;
             };
             each(Row {
                 time,
                 fix: usable(time, number(2)?, number(3)?, number(4)?),
                 processed: row.get::<bool>(5).map_err(&failed)?.unwrap_or(false),
-                place: (part, place),
+                id: (part, address),
             });
         }
         Ok(())

@@ -1,7 +1,6 @@
 -- Makes finished windows due again: $1 devices, $2 starts. It is live work now, whatever job asked for
 -- the window before.
-UPDATE processing_batches b
-   SET status = 'pending', retry_count = 0, next_attempt_at = clock_timestamp(), job_id = NULL,
-       updated_at = clock_timestamp()
+SELECT _make_due(array_agg(b.device_id), array_agg(b.start_time), array_agg(b.end_time))
   FROM unnest($1::text[], $2::timestamptz[]) AS w (device, start)
- WHERE b.device_id = w.device AND b.start_time = w.start AND b.status IN ('completed', 'failed')
+  JOIN processing_batches b ON b.device_id = w.device AND b.start_time = w.start
+ WHERE b.status IN ('completed', 'failed')

@@ -2,23 +2,25 @@
 
 use pgrx::datum::Uuid;
 
-use super::claims::DeviceWindow;
-use super::points::Place;
-use super::{Source, execute, rows, timestamp, timestamps};
+use super::claims::{DeviceWindow, devices, ends, starts};
+use super::points::RowId;
+use super::source::Source;
+use super::statement::{execute, rows};
+use crate::backend::timestamp;
 use crate::error::Error;
-use crate::track::{Grade, Micros, Path, PathKind, Stop, Window};
+use crate::osrm::Refusal;
+use crate::track::{Grade, Micros, Path, PathKind, Stop};
 
 /// What a batch's row is to say.
 #[derive(Debug)]
 pub struct BatchRow {
     pub batch: Uuid,
-    pub device: String,
-    pub window: Window,
+    pub window: DeviceWindow,
     pub status: Status,
     pub points: i32,
     pub osrm_calls: i32,
     pub started: Micros,
-    pub error: Option<(String, String)>,
+    pub error: Option<Refusal>,
     pub retries: i32,
     /// When a pending batch is due.
     pub next_attempt: Micros,
@@ -51,23 +53,23 @@ pub fn write_batches(batches: &[BatchRow]) -> Result<(), Error> {
     fn column<T>(batches: &[BatchRow], of: impl Fn(&BatchRow) -> T) -> Vec<T> {
         batches.iter().map(of).collect()
     }
-    let error = |of: fn(&(String, String)) -> &str| {
-        column(batches, |b| b.error.as_ref().map(|e| of(e).to_string()))
-    };
+    let error =
+        |of: fn(&Refusal) -> &str| column(batches, |b| b.error.as_ref().map(|e| of(e).to_string()));
+    let windows = || batches.iter().map(|b| &b.window);
     execute(
         "write batches",
         include_str!("write_batches.sql"),
         &[
             column(batches, |b| b.batch).into(),
-            column(batches, |b| b.device.clone()).into(),
-            column(batches, |b| timestamp(b.window.start)).into(),
-            column(batches, |b| timestamp(b.window.end)).into(),
+            devices(windows()).into(),
+            starts(windows()).into(),
+            ends(windows()).into(),
             column(batches, |b| b.status.name()).into(),
             column(batches, |b| b.points).into(),
             column(batches, |b| b.osrm_calls).into(),
             column(batches, |b| timestamp(b.started)).into(),
-            error(|e| &e.1).into(),
-            error(|e| &e.0).into(),
+            error(|e| &e.message).into(),
+            error(|e| &e.code).into(),
             column(batches, |b| b.retries).into(),
             column(batches, |b| timestamp(b.next_attempt)).into(),
             column(batches, |b| b.context.map(|c| timestamp(c.0))).into(),
@@ -177,13 +179,9 @@ fn remove_others<T>(
         "remove what is no longer right",
         &include_str!("remove_others.sql").replace("{table}", table),
         &[
-            windows
-                .iter()
-                .map(|w| w.device.as_str())
-                .collect::<Vec<_>>()
-                .into(),
-            timestamps(windows.iter().map(|w| w.window.start)).into(),
-            timestamps(windows.iter().map(|w| w.window.end)).into(),
+            devices(windows).into(),
+            starts(windows).into(),
+            ends(windows).into(),
             each(keep, |k| k.device.clone()).into(),
             each(keep, |k| timestamp(start(&k.item))).into(),
         ],
@@ -192,17 +190,17 @@ fn remove_others<T>(
 }
 
 /// Marks points as taken in by their batches.
-pub fn mark_points(source: &Source, points: Vec<(Place, Uuid)>) -> Result<(), Error> {
+pub fn mark_points(source: &Source, points: Vec<(RowId, Uuid)>) -> Result<(), Error> {
     if points.is_empty() {
         return Ok(());
     }
     let parts: Vec<_> = points.iter().map(|((part, _), _)| *part).collect();
-    let places: Vec<_> = points.iter().map(|((_, place), _)| *place).collect();
+    let addresses: Vec<_> = points.iter().map(|((_, address), _)| *address).collect();
     let batches: Vec<_> = points.iter().map(|(_, batch)| *batch).collect();
     execute(
         "mark points as processed",
         &source.statement(include_str!("mark_points.sql")),
-        &[parts.into(), places.into(), batches.into()],
+        &[parts.into(), addresses.into(), batches.into()],
     )
 }
 
@@ -220,14 +218,7 @@ pub fn reopen(windows: &[DeviceWindow]) -> Result<(), Error> {
     execute(
         "reopen windows that new points reach",
         include_str!("reopen.sql"),
-        &[
-            windows
-                .iter()
-                .map(|w| w.device.as_str())
-                .collect::<Vec<_>>()
-                .into(),
-            timestamps(windows.iter().map(|w| w.window.start)).into(),
-        ],
+        &[devices(windows).into(), starts(windows).into()],
     )
 }
 

@@ -1,6 +1,7 @@
 //! The log of runs, and the steps of upkeep that a run takes on its way.
 
-use super::{rows, timestamp};
+use super::statement::rows;
+use crate::backend::timestamp;
 use crate::error::Error;
 use crate::track::Micros;
 

@@ -1,4 +1,4 @@
--- Writes paths; one that is there already in the same form keeps its row, its age and its place.
+-- Writes paths; one that is there already in the same form keeps its row and its age.
 INSERT INTO cached_polylines AS c (
     device_id, start_time, end_time, encoded_polyline, osrm_confidence, point_count,
     processing_duration_ms, source_coordinates_count, match_status, grade, matched_share,

@@ -53,6 +53,18 @@ pub fn view(window: Window, recipe: &Recipe) -> (Micros, Micros) {
     )
 }
 
+/// How far a window's outcome can depend on points beyond its start.
+pub fn context_reach(recipe: &Recipe) -> Micros {
+    let (from, to) = view(
+        Window {
+            start: 0,
+            end: recipe.window,
+        },
+        recipe,
+    );
+    to.max(-from)
+}
+
 /// Matches windows of one device.
 ///
 /// `windows` ascend and do not overlap; `fixes` cover the union of their views.

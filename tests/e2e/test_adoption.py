@@ -80,6 +80,19 @@ def test_other_shapes_of_tables(db, osrm, columns, values, adopt):
     assert db.rows(lines, ("7",)) == db.rows(lines, ("own",)) != []
 
 
+def test_names_that_look_like_marks_of_our_statements(db, osrm):
+    fixes = drive(osrm, recent_window(), seconds=600)
+    insert(db, "own", fixes)
+    db.rows("""CREATE TABLE "a {device}" ("{time}" text, "{time_expression}" timestamptz, "{latitude}" float8[])""")
+    for lon, lat, at in fixes:
+        db.rows("""INSERT INTO "a {device}" VALUES ('odd', %s, %s)""", (at, [lon, lat]))
+    db.rows("""SELECT * FROM adopt_source('"a {device}"', device_column => '{time}',
+                                          time_column => '{time_expression}', coordinates_column => '{latitude}')""")
+    process_all(db)
+    lines = "SELECT start_time, end_time, encoded_polyline FROM get_device_paths(%s)"
+    assert db.rows(lines, ("odd",)) == db.rows(lines, ("own",)) != []
+
+
 def test_a_page_shows_the_newest_points_of_an_adopted_table(db, osrm):
     make_markers(db)
     db.rows("SELECT * FROM adopt_source('markers')")

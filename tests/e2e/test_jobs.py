@@ -110,6 +110,22 @@ def test_a_rematch_of_an_adopted_table(db, osrm):
     assert paths(db) == right != []
 
 
+def test_a_window_that_lies_in_two_sources_is_matched_once(db, osrm):
+    fixes = drive(osrm, recent_window(), seconds=900)
+    insert(db, "12", fixes[::2])
+    db.rows("CREATE TABLE markers (id serial PRIMARY KEY, username int, coords float8[], created_at timestamptz)")
+    for lon, lat, at in fixes[1::2]:
+        db.rows("INSERT INTO markers (username, coords, created_at) VALUES (12, %s, %s)", ([lon, lat], at))
+    db.rows("SELECT * FROM adopt_source('markers')")
+    process_all(db)
+    number = db.value("SELECT start_rematch(now() - interval '2 h', now())")
+    # A window at a time, so that each is matched before the job comes to the other source.
+    while db.value("SELECT windows_completed FROM process_pending_gps(1)"):
+        pass
+    assert job(db, number)["status"] == "done"
+    assert job(db, number)["windows_done"] == db.value("SELECT count(*) FROM processing_batches") > 1
+
+
 @pytest.mark.parametrize("arguments", ["now(), now() - interval '1 h'", "'-infinity', now()", "NULL, now()",
                                        "now() - interval '1 h', now(), '{}'"])
 def test_a_range_that_is_none_is_refused(db, arguments):
@@ -129,3 +145,16 @@ def test_failed_windows_come_back_on_request(db, osrm):
     process_all(db)
     assert db.rows("SELECT DISTINCT status, retry_count FROM processing_batches") == [("completed", 0)]
     assert paths(db) == right
+
+
+def test_a_failed_window_of_a_job_comes_back_as_the_jobs(db, osrm):
+    insert(db, "bus", drive(osrm, recent_window(), seconds=600))
+    process_all(db)
+    number = db.value("SELECT start_rematch(now() - interval '2 h', now())")
+    db.rows("CALL process_pending(60)")
+    assert job(db, number)["windows_done"] == 2
+    db.rows("UPDATE processing_batches SET status = 'failed'")
+    assert db.value("SELECT retry_failed()") == 2
+    assert job(db, number)["windows_done"] == 0
+    db.rows("CALL process_pending(60)")
+    assert job(db, number)["windows_done"] == 2

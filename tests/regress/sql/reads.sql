@@ -40,10 +40,4 @@ INSERT INTO stops (device_id, start_time, end_time, longitude, latitude, source_
     ('car', '2024-05-04 09:09Z', '2024-05-04 09:12Z', 24.95, 60.1, 5);
 SELECT * FROM get_device_stops('car', '2024-05-04', '2024-05-05');
 
--- What a cron schedule means.
-SELECT schedule, _next_run(schedule, '2024-05-04 18:50:30Z')
-  FROM unnest(ARRAY['* * * * *', '*/5 * * * *', '17 3 * * *', '0 0 1 jan *', '0 9 * * mon-fri', '0 0 29 2 *',
-                    '50 18 * * *', '0 0 13 * fri', '10-20/5 0-3 * * *', '30 seconds', '61 * * * *', '@daily', 'nonsense', ''])
-    AS schedule;
-
 DROP EXTENSION osrm_matcher;

@@ -1,4 +1,4 @@
--- The way back. Needs adoption.sql, upkeep.sql and cron.sql.
+-- The way back: how one gets rid of the extension without losing what it made.
 
 CREATE FUNCTION keep_paths(new_schema name, OUT paths regclass, OUT stops regclass)
 LANGUAGE plpgsql VOLATILE STRICT

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pgrx::datum::Uuid;
 
-use super::{HAND_TIME, Limits, Run};
+use crate::backend;
 use crate::error::Error;
-use crate::store::{self, DeviceWindow, Known};
+use crate::settings::Settings;
+use crate::store::{self, DeviceWindow, Known, Source};
 use crate::track::{self, Micros, Recipe, Window};
 
 const MINUTE: Micros = 60_000_000;
@@ -14,14 +15,14 @@ const MINUTE: Micros = 60_000_000;
 const CLOCK_AHEAD: Micros = 24 * 60 * MINUTE;
 /// Windows of one device that are worth taking together: neighbours share what is decided at
 /// their common edge.
-const RUN_OF_WINDOWS: usize = 12;
+const TOGETHER: usize = 12;
 /// Devices that are looked at for what is due; other workers may have most of them.
 const MANY_DEVICES: usize = 200;
 
 /// A window that this run has taken.
 #[derive(Debug)]
 pub struct Claim {
-    pub place: DeviceWindow,
+    pub window: DeviceWindow,
     pub known: Known,
     /// The window replaces one of another length, so that all its points get a new batch.
     pub recut: bool,
@@ -32,7 +33,7 @@ pub fn by_device(claims: Vec<Claim>) -> Vec<Vec<Claim>> {
     let mut groups: Vec<Vec<Claim>> = Vec::new();
     for claim in claims {
         match groups.last_mut() {
-            Some(group) if group[0].place.device == claim.place.device => group.push(claim),
+            Some(group) if group[0].window.device == claim.window.device => group.push(claim),
             _ => groups.push(vec![claim]),
         }
     }
@@ -43,13 +44,13 @@ pub fn by_device(claims: Vec<Claim>) -> Vec<Vec<Claim>> {
 type Wanted = BTreeMap<DeviceWindow, Option<(Micros, Micros)>>;
 
 /// Takes up to about `most` windows; their devices are ours until the transaction ends.
-pub fn claim(run: &Run, most: usize) -> Result<Vec<Claim>, Error> {
-    let wanted = choose(run, most)?;
-    settle(run, wanted)
+pub fn claim(settings: &Settings, sources: &[Source], most: usize) -> Result<Vec<Claim>, Error> {
+    let wanted = choose(settings, sources, most)?;
+    complete(&settings.recipe, wanted)
 }
 
 /// Takes windows of batches that were claimed by hand, as far as nobody else has their devices.
-pub fn claim_batches(run: &Run, batches: Vec<Uuid>) -> Result<Vec<Claim>, Error> {
+pub fn claim_batches(recipe: &Recipe, batches: Vec<Uuid>) -> Result<Vec<Claim>, Error> {
     let windows = store::reclaim(batches)?;
     let devices: BTreeSet<String> = windows.iter().map(|w| w.device.clone()).collect();
     let devices: Vec<String> = devices.into_iter().collect();
@@ -61,33 +62,19 @@ pub fn claim_batches(run: &Run, batches: Vec<Uuid>) -> Result<Vec<Claim>, Error>
         .filter(|w| locked.contains(&w.device))
         .map(|w| (w, None))
         .collect();
-    settle(run, wanted)
+    complete(recipe, wanted)
 }
 
-/// Puts windows that want work on record as pending and returns how many.
-pub fn plan(most: usize) -> Result<i64, Error> {
-    let limits = Limits {
-        windows: most,
-        time: HAND_TIME,
-    };
-    let run = Run::begin(limits, false)?;
-    let _plans = store::IndexPlans::new();
-    let claims = claim(&run, most)?;
-    let windows: Vec<_> = claims.into_iter().map(|c| (c.place, c.known)).collect();
-    store::make_pending(&windows)?;
-    Ok(windows.len() as i64)
-}
-
-fn choose(run: &Run, most: usize) -> Result<Wanted, Error> {
-    let now = store::now();
-    let length = run.settings.recipe.window;
-    let (since, until) = (now - run.settings.look_back, now + CLOCK_AHEAD);
+fn choose(settings: &Settings, sources: &[Source], most: usize) -> Result<Wanted, Error> {
+    let now = backend::now();
+    let length = settings.recipe.window;
+    let (since, until) = (now - settings.look_back, now + CLOCK_AHEAD);
     // The window before the present one is live too: it settles only now.
     let live_since = floor(now - length.max(5 * MINUTE), length).max(since);
 
     let mut live: Vec<(Micros, String)> = Vec::new();
     let mut backlog: Vec<(Micros, String)> = Vec::new();
-    for source in &run.sources {
+    for source in sources {
         for (device, oldest, newest) in store::waiting_devices(source, since, until)? {
             if newest >= live_since {
                 live.push((oldest.max(live_since), device.clone()));
@@ -99,14 +86,15 @@ fn choose(run: &Run, most: usize) -> Result<Wanted, Error> {
     }
     let held = Held::read()?;
     let mut choice = Choice {
-        run,
+        sources,
+        length,
         wanted: Wanted::new(),
         held,
         most,
     };
     choice.add_waiting(&in_order(live), (live_since, until), 1)?;
     choice.add_due(false)?;
-    choice.add_waiting(&in_order(backlog), (since, live_since), RUN_OF_WINDOWS)?;
+    choice.add_waiting(&in_order(backlog), (since, live_since), TOGETHER)?;
     if choice.left() > 0 {
         store::advance_jobs(choice.left())?;
         choice.add_due(true)?;
@@ -136,8 +124,8 @@ impl Held {
     fn read() -> Result<Self, Error> {
         let windows: BTreeSet<DeviceWindow> = store::held_windows()?.into_iter().collect();
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for place in &windows {
-            *counts.entry(&place.device).or_default() += 1;
+        for window in &windows {
+            *counts.entry(&window.device).or_default() += 1;
         }
         let most_of_one = counts.values().copied().max().unwrap_or(0);
         Ok(Self {
@@ -149,7 +137,9 @@ impl Held {
 
 /// A choice in the making.
 struct Choice<'run> {
-    run: &'run Run,
+    sources: &'run [Source],
+    /// Of a window.
+    length: Micros,
     wanted: Wanted,
     held: Held,
     most: usize,
@@ -185,26 +175,19 @@ impl Choice<'_> {
         (since, until): (Micros, Micros),
         together: usize,
     ) -> Result<(), Error> {
-        let length = self.run.settings.recipe.window;
-        // Held windows are found too, and must not take the places of those behind them.
+        let length = self.length;
+        // Held windows are found too, and must not crowd out those behind them.
         let each = self.left().div_ceil(devices.len()).max(together) + self.held.most_of_one;
         let from: Vec<_> = devices.iter().map(|d| (d.clone(), since)).collect();
-        for source in &self.run.sources {
+        for source in self.sources {
             let found = store::waiting_windows(source, &from, until, length, each as i32)?;
             for (device, first, last) in found {
-                let start = floor(first, length);
-                let place = DeviceWindow {
-                    device,
-                    window: Window {
-                        start,
-                        end: start + length,
-                    },
-                };
-                if self.held.windows.contains(&place) {
+                let window = window_at(device, first, length);
+                if self.held.windows.contains(&window) {
                     continue;
                 }
-                let span = self.wanted.entry(place).or_default();
-                *span = Some(span.map_or((first, last), |s| (s.0.min(first), s.1.max(last))));
+                let new = self.wanted.entry(window).or_default();
+                *new = Some(new.map_or((first, last), |s| (s.0.min(first), s.1.max(last))));
             }
         }
         Ok(())
@@ -220,8 +203,8 @@ impl Choice<'_> {
         if locked.is_empty() {
             return Ok(());
         }
-        for place in store::due_windows(&locked, self.left())? {
-            self.wanted.entry(place).or_default();
+        for window in store::due_windows(&locked, self.left())? {
+            self.wanted.entry(window).or_default();
         }
         Ok(())
     }
@@ -229,82 +212,143 @@ impl Choice<'_> {
 
 /// Completes the choice: finished neighbours that new points reach and windows of another length
 /// come in.
-fn settle(run: &Run, mut wanted: Wanted) -> Result<Vec<Claim>, Error> {
+fn complete(recipe: &Recipe, mut wanted: Wanted) -> Result<Vec<Claim>, Error> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
     let new: Vec<_> = wanted
         .iter()
-        .filter_map(|(place, span)| span.map(|(first, last)| (place.device.clone(), first, last)))
+        .filter_map(|(window, new)| new.map(|(first, last)| (window.device.clone(), first, last)))
         .collect();
-    for place in store::neighbours(&new, reach(&run.settings.recipe))? {
-        wanted.entry(place).or_default();
+    for window in store::neighbours(&new, track::context_reach(recipe))? {
+        wanted.entry(window).or_default();
     }
-    let recut = recut(run, &mut wanted)?;
-    let places: Vec<DeviceWindow> = wanted.into_keys().collect();
-    let known = store::known_batches(&places)?;
-    Ok(places
+    let recut = recut(recipe.window, &mut wanted)?;
+    let windows: Vec<DeviceWindow> = wanted.into_keys().collect();
+    let known = store::known_batches(&windows)?;
+    Ok(windows
         .into_iter()
         .zip(known)
-        .map(|(place, known)| Claim {
-            recut: recut.contains(&place),
-            place,
+        .map(|(window, known)| Claim {
+            recut: recut.contains(&window),
+            window,
             known,
         })
         .collect())
 }
 
-/// How far a window's outcome can depend on points beyond its start.
-pub fn reach(recipe: &Recipe) -> Micros {
-    let (from, to) = track::view(
-        Window {
-            start: 0,
-            end: recipe.window,
-        },
-        recipe,
-    );
-    to.max(-from)
-}
-
 /// Replaces windows and batches of another length by windows of the present one, and says which
 /// those are. Lengths divide each other, so replacing spreads no further than the longer of both.
-fn recut(run: &Run, wanted: &mut Wanted) -> Result<BTreeSet<DeviceWindow>, Error> {
-    let length = run.settings.recipe.window;
+fn recut(length: Micros, wanted: &mut Wanted) -> Result<BTreeSet<DeviceWindow>, Error> {
     let mut new = BTreeSet::new();
     loop {
         let odd: Vec<DeviceWindow> = wanted
             .keys()
-            .filter(|p| p.window.end - p.window.start != length)
+            .filter(|w| w.span.end - w.span.start != length)
             .cloned()
             .collect();
-        for place in odd {
-            wanted.remove(&place);
-            let mut start = floor(place.window.start, length);
-            while start < place.window.end {
-                let window = Window {
-                    start,
-                    end: start + length,
-                };
-                let cover = DeviceWindow {
-                    device: place.device.clone(),
-                    window,
-                };
+        for window in odd {
+            wanted.remove(&window);
+            for cover in covers(&window, length) {
                 wanted.entry(cover.clone()).or_default();
                 new.insert(cover);
-                start += length;
             }
         }
-        let places: Vec<DeviceWindow> = wanted.keys().cloned().collect();
+        let windows: Vec<DeviceWindow> = wanted.keys().cloned().collect();
         let (ids, old): (Vec<Uuid>, Vec<DeviceWindow>) =
-            store::recut_windows(&places)?.into_iter().unzip();
+            store::recut_windows(&windows)?.into_iter().unzip();
         if ids.is_empty() {
             return Ok(new);
         }
         store::forget_batches(ids)?;
-        wanted.extend(old.into_iter().map(|place| (place, None)));
+        wanted.extend(old.into_iter().map(|window| (window, None)));
     }
+}
+
+/// Windows of a length that lie in or over another.
+fn covers(window: &DeviceWindow, length: Micros) -> impl Iterator<Item = DeviceWindow> {
+    (floor(window.span.start, length)..window.span.end)
+        .step_by(length as usize)
+        .map(move |start| window_at(window.device.clone(), start, length))
+}
+
+/// The window of a length that holds a moment.
+fn window_at(device: String, moment: Micros, length: Micros) -> DeviceWindow {
+    let start = floor(moment, length);
+    let span = Window {
+        start,
+        end: start + length,
+    };
+    DeviceWindow { device, span }
 }
 
 fn floor(moment: Micros, length: Micros) -> Micros {
     moment.div_euclid(length) * length
+}
+
+#[cfg(test)]
+impl Claim {
+    /// A window that was never tried before.
+    pub fn of(window: DeviceWindow) -> Self {
+        Self {
+            window,
+            known: Known {
+                batch: Uuid::from_bytes([0; 16]),
+                retries: 0,
+            },
+            recut: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Micros = 60 * MINUTE;
+
+    fn window(device: &str, minute: i64, minutes: i64) -> DeviceWindow {
+        window_at(device.into(), minute * MINUTE, minutes * MINUTE)
+    }
+
+    fn claim(device: &str, minute: i64) -> Claim {
+        Claim::of(window(device, minute, 5))
+    }
+
+    #[test]
+    fn claims_of_a_device_stay_together_in_their_order() {
+        let groups = by_device(vec![claim("a", 0), claim("a", 5), claim("b", 0)]);
+        let starts: Vec<Vec<Micros>> = groups
+            .iter()
+            .map(|group| group.iter().map(|c| c.window.span.start).collect())
+            .collect();
+        assert_eq!(starts, [vec![0, 5 * MINUTE], vec![0]]);
+        assert!(by_device(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn the_device_that_has_waited_longest_comes_first_and_each_only_once() {
+        let waiting = [(3, "c"), (2, "a"), (1, "b"), (4, "b")];
+        let waiting = waiting.map(|(oldest, name)| (oldest, name.to_string()));
+        assert_eq!(in_order(waiting.to_vec()), ["b", "a", "c"]);
+    }
+
+    #[test]
+    fn a_window_holds_its_start_and_not_its_end() {
+        assert_eq!(window("a", 5, 5), window("a", 9, 5));
+        assert_ne!(window("a", 5, 5), window("a", 10, 5));
+        let before_the_epoch = window_at("a".into(), -1, HOUR).span;
+        assert_eq!((before_the_epoch.start, before_the_epoch.end), (-HOUR, 0));
+    }
+
+    #[test]
+    fn windows_of_another_length_leave_no_time_uncovered() {
+        let hour: Vec<_> = covers(&window("a", 60, 60), 15 * MINUTE).collect();
+        assert_eq!(
+            hour,
+            [60, 75, 90, 105].map(|minute| window("a", minute, 15))
+        );
+        let within: Vec<_> = covers(&window("a", 75, 15), HOUR).collect();
+        assert_eq!(within, [window("a", 60, 60)]);
+    }
 }

@@ -1,15 +1,15 @@
-//! How long a job waits for a server that does not answer.
+//! A client as one job asks it: how long the job waits for a server that does not answer.
 //!
-//! A request that timed out is asked again in a smaller form (see `track::road`). The smaller form
-//! costs the server a fraction, so it gets half the time; and a job that has waited four times
-//! gives up. So one poisonous window takes a thread for less than twice the time-out of a request.
+//! A request that timed out is asked again in a smaller form (see `track`). The smaller form costs
+//! the server a fraction, so it gets half the time; and a job that has waited four times gives up.
+//! So one poisonous window takes a thread for less than twice the time-out of a request.
 //! Requests after that are at most half as long as those that were too much.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use crate::osrm::client::{Client, SMALLEST_SIZE};
-use crate::osrm::{MatchAnswer, MatchError, MatchRequest, Matcher};
+use super::client::{Client, SMALLEST_SIZE};
+use super::{MatchAnswer, MatchError, MatchRequest, Matcher};
 
 /// Time-outs after which a job gives up.
 const MOST_TIMEOUTS: u32 = 4;
@@ -17,7 +17,7 @@ const MOST_TIMEOUTS: u32 = 4;
 const SLOW: Duration = Duration::from_millis(500);
 
 /// The client, as one job asks it.
-pub struct Patience<'a> {
+pub struct Session<'a> {
     client: &'a Client,
     limit: Duration,
     timeouts: Cell<u32>,
@@ -26,7 +26,7 @@ pub struct Patience<'a> {
     lost: Cell<bool>,
 }
 
-impl<'a> Patience<'a> {
+impl<'a> Session<'a> {
     pub fn new(client: &'a Client, limit: Duration) -> Self {
         Self {
             client,
@@ -43,7 +43,7 @@ impl<'a> Patience<'a> {
     }
 }
 
-impl Matcher for Patience<'_> {
+impl Matcher for Session<'_> {
     fn ask(&self, request: &MatchRequest) -> Result<MatchAnswer, MatchError> {
         let timeouts = self.timeouts.get();
         if timeouts >= MOST_TIMEOUTS {
@@ -71,5 +71,49 @@ impl Matcher for Patience<'_> {
 
     fn max_size(&self) -> usize {
         self.client.max_size().min(self.size.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::osrm::RequestPoint;
+    use crate::osrm::client::ClientSettings;
+
+    fn request(size: usize) -> MatchRequest {
+        let point = RequestPoint {
+            lon: 25.0,
+            lat: 60.0,
+            time: 0,
+            radius: 5.0,
+        };
+        MatchRequest {
+            points: vec![point; size],
+        }
+    }
+
+    #[test]
+    fn a_job_gives_up_on_a_server_that_never_answers() {
+        // The system takes connections that nobody serves.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Client::new(&ClientSettings {
+            url: format!("http://{}", silent.local_addr().unwrap()),
+            profile: "driving".into(),
+            connect_timeout: Duration::from_secs(10),
+            max_matching_size: 100,
+            connections: 1,
+        })
+        .unwrap();
+        let session = Session::new(&client, Duration::from_millis(200));
+        for size in [100, 50, 25, 12] {
+            assert_eq!(session.max_size(), size);
+            assert!(!session.is_lost());
+            assert_eq!(session.ask(&request(size)), Err(MatchError::TimedOut));
+        }
+        assert_eq!(session.ask(&request(6)), Err(MatchError::Cancelled));
+        assert!(session.is_lost());
+        assert_eq!(client.calls(), u64::from(MOST_TIMEOUTS));
     }
 }

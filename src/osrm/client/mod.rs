@@ -2,15 +2,17 @@
 //!
 //! Its methods run on threads that know nothing of Postgres; a run shares one client.
 
+mod address;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ureq::{Agent, Error as HttpError, Timeout};
 
-use super::address::{check_profile, check_url};
 use super::reply::{Away, Reply};
 use super::{MatchAnswer, MatchError, MatchRequest};
+use address::{check_profile, check_url};
 
 /// A server closes idle connections after 5 s; ours must be given up before.
 const IDLE: Duration = Duration::from_secs(4);

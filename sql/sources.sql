@@ -1,0 +1,114 @@
+-- The tables that points lie in, and what waits there.
+
+-- ---------------------------------------------------------------------------------------------
+-- Sources, as fragments of SQL
+-- ---------------------------------------------------------------------------------------------
+-- Statements over sources, here and in src/store/, have marks, which _fill() replaces. `p` is the row.
+--   {relation}         the table
+--   {device}, {time}   its columns, as an index has them
+--   {named:X}          the text X as a value that {device} is compared with; null where it cannot be one
+--   {bound:X}          the timestamptz X as a value that {time} is compared with
+--   {time_expression}  the time as timestamptz
+--   {arrival}          since when the row has been waiting, as far as it says so
+--   {longitude}, {latitude}, {accuracy}
+CREATE FUNCTION _sources() RETURNS TABLE (ordinal bigint, relation regclass, fragments json)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT row_number() OVER (ORDER BY s.adopted, c.oid) - 1, s.relation,
+           json_build_object(
+               'relation', format('%I.%I', n.nspname, c.relname),
+               'device', quote_ident(s.device_column), 'named', s.device_value,
+               'time', quote_ident(s.time_column), 'bound', s.bound_expression,
+               'time_expression', s.time_expression, 'arrival', s.arrival_expression,
+               'longitude', s.longitude_expression, 'latitude', s.latitude_expression,
+               'accuracy', s.accuracy_expression)
+      FROM (SELECT false AS adopted, 'gps_coordinates'::regclass AS relation,
+                   'device_id' AS device_column, '$value' AS device_value,
+                   'recorded_at' AS time_column, '$value' AS bound_expression,
+                   'p.recorded_at' AS time_expression,
+                   'greatest(p.recorded_at, p.created_at)' AS arrival_expression,
+                   'p.longitude' AS longitude_expression, 'p.latitude' AS latitude_expression,
+                   'p.accuracy' AS accuracy_expression
+            UNION ALL
+            SELECT true, a.relation, a.device_column, a.device_value, a.time_column, a.bound_expression,
+                   a.time_expression, a.time_expression, a.longitude_expression, a.latitude_expression,
+                   coalesce(a.accuracy_expression, 'NULL::double precision')
+              FROM adopted_sources a
+             WHERE a.ready) AS s
+      JOIN pg_class c ON c.oid = s.relation
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+     ORDER BY 1;
+END;
+COMMENT ON FUNCTION _sources IS
+    'tables that points are read from, the extension''s own first, as number 0; stable, parallel safe';
+COMMENT ON FUNCTION _fill IS 'a statement''s {marks} replaced by a source''s fragments; immutable, strict, parallel safe';
+
+-- ---------------------------------------------------------------------------------------------
+-- Points that are in no path yet
+-- ---------------------------------------------------------------------------------------------
+-- Both run with their owner's rights: whoever may read paths may see the newest of a device's
+-- points through them, and no other row of the tables that points lie in.
+CREATE FUNCTION _oldest_waiting(device_id text, from_time timestamptz, to_time timestamptz)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    source record;
+    candidate timestamptz;
+    oldest timestamptz;
+BEGIN
+    SELECT p.recorded_at INTO oldest
+      FROM @extschema@.gps_coordinates p
+     WHERE NOT p.processed AND p.device_id = _oldest_waiting.device_id
+       AND p.recorded_at >= from_time AND p.recorded_at < to_time
+     ORDER BY p.recorded_at
+     LIMIT 1;
+    -- Most databases have no other source: a fresh session need not plan the search for them.
+    IF NOT EXISTS (SELECT FROM @extschema@.adopted_sources) THEN
+        RETURN oldest;
+    END IF;
+    FOR source IN SELECT * FROM @extschema@._sources() s WHERE s.ordinal > 0 LOOP
+        EXECUTE @extschema@._fill(
+            'SELECT {time_expression} FROM {relation} p
+              WHERE NOT p.processed AND p.{device} = {named:$1}
+                AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}
+              ORDER BY p.{time} LIMIT 1', source.fragments)
+           INTO candidate USING device_id, from_time, to_time;
+        oldest := least(oldest, candidate);
+    END LOOP;
+    RETURN oldest;
+END
+$$;
+COMMENT ON FUNCTION _oldest_waiting IS 'time of a device''s oldest unprocessed point in a range, null if there is none; stable, parallel safe';
+
+CREATE FUNCTION _waiting_points(device_id text, from_time timestamptz, to_time timestamptz, most integer)
+RETURNS TABLE (recorded_at timestamptz, longitude double precision, latitude double precision)
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    source record;
+BEGIN
+    RETURN QUERY
+    SELECT p.recorded_at, p.longitude, p.latitude
+      FROM @extschema@.gps_coordinates p
+     WHERE NOT p.processed AND p.device_id = _waiting_points.device_id
+       AND p.recorded_at >= from_time AND p.recorded_at < to_time
+     ORDER BY p.recorded_at DESC
+     LIMIT most;
+    IF NOT EXISTS (SELECT FROM @extschema@.adopted_sources) THEN
+        RETURN;
+    END IF;
+    FOR source IN SELECT * FROM @extschema@._sources() s WHERE s.ordinal > 0 LOOP
+        RETURN QUERY EXECUTE @extschema@._fill(
+            'SELECT {time_expression}, ({longitude})::double precision, ({latitude})::double precision
+               FROM {relation} p
+              WHERE NOT p.processed AND p.{device} = {named:$1}
+                AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}
+              ORDER BY p.{time} DESC LIMIT $4', source.fragments)
+        USING device_id, from_time, to_time, most;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION _waiting_points IS 'a device''s newest unprocessed points in a range, at most so many a source; stable, parallel safe';

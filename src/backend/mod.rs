@@ -1,0 +1,30 @@
+//! The backend that a call runs in: what it asks of Postgres otherwise than by SQL. Main thread only.
+
+mod clock;
+pub mod interrupts;
+mod plans;
+
+use pgrx::{PgMemoryContexts, pg_sys};
+
+pub use clock::{micros, now, timestamp};
+pub use plans::IndexPlans;
+
+use crate::error::Error;
+
+/// Refuses a transaction that may not write, before anything is asked of OSRM.
+pub fn require_writable() -> Result<(), Error> {
+    // SAFETY: plain reads of the backend's state.
+    let (standby, read_only) = unsafe { (pg_sys::RecoveryInProgress(), pg_sys::XactReadOnly) };
+    if standby || read_only {
+        Err(Error::ReadOnly { standby })
+    } else {
+        Ok(())
+    }
+}
+
+/// Does a part of a run and gives back what Postgres allocated for it: the arguments of statements
+/// would otherwise stay until the call ends, and a call may be long.
+pub fn in_own_memory<T>(part: impl FnOnce() -> T) -> T {
+    // SAFETY: nothing of the part's own memory is in its result, all of which Rust allocates.
+    unsafe { PgMemoryContexts::new("osrm_matcher round").switch_to(|_| part()) }
+}

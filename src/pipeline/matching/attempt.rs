@@ -1,0 +1,309 @@
+//! What a thread does with a job: asks for its windows' lines, and tells a window that cannot be
+//! matched from a server that is away.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use crate::osrm::client::Client;
+use crate::osrm::{MatchAnswer, MatchError, MatchRequest, Matcher, Refusal, Session};
+use crate::pipeline::reading::{Job, Target};
+use crate::store::Status;
+use crate::track::{Fixes, Outcome, Recipe, Window, match_windows};
+
+/// What the threads of a run share.
+pub struct Shared {
+    pub client: Client,
+    pub recipe: Recipe,
+    pub request_timeout: Duration,
+    pub max_retries: i32,
+}
+
+/// What a job came to.
+#[derive(Debug, Default)]
+pub struct Done {
+    pub attempted: Vec<Attempted>,
+    /// Windows of which nothing was learnt.
+    pub untried: usize,
+}
+
+/// A window that was tried.
+#[derive(Debug)]
+pub struct Attempted {
+    pub target: Target,
+    pub status: Status,
+    /// Attempts that failed, one after the other.
+    pub retries: i32,
+    pub error: Option<Refusal>,
+    pub outcome: Outcome,
+    pub millis: i32,
+}
+
+impl Attempted {
+    /// Whether this is all for now: the window is not put off for another attempt.
+    pub fn is_final(&self) -> bool {
+        self.status != Status::Pending
+    }
+}
+
+/// Why a window was not matched this time.
+#[derive(Debug)]
+enum Setback {
+    /// Nothing was learnt about the window: the run ends, or the server as a whole is away.
+    Untried,
+    /// The window itself could not be matched though the server is there.
+    Failed(Refusal),
+}
+
+impl Setback {
+    fn failed(code: &str, words: impl Into<String>) -> Self {
+        Self::Failed(Refusal {
+            code: code.into(),
+            message: words.into(),
+        })
+    }
+
+    fn timed_out() -> Self {
+        Self::failed(
+            "TimedOut",
+            "OSRM did not answer within osrm_matcher.request_timeout",
+        )
+    }
+}
+
+impl Shared {
+    /// Matches the windows of a job.
+    pub fn work_off(&self, Job { targets, fixes }: Job) -> Done {
+        let begin = Instant::now();
+        let windows: Vec<Window> = targets.iter().map(|t| t.window.span).collect();
+        let session = Session::new(&self.client, self.request_timeout);
+        let results = attempt(&session, &self.recipe, &windows, &fixes);
+        let mut to_blame = session.is_lost();
+        let mut setback = |error| match error {
+            MatchError::Cancelled if std::mem::take(&mut to_blame) => Setback::timed_out(),
+            error => self.setback(error),
+        };
+        let results: Vec<_> = results
+            .into_iter()
+            .map(|result| result.map_err(&mut setback))
+            .collect();
+        let millis = begin.elapsed().as_millis() / windows.len().max(1) as u128;
+        let mut done = Done::default();
+        for (target, result) in targets.into_iter().zip(results) {
+            match self.conclude(target, result, &fixes, millis as i32) {
+                Some(attempted) => done.attempted.push(attempted),
+                None => done.untried += 1,
+            }
+        }
+        done
+    }
+
+    /// Tells a window that cannot be matched from a server that is away.
+    fn setback(&self, error: MatchError) -> Setback {
+        let failed = match error {
+            MatchError::Cancelled => return Setback::Untried,
+            MatchError::Refused(refusal) => Setback::failed("Refused", refusal.message),
+            MatchError::TooBig => {
+                Setback::failed("TooBig", "the server takes no request of four points")
+            }
+            MatchError::TimedOut => Setback::timed_out(),
+            MatchError::Unavailable(words) => Setback::failed("Unavailable", words),
+        };
+        if self.client.probe() {
+            failed
+        } else {
+            Setback::Untried
+        }
+    }
+
+    /// What is to be stored of a window, if it was tried. One that failed is due again after a
+    /// pause; after the last attempt it ends with raw paths, so that the map has no hole and its
+    /// points are settled.
+    fn conclude(
+        &self,
+        target: Target,
+        result: Result<Outcome, Setback>,
+        fixes: &Fixes,
+        millis: i32,
+    ) -> Option<Attempted> {
+        let (status, retries, error, outcome) = match result {
+            Ok(outcome) => (Status::Completed, 0, outcome.refusal.clone(), outcome),
+            Err(Setback::Untried) => return None,
+            Err(Setback::Failed(why)) => {
+                let retries = target.retries + 1;
+                let (status, outcome) = if retries > self.max_retries {
+                    let outcome = raw_outcome(&self.recipe, target.window.span, fixes, &why);
+                    (Status::Failed, outcome)
+                } else {
+                    (Status::Pending, Outcome::default())
+                };
+                (status, retries, Some(why), outcome)
+            }
+        };
+        Some(Attempted {
+            target,
+            status,
+            retries,
+            error,
+            outcome,
+            millis,
+        })
+    }
+}
+
+/// Matches windows together. A defect that shows as a panic must cost its own window only.
+fn attempt(
+    matcher: &dyn Matcher,
+    recipe: &Recipe,
+    windows: &[Window],
+    fixes: &Fixes,
+) -> Vec<Result<Outcome, MatchError>> {
+    let together = catch_unwind(AssertUnwindSafe(|| {
+        match_windows(windows, fixes, recipe, matcher)
+    }));
+    match (together, windows) {
+        (Ok(results), _) => results,
+        (Err(_), [_]) => {
+            vec![Err(MatchError::Unavailable(
+                "a defect of osrm_matcher: it panicked".into(),
+            ))]
+        }
+        (Err(_), _) => windows
+            .iter()
+            .flat_map(|w| attempt(matcher, recipe, std::slice::from_ref(w), fixes))
+            .collect(),
+    }
+}
+
+/// The outcome of a window that OSRM never answers for: raw paths that give the reason.
+fn raw_outcome(recipe: &Recipe, window: Window, fixes: &Fixes, why: &Refusal) -> Outcome {
+    struct RefuseAll<'a>(&'a Refusal);
+    impl Matcher for RefuseAll<'_> {
+        fn ask(&self, _: &MatchRequest) -> Result<MatchAnswer, MatchError> {
+            Err(MatchError::Refused(self.0.clone()))
+        }
+        fn max_size(&self) -> usize {
+            usize::MAX
+        }
+    }
+    attempt(&RefuseAll(why), recipe, &[window], fixes)
+        .into_iter()
+        .next()
+        .and_then(Result::ok)
+        .unwrap_or_else(|| Outcome {
+            context: (window.start, window.end),
+            ..Outcome::default()
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::osrm::client::ClientSettings;
+    use crate::pipeline::claiming::Claim;
+    use crate::store::DeviceWindow;
+    use crate::track::{Fix, Micros, PathKind};
+
+    const SECOND: Micros = 1_000_000;
+    const RECIPE: Recipe = Recipe {
+        window: 300 * SECOND,
+        max_gap: 300 * SECOND,
+        gps_accuracy: None,
+    };
+
+    fn window(start: Micros) -> Window {
+        let start = start * SECOND;
+        let end = start + RECIPE.window;
+        Window { start, end }
+    }
+
+    /// A vehicle that drives north at 10 m/s for four minutes.
+    fn drive(start: Micros, lat: f64) -> impl Iterator<Item = Fix> {
+        (0..24).map(move |step| Fix {
+            time: (start + 10 * step) * SECOND,
+            lon: 25.0,
+            lat: lat + 0.0009 * step as f64,
+            accuracy: None,
+        })
+    }
+
+    fn target(start: Micros, retries: i32) -> Target {
+        let mut claim = Claim::of(DeviceWindow {
+            device: "a".into(),
+            span: window(start),
+        });
+        claim.known.retries = retries;
+        Target::new(claim, 1)
+    }
+
+    /// What a thread shares; nothing here makes it ask.
+    fn shared(max_retries: i32) -> Shared {
+        let settings = ClientSettings {
+            url: "http://127.0.0.1:1".into(),
+            profile: "driving".into(),
+            connect_timeout: Duration::from_secs(1),
+            max_matching_size: 100,
+            connections: 1,
+        };
+        Shared {
+            client: Client::new(&settings).unwrap(),
+            recipe: RECIPE,
+            request_timeout: Duration::from_secs(1),
+            max_retries,
+        }
+    }
+
+    #[test]
+    fn a_panic_costs_its_own_window_only() {
+        struct PanicsInTheNorth;
+        impl Matcher for PanicsInTheNorth {
+            fn ask(&self, request: &MatchRequest) -> Result<MatchAnswer, MatchError> {
+                assert!(request.points[0].lat < 61.0);
+                Err(MatchError::Refused(Refusal {
+                    code: "NoMatch".into(),
+                    message: String::new(),
+                }))
+            }
+            fn max_size(&self) -> usize {
+                100
+            }
+        }
+        let fixes: Vec<Fix> = drive(0, 60.0).chain(drive(3600, 62.0)).collect();
+        let fixes = Fixes::from(fixes);
+        let windows = [window(0), window(3600)];
+        let results = attempt(&PanicsInTheNorth, &RECIPE, &windows, &fixes);
+        assert!(!results[0].as_ref().unwrap().paths.is_empty());
+        assert!(matches!(results[1], Err(MatchError::Unavailable(_))));
+    }
+
+    #[test]
+    fn a_window_that_fails_is_put_off_and_in_the_end_drawn_raw() {
+        let fixes = Fixes::from(drive(0, 60.0).collect::<Vec<Fix>>());
+        let fail = |retries| {
+            shared(3)
+                .conclude(target(0, retries), Err(Setback::timed_out()), &fixes, 0)
+                .unwrap()
+        };
+        let put_off = fail(2);
+        assert!(!put_off.is_final());
+        assert_eq!(put_off.retries, 3);
+        assert!(put_off.outcome.paths.is_empty());
+
+        let last = fail(3);
+        assert_eq!(last.status, Status::Failed);
+        assert!(!last.outcome.paths.is_empty());
+        for path in &last.outcome.paths {
+            assert_eq!(path.kind, PathKind::Raw);
+            assert_eq!(path.reason.as_deref(), Some("TimedOut"));
+        }
+    }
+
+    #[test]
+    fn success_clears_the_count_of_attempts_and_no_answer_leaves_it() {
+        let shared = shared(3);
+        let matched = shared.conclude(target(0, 2), Ok(Outcome::default()), &Fixes::default(), 0);
+        let matched = matched.unwrap();
+        assert_eq!((matched.status, matched.retries), (Status::Completed, 0));
+        let untried = shared.conclude(target(0, 2), Err(Setback::Untried), &Fixes::default(), 0);
+        assert!(untried.is_none());
+    }
+}

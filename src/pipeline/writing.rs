@@ -1,0 +1,239 @@
+//! From what became of windows to rows: collected, then written in lots.
+
+use std::collections::BTreeSet;
+
+use pgrx::datum::Uuid;
+
+use super::claiming::Claim;
+use super::matching::{Attempted, Done};
+use super::reading::Target;
+use crate::backend;
+use crate::error::Error;
+use crate::settings::Settings;
+use crate::store::{self, BatchRow, DeviceWindow, RunRow, Source, Status, Written};
+use crate::track::{self, Micros, Path, Stop};
+
+/// A window is never put off for longer than this.
+const LONGEST_PAUSE: Micros = 6 * 3_600_000_000;
+/// Decimals that stored lines keep: the precision that map libraries expect.
+const PRECISION: u32 = 5;
+
+/// Outcomes that wait to be written.
+pub struct Outbox<'run> {
+    settings: &'run Settings,
+    sources: &'run [Source],
+    /// All windows of the round. Those of one device were read in one scan, so none of them can
+    /// have missed another's points.
+    claimed: BTreeSet<DeviceWindow>,
+    waiting: Vec<Attempted>,
+    untried: i32,
+}
+
+impl<'run> Outbox<'run> {
+    pub fn new(settings: &'run Settings, sources: &'run [Source], claims: &[Claim]) -> Self {
+        let claimed = claims.iter().map(|c| c.window.clone()).collect();
+        Self {
+            settings,
+            sources,
+            claimed,
+            waiting: Vec::new(),
+            untried: 0,
+        }
+    }
+
+    /// Takes in what a job came to.
+    pub fn put(&mut self, done: Done) {
+        self.waiting.extend(done.attempted);
+        self.untried += done.untried as i32;
+    }
+
+    /// Writes what waits, if it is `least` windows or more, and counts it in the report.
+    pub fn write_if(&mut self, least: usize, report: &mut RunRow) -> Result<(), Error> {
+        report.windows_deferred += std::mem::take(&mut self.untried);
+        if self.waiting.len() < least {
+            return Ok(());
+        }
+        let attempted = std::mem::take(&mut self.waiting);
+        count(&attempted, report);
+        let batches: Vec<BatchRow> = attempted.iter().map(|a| self.batch_row(a)).collect();
+        store::write_batches(&batches)?;
+
+        let done: Vec<Attempted> = attempted.into_iter().filter(Attempted::is_final).collect();
+        let windows: Vec<_> = done.iter().map(|a| a.target.window.clone()).collect();
+        let changed = store::write_paths(&windows, &paths(&done)?)?;
+        store::write_stops(&windows, &stops(&done))?;
+        if self.settings.notify {
+            store::notify(changed)?;
+        }
+        self.mark(&done)?;
+        self.reopen_neighbours(&done)
+    }
+
+    fn batch_row(&self, attempted: &Attempted) -> BatchRow {
+        let Attempted {
+            target, outcome, ..
+        } = attempted;
+        let now = backend::now();
+        let dropped = outcome.dropped;
+        BatchRow {
+            batch: target.batch,
+            window: target.window.clone(),
+            status: attempted.status,
+            points: target.points as i32,
+            osrm_calls: outcome.osrm_calls as i32,
+            started: now - i64::from(attempted.millis) * 1000,
+            error: attempted.error.clone(),
+            retries: attempted.retries,
+            next_attempt: if attempted.is_final() {
+                now
+            } else {
+                now + pause(self.settings.retry_pause, attempted.retries, target.batch)
+            },
+            context: attempted.is_final().then_some(outcome.context),
+            duplicates: dropped.duplicate as i32,
+            outliers: (dropped.null_island + dropped.teleport) as i32,
+            rejected: target.rejected as i32,
+        }
+    }
+
+    fn mark(&self, done: &[Attempted]) -> Result<(), Error> {
+        for (nth, source) in self.sources.iter().enumerate() {
+            let points = done.iter().flat_map(|a| {
+                let batch = a.target.batch;
+                a.target.marks[nth].iter().map(move |id| (*id, batch))
+            });
+            store::mark_points(source, points.collect())?;
+        }
+        Ok(())
+    }
+
+    /// Points may have come after the windows were chosen; finished windows of other rounds that
+    /// those reach must be done again.
+    fn reopen_neighbours(&self, done: &[Attempted]) -> Result<(), Error> {
+        let new: Vec<_> = done
+            .iter()
+            .filter_map(|Attempted { target, .. }| {
+                let (first, last) = target.new?;
+                Some((target.window.device.clone(), first, last))
+            })
+            .collect();
+        let mut reached = store::neighbours(&new, track::context_reach(&self.settings.recipe))?;
+        reached.retain(|window| !self.claimed.contains(window));
+        store::reopen(&reached)
+    }
+}
+
+/// Counts windows in the report; what a window that is put off holds counts once it is done.
+fn count(attempted: &[Attempted], report: &mut RunRow) {
+    for one in attempted {
+        match one.status {
+            Status::Pending => report.windows_deferred += 1,
+            Status::Completed => report.windows_completed += 1,
+            Status::Failed => report.windows_failed += 1,
+        }
+        if one.is_final() {
+            report.points += one.target.marks.iter().map(Vec::len).sum::<usize>() as i64;
+            report.rejected += one.target.rejected as i64;
+            report.paths += one.outcome.paths.len() as i32;
+            report.delay.add(one.target.delay);
+        }
+    }
+}
+
+/// The pause before a window is tried again: `first` doubles with each attempt, and the batch's own
+/// id spreads windows that failed together by a quarter either way.
+fn pause(first: Micros, retries: i32, batch: Uuid) -> Micros {
+    let doubled = first << (retries - 1).clamp(0, 20);
+    let spread = 0.75 + 0.5 * f64::from(batch.as_bytes()[0]) / 255.0;
+    ((doubled.min(LONGEST_PAUSE) as f64) * spread) as Micros
+}
+
+fn paths(done: &[Attempted]) -> Result<Vec<Written<(Path, String)>>, Error> {
+    let mut all = Vec::new();
+    for attempted in done {
+        for path in &attempted.outcome.paths {
+            let line = path.line.iter().map(|&[lon, lat]| (lon, lat).into());
+            let encoded = polyline::encode_coordinates(line, PRECISION)
+                .map_err(|e| Error::Defect(format!("could not encode a path: {e}")))?;
+            all.push(written(attempted, (path.clone(), encoded)));
+        }
+    }
+    Ok(all)
+}
+
+fn stops(done: &[Attempted]) -> Vec<Written<Stop>> {
+    done.iter()
+        .flat_map(|a| a.outcome.stops.iter().map(|stop| written(a, *stop)))
+        .collect()
+}
+
+fn written<T>(attempted: &Attempted, item: T) -> Written<T> {
+    let Target { window, batch, .. } = &attempted.target;
+    Written {
+        batch: *batch,
+        device: window.device.clone(),
+        millis: attempted.millis,
+        item,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pgrx::pg_sys::{ItemPointerData, Oid};
+
+    use super::*;
+    use crate::track::{Outcome, Window};
+
+    const MINUTE: Micros = 60_000_000;
+
+    /// A window that holds a point.
+    fn attempted(status: Status) -> Attempted {
+        let span = Window {
+            start: 0,
+            end: 5 * MINUTE,
+        };
+        let device = "a".into();
+        let mut target = Target::new(Claim::of(DeviceWindow { device, span }), 1);
+        target.marks = vec![vec![(Oid::INVALID, ItemPointerData::default())]];
+        Attempted {
+            target,
+            status,
+            retries: 0,
+            error: None,
+            outcome: Outcome::default(),
+            millis: 0,
+        }
+    }
+
+    #[test]
+    fn points_of_a_window_that_is_put_off_are_not_counted_yet() {
+        let mut report = RunRow::default();
+        count(&[attempted(Status::Pending)], &mut report);
+        assert_eq!((report.windows_deferred, report.points), (1, 0));
+        count(
+            &[attempted(Status::Completed), attempted(Status::Failed)],
+            &mut report,
+        );
+        assert_eq!((report.windows_completed, report.windows_failed), (1, 1));
+        assert_eq!((report.windows_deferred, report.points), (1, 2));
+    }
+
+    fn pause_of(first_byte: u8, retries: i32) -> Micros {
+        pause(MINUTE, retries, Uuid::from_bytes([first_byte; 16]))
+    }
+
+    #[test]
+    fn pauses_double_until_they_are_long_enough() {
+        for byte in [0, 255] {
+            assert_eq!(pause_of(byte, 3), 4 * pause_of(byte, 1));
+            assert_eq!(pause_of(byte, 30), pause_of(byte, 10));
+        }
+    }
+
+    #[test]
+    fn windows_that_failed_together_come_back_a_quarter_sooner_or_later() {
+        assert_eq!(pause_of(0, 1), MINUTE * 3 / 4);
+        assert_eq!(pause_of(255, 1), MINUTE * 5 / 4);
+        assert_eq!(pause_of(255, 1000), LONGEST_PAUSE * 5 / 4);
+    }
+}

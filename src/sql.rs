@@ -1,0 +1,84 @@
+//! The files of `sql/`, which `CREATE EXTENSION` runs.
+//!
+//! `requires` names what must be there when a file is run: what its comments, types and
+//! SQL-standard bodies speak of. Bodies in PL/pgSQL look for their names when they are called. The
+//! tables come first, and rights last, for they are those of all functions.
+
+use pgrx::extension_sql_file;
+
+extension_sql_file!("../sql/schema.sql", name = "schema", bootstrap);
+
+extension_sql_file!(
+    "../sql/settings.sql",
+    name = "settings",
+    requires = [
+        internal::_enabled,
+        internal::_window,
+        internal::_max_gap,
+        internal::_look_back
+    ]
+);
+extension_sql_file!(
+    "../sql/sources.sql",
+    name = "sources",
+    requires = [internal::_fill]
+);
+extension_sql_file!("../sql/columns.sql", name = "columns");
+extension_sql_file!("../sql/adoption.sql", name = "adoption");
+
+extension_sql_file!(
+    "../sql/processing.sql",
+    name = "processing",
+    requires = [
+        api::process_pending_gps,
+        api::_process_round,
+        api::make_batches,
+        api::claim_batches,
+        api::match_batches,
+        api::osrm_health,
+        api::encode_polyline,
+        api::decode_polyline
+    ]
+);
+extension_sql_file!("../sql/batches.sql", name = "batches");
+extension_sql_file!(
+    "../sql/jobs.sql",
+    name = "jobs",
+    requires = ["batches", internal::_window]
+);
+
+extension_sql_file!(
+    "../sql/read.sql",
+    name = "read",
+    requires = [api::decode_polyline, internal::_max_gap]
+);
+extension_sql_file!("../sql/read_notes.sql", name = "read_notes");
+extension_sql_file!(
+    "../sql/page.sql",
+    name = "page",
+    requires = [
+        "read",
+        api::decode_polyline,
+        api::_path_json,
+        api::_page_json,
+        api::_known_json
+    ]
+);
+extension_sql_file!(
+    "../sql/changes.sql",
+    name = "changes",
+    requires = ["read", "page", api::_known_json]
+);
+
+extension_sql_file!(
+    "../sql/cron.sql",
+    name = "cron",
+    requires = [internal::_next_run]
+);
+extension_sql_file!("../sql/status.sql", name = "status");
+extension_sql_file!("../sql/alerts.sql", name = "alerts");
+extension_sql_file!("../sql/upkeep.sql", name = "upkeep");
+extension_sql_file!("../sql/import.sql", name = "import");
+extension_sql_file!("../sql/way_back.sql", name = "way_back");
+
+extension_sql_file!("../sql/roles.sql", name = "roles", finalize);

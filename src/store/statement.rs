@@ -1,0 +1,64 @@
+//! How a statement is run and its result read.
+//!
+//! All statements of a run go through [`rows`], which takes a fresh snapshot: a device that was
+//! locked a statement ago must be seen as its last worker left it.
+
+use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
+use pgrx::spi::SpiHeapTupleData;
+use pgrx::{FromDatum, IntoDatum, Spi};
+
+use crate::backend::{micros, timestamp};
+use crate::error::Error;
+use crate::track::Micros;
+
+pub fn timestamps(micros: impl IntoIterator<Item = Micros>) -> Vec<TimestampWithTimeZone> {
+    micros.into_iter().map(timestamp).collect()
+}
+
+/// A row of a result, read by position from 1.
+pub struct Columns<'a, 'conn>(&'a SpiHeapTupleData<'conn>, &'static str);
+
+impl Columns<'_, '_> {
+    /// The value of a column that may be null.
+    pub fn maybe<T: FromDatum + IntoDatum>(&self, at: usize) -> Result<Option<T>, Error> {
+        self.0.get::<T>(at).map_err(Error::query(self.1))
+    }
+
+    /// The value of a column that our own statement never leaves null.
+    pub fn get<T: FromDatum + IntoDatum>(&self, at: usize) -> Result<T, Error> {
+        self.maybe(at)?.ok_or_else(|| {
+            Error::Defect(format!(
+                "could not {}: column {at} of the result is null",
+                self.1
+            ))
+        })
+    }
+
+    pub fn time(&self, at: usize) -> Result<Micros, Error> {
+        self.get::<TimestampWithTimeZone>(at).map(micros)
+    }
+}
+
+/// Runs a statement with a fresh snapshot and turns each of its rows into a value.
+pub fn rows<T>(
+    doing: &'static str,
+    sql: &str,
+    args: &[DatumWithOid<'_>],
+    read: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    Spi::connect_mut(|client| {
+        let table = client
+            .update(sql, None, args)
+            .map_err(Error::query(doing))?;
+        let mut values = Vec::with_capacity(table.len());
+        for row in table {
+            values.push(read(&Columns(&row, doing))?);
+        }
+        Ok(values)
+    })
+}
+
+/// Runs a statement for its effect.
+pub fn execute(doing: &'static str, sql: &str, args: &[DatumWithOid<'_>]) -> Result<(), Error> {
+    rows(doing, sql, args, |_| Ok(())).map(drop)
+}

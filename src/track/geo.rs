@@ -88,16 +88,75 @@ pub fn distance_to_line(place: Place, line: &[Place]) -> f64 {
         .fold(f64::INFINITY, f64::min)
 }
 
-/// Distance from the origin to the segment between two flat points.
-fn distance_to_segment(a: [f64; 2], b: [f64; 2]) -> f64 {
+/// Metres along a line to where it is nearest to a place.
+pub fn project_on_line(place: Place, line: &[Place]) -> f64 {
+    let plane = Plane::at(place);
+    let (mut nearest, mut along, mut passed) = (f64::INFINITY, 0.0, 0.0);
+    for w in line.windows(2) {
+        let (a, b) = (plane.project(w[0]), plane.project(w[1]));
+        let (length, share) = (distance(w[0], w[1]), nearest_share(a, b));
+        let off = (a[0] + share * (b[0] - a[0])).hypot(a[1] + share * (b[1] - a[1]));
+        if off < nearest {
+            (nearest, along) = (off, passed + share * length);
+        }
+        passed += length;
+    }
+    along
+}
+
+/// The part of a line between two distances along it; at least its last vertex.
+pub fn part_of_line(line: &[Place], from: f64, to: f64) -> Vec<Place> {
+    let (mut part, mut passed) = (Vec::new(), 0.0);
+    for w in line.windows(2) {
+        let length = distance(w[0], w[1]);
+        let at = |along: f64| {
+            let share = ((along - passed) / length).clamp(0.0, 1.0);
+            [
+                w[0][0] + share * longitude_difference(w[0][0], w[1][0]),
+                w[0][1] + share * (w[1][1] - w[0][1]),
+            ]
+        };
+        if length > 0.0 && from <= passed + length && passed <= to {
+            if part.is_empty() {
+                part.push(at(from));
+            }
+            part.push(at(to));
+        }
+        passed += length;
+    }
+    if part.is_empty() {
+        part.extend(line.last());
+    }
+    part.dedup();
+    part
+}
+
+/// Degrees by which a way turns at its middle vertex; `None` where two of them are one place.
+pub fn turn(before: Place, at: Place, after: Place) -> Option<f64> {
+    let plane = Plane::at(at);
+    let (a, b) = (plane.project(before), plane.project(after));
+    let lengths = a[0].hypot(a[1]) * b[0].hypot(b[1]);
+    (lengths > 0.0).then(|| {
+        let cosine = -(a[0] * b[0] + a[1] * b[1]) / lengths;
+        cosine.clamp(-1.0, 1.0).acos().to_degrees()
+    })
+}
+
+/// How far along the segment between two flat points, 0..=1, it is nearest to the origin.
+fn nearest_share(a: [f64; 2], b: [f64; 2]) -> f64 {
     let d = [b[0] - a[0], b[1] - a[1]];
     let squared = d[0] * d[0] + d[1] * d[1];
-    let t = if squared > 0.0 {
+    if squared > 0.0 {
         (-(a[0] * d[0] + a[1] * d[1]) / squared).clamp(0.0, 1.0)
     } else {
         0.0
-    };
-    (a[0] + t * d[0]).hypot(a[1] + t * d[1])
+    }
+}
+
+/// Distance from the origin to the segment between two flat points.
+fn distance_to_segment(a: [f64; 2], b: [f64; 2]) -> f64 {
+    let t = nearest_share(a, b);
+    (a[0] + t * (b[0] - a[0])).hypot(a[1] + t * (b[1] - a[1]))
 }
 
 /// A place as it is stored: five decimals, about a metre.

@@ -135,8 +135,10 @@ pub mod ask {
     /// The longest step in time that is needed for a bound, in seconds.
     pub const LONGEST_STEP: f64 = 600.0;
 
-    /// The radiuses that are tried, in metres. OSRM looks within three times as far, at a cost
-    /// that grows with the fourth power: 25 m is where it becomes dear.
+    /// OSRM looks within three times a radius, at a cost that grows with its fourth power: this is
+    /// where it becomes dear, in metres.
+    pub const LARGEST_RADIUS: f64 = 25.0;
+    /// The radiuses that are tried, in metres.
     pub const DENSE_RADIUSES: Bounds = (8.0, 20.0);
     /// Fixes so many seconds apart let OSRM wander between them: the road they lie on must lead.
     pub const SPARSE: f64 = 20.0;
@@ -152,7 +154,7 @@ pub mod ask {
     pub const CONTEXT: Micros = 60 * SECOND;
     pub const CONTEXT_SECONDS: usize = 12;
     /// Fixes on each side of the edge that the request holds.
-    pub const SIDE: usize = 6;
+    pub const SIDE: usize = 12;
     /// A radius is looked for so often.
     pub const TRIES: u32 = 3;
 
@@ -166,6 +168,38 @@ pub mod ask {
     /// and if that is more than this share of the trace, all of it is asked about.
     pub const MOST_TROUBLE: f64 = 0.7;
 
+    /// An answer is in doubt where two observations lie so many times farther off than usual (and
+    /// so many metres),
+    pub const DOUBTFUL: f64 = 3.0;
+    pub const TOLERANCE: f64 = 3.0;
+    /// and another is asked for, with fixes thinned to this distance and this radius, in metres.
+    pub const OTHER_SPACING: f64 = 30.0;
+    pub const OTHER_RADIUS: f64 = 15.0;
+    /// An observation that advances by less on a line is left out there, in metres.
+    pub const LEAST_ADVANCE: f64 = 0.5;
+    /// Prices of a choice between answers. The deviation of fixes is taken within these bounds,
+    pub const LEAST_OFF: f64 = 6.0;
+    pub const MOST_OFF: f64 = 20.0;
+    /// a fix counts by the metres since the one before, up to these,
+    pub const WEIGHT_STEP: f64 = 50.0;
+    /// with a loss that grows but slowly beyond so many deviations (squared),
+    pub const OUTLIER: f64 = 4.0;
+    /// each such length in metres by which a way is longer or shorter than the fixes' own counts one,
+    pub const BEYOND: f64 = 20.0;
+    /// a leg that is not to be believed, and each turn back by more degrees than this,
+    pub const DISBELIEF: f64 = 20.0;
+    pub const BACK: f64 = 3.0;
+    pub const TURN_BACK: f64 = 150.0;
+    /// a straight line where it begins, and for each step of the weight above,
+    pub const RAW_BEGINS: f64 = 60.0;
+    pub const RAW_STEP: f64 = 2.0;
+    /// and the second answer where it is entered.
+    pub const OTHER: f64 = 5.0;
+    /// Two answers meet where they are so near each other, in metres, and run the same way, within
+    /// these degrees.
+    pub const MEET: f64 = 3.0;
+    pub const MEET_ANGLE: f64 = 90.0;
+
     /// So many questions about one trace, so that none can hold a server for long.
     pub const MOST_QUESTIONS: u32 = 40;
     /// A leg that is longer than the fixes' own way by so many metres, and so many metres a
@@ -175,18 +209,36 @@ pub mod ask {
     /// Gaps of more observations are asked about with a bound to detours, in metres.
     pub const SHORT_GAP: usize = 12;
     pub const LONG_GAP_BOUND: f64 = 300.0;
+    /// A leg that leaves out an observation so many metres beside it, and so many times its
+    /// radius, may have missed where the vehicle turned round.
+    pub const TIP: f64 = 15.0;
+    pub const TIP_RADIUSES: f64 = 1.0;
+    /// Around a gap that stays, so many observations to each side are asked about again, with a
+    /// larger radius, until all of it can have been driven.
+    pub const AROUND: [usize; 4] = [6, 15, 30, 60];
+    pub const AROUND_RADIUS: f64 = 1.5;
 
     /// A leg that is longer than the fixes' own way by this factor, and these metres, and these
     /// metres a second between the fixes, drove around something that the map lacks.
     pub const DETOUR: f64 = 1.6;
     pub const DETOUR_SLACK: f64 = 60.0;
     pub const DETOUR_SPEED: f64 = 8.0;
+    /// Of the time between the fixes only so much counts: so many times the longest silence of the
+    /// device, and these seconds. Who reports all the while has no time for a detour unseen.
+    pub const UNSEEN: f64 = 2.0;
+    pub const UNSEEN_SLACK: f64 = 10.0;
     /// An observation that a leg left out is astray so many metres from it, and so many times its
     /// radius.
     pub const ASTRAY: f64 = 20.0;
     pub const ASTRAY_RADIUSES: f64 = 2.0;
     /// Observations that are astray for so many seconds were driven; fewer are an outlier.
     pub const EXCURSION: f64 = 5.0;
+    /// Unless the leg is about as long as their own way (factors, and these metres), lasts no
+    /// longer than this, and none of them lies farther off: then noise lay beside the road.
+    pub const BESIDE: Bounds = (0.7, 1.3);
+    pub const BESIDE_SLACK: f64 = 30.0;
+    pub const BESIDE_TIME: f64 = 60.0;
+    pub const BESIDE_FARTHEST: f64 = 100.0;
 }
 
 /// Where two slots meet.

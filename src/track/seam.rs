@@ -129,9 +129,8 @@ fn walk<'a>(
 
 /// The seam: the cheapest of the first fixes of the slot that lie on the road, or the first one.
 fn choose(calibration: &Calibration, slot: Window) -> Seam {
-    let Calibration {
-        near, at, fitted, ..
-    } = calibration;
+    let Calibration { at, fitted, .. } = calibration;
+    let near = &calibration.near.kept;
     let off_road = Seam {
         time: near[*at].time,
         place: near[*at].place,

@@ -3,11 +3,15 @@
 //! A slot is five minutes of a device, whatever the length of a window is: windows are slices of
 //! slots or unions of them, so that their length does not show in the line.
 
-use super::ask::{Anchors, Asker, Fitted, Noise, calibrate, first_radius, fit, repair, side};
+use super::ask::{
+    Anchors, Asker, Fitted, Noise, calibrate, choose_answer, first_radius, fit, repair, side,
+};
 use super::draw::{self, Fixed, Stretch};
 use super::geo;
 use super::model::{Fixes, Micros, SECOND, Window};
-use super::prepare::{self, Cleaned, Nearby, Prepared, Smoothed, Standing, around, prepare};
+use super::prepare::{
+    self, Cleaned, Nearby, Prepared, Smoothed, Standing, Thinned, around, prepare,
+};
 use super::recipe::Recipe;
 use super::recipe::ask::CLEAN;
 use super::recipe::draw::{CLEAN_SPIKE, DEEPEST_SPIKE, SPIKE};
@@ -150,7 +154,7 @@ impl Piece {
     /// nothing to draw.
     fn ask(&self, noise: Noise, asker: &Asker) -> Result<Option<Fitted>, MatchError> {
         let thinned = self.thin(noise);
-        if geo::length(&thinned.iter().map(|p| p.place).collect::<Vec<_>>()) < SHORTEST {
+        if geo::length(&thinned.kept.iter().map(|p| p.place).collect::<Vec<_>>()) < SHORTEST {
             return Ok(None);
         }
         let on_road = |seam: Option<Seam>| seam.is_some_and(|seam| seam.on_road);
@@ -158,13 +162,14 @@ impl Piece {
             first: on_road(self.start),
             last: on_road(self.end),
         };
-        let radius = noise.radius.max(first_radius(&thinned));
+        let radius = noise.radius.max(first_radius(&thinned.kept));
         let mut fitted = fit(&thinned, anchors, radius, asker)?;
-        repair(&mut fitted.matched, &fitted.trace, asker)?;
+        choose_answer(&mut fitted, &self.points, anchors, asker)?;
+        repair(&mut fitted, &self.points, asker)?;
         Ok(Some(fitted))
     }
 
-    fn thin(&self, noise: Noise) -> Vec<Smoothed> {
+    fn thin(&self, noise: Noise) -> Thinned {
         // Fixes without noise show every turn: nothing of it may be lost.
         let (spacing, tip) = if is_clean(noise) {
             (CLEAN_SPACING, CLEAN_TIP)

@@ -232,6 +232,7 @@ mod tests {
                     time: f.time,
                     place: f.place(),
                     radius: 5.0,
+                    silence: 1.0,
                 }
             })
             .collect()

@@ -1,10 +1,11 @@
 //! How noisy fixes are, found out by a small request: the road tells what they hide.
 
 use super::asker::Asker;
+use super::choose::choose_answer;
 use super::fit::{self, Anchors, Fitted};
 use crate::osrm::MatchError;
 use crate::track::model::Fix;
-use crate::track::prepare::{Nearby, Prepared, Smoothed, prepare};
+use crate::track::prepare::{Nearby, Prepared, Thinned, prepare};
 use crate::track::recipe::Recipe;
 use crate::track::recipe::ask::{SIDE, TRIES};
 
@@ -33,7 +34,7 @@ impl Noise {
 /// A few fixes and what asking about them told.
 pub struct Calibration {
     pub noise: Noise,
-    pub near: Vec<Smoothed>,
+    pub near: Thinned,
     /// Index of the one in the middle.
     pub at: usize,
     /// `None` if all of it lies in one place.
@@ -51,7 +52,8 @@ pub fn calibrate(
 ) -> Result<Option<Calibration>, MatchError> {
     let mut noise = Noise::default();
     for tries in 1.. {
-        let Some(Nearby { points: near, at }) = choose(&prepare(span, recipe, noise.hidden)) else {
+        let Some(Nearby { thinned: near, at }) = choose(&prepare(span, recipe, noise.hidden))
+        else {
             return Ok(None);
         };
         let calibration = |noise, near, fitted| {
@@ -62,13 +64,14 @@ pub fn calibrate(
                 fitted,
             }))
         };
-        if near.len() < 2 {
+        if near.kept.len() < 2 {
             return calibration(noise, near, None);
         }
-        noise.radius = fit::first_radius(&near).max(noise.radius);
-        let fitted = fit::ask(&near, Anchors::default(), noise.radius, asker)?;
+        noise.radius = fit::first_radius(&near.kept).max(noise.radius);
+        let mut fitted = fit::ask(&near, Anchors::default(), noise.radius, asker)?;
         noise.off_road = fitted.deviation();
         if tries == TRIES || fitted.fits() {
+            choose_answer(&mut fitted, &near.all, Anchors::default(), asker)?;
             return calibration(noise, near, Some(fitted));
         }
         noise = Noise {

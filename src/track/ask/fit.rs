@@ -13,7 +13,7 @@ use super::{median, relax};
 use crate::osrm::MatchError;
 use crate::track::geo;
 use crate::track::model::{Micros, seconds};
-use crate::track::prepare::Smoothed;
+use crate::track::prepare::{Smoothed, Thinned};
 use crate::track::recipe::ask::{
     ANCHOR, CLEAN, DENSE_RADIUSES, ENOUGH, NOT_FOUND, SPARSE, SPARSE_RADIUSES,
 };
@@ -61,16 +61,16 @@ pub fn first_radius(points: &[Smoothed]) -> f64 {
 
 /// Asks with the radius that is thought to be right, and once more if it was not.
 pub fn fit(
-    points: &[Smoothed],
+    thinned: &Thinned,
     anchors: Anchors,
     first: f64,
     asker: &Asker,
 ) -> Result<Fitted, MatchError> {
-    let fitted = ask(points, anchors, first, asker)?;
+    let fitted = ask(thinned, anchors, first, asker)?;
     if fitted.fits() {
         return Ok(fitted);
     }
-    let again = ask(points, anchors, fitted.better_radius(), asker)?;
+    let again = ask(thinned, anchors, fitted.better_radius(), asker)?;
     let covered = |fitted: &Fitted| covered(&fitted.matched.legs, &fitted.trace);
     Ok(if covered(&again) < covered(&fitted) {
         fitted
@@ -81,12 +81,12 @@ pub fn fit(
 
 /// Asks with one radius, and with no bound to detours where the fixes do not fit what is found.
 pub fn ask(
-    points: &[Smoothed],
+    thinned: &Thinned,
     anchors: Anchors,
     radius: f64,
     asker: &Asker,
 ) -> Result<Fitted, MatchError> {
-    let trace = observations(points, anchors, radius);
+    let trace = observations(thinned, anchors, radius);
     let matched = asker.follow(&trace)?;
     let fitted = Fitted {
         trace,
@@ -100,15 +100,23 @@ pub fn ask(
     }
 }
 
-fn observations(points: &[Smoothed], anchors: Anchors, radius: f64) -> Vec<Observation> {
-    let mut trace: Vec<Observation> = points
-        .iter()
-        .map(|p| Observation {
+pub fn observations(thinned: &Thinned, anchors: Anchors, radius: f64) -> Vec<Observation> {
+    let mut all = thinned.all.iter().peekable();
+    let mut last = None;
+    let mut observation = |p: &Smoothed| {
+        let mut silence = 0.0f64;
+        while let Some(fix) = all.next_if(|fix| fix.time <= p.time) {
+            silence = silence.max(last.map_or(0.0, |last| seconds(last, fix.time)));
+            last = Some(fix.time);
+        }
+        Observation {
             time: p.time,
             place: p.place,
             radius,
-        })
-        .collect();
+            silence,
+        }
+    };
+    let mut trace: Vec<Observation> = thinned.kept.iter().map(&mut observation).collect();
     if let (true, Some(first)) = (anchors.first, trace.first_mut()) {
         first.radius = ANCHOR;
     }
@@ -147,8 +155,8 @@ mod tests {
     use super::*;
     use crate::track::tests::city::{City, fix};
 
-    fn points(off: f64) -> Vec<Smoothed> {
-        (0..20)
+    fn points(off: f64) -> Thinned {
+        let kept: Vec<Smoothed> = (0..20)
             .map(|i| {
                 let f = fix(10.0 * i as f64, 25.0 + 35.0 * i as f64, off);
                 Smoothed {
@@ -157,7 +165,11 @@ mod tests {
                     deviation: None,
                 }
             })
-            .collect()
+            .collect();
+        Thinned {
+            all: kept.clone(),
+            kept,
+        }
     }
 
     fn fitted(off: f64) -> (f64, usize) {

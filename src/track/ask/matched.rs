@@ -6,7 +6,8 @@ use crate::osrm::Refusal;
 use crate::track::geo::{self, Place};
 use crate::track::model::{Micros, seconds};
 use crate::track::recipe::ask::{
-    ANCHOR, ASTRAY, ASTRAY_RADIUSES, DETOUR, DETOUR_SLACK, DETOUR_SPEED, EXCURSION,
+    ANCHOR, ASTRAY, ASTRAY_RADIUSES, BESIDE, BESIDE_FARTHEST, BESIDE_SLACK, BESIDE_TIME, DETOUR,
+    DETOUR_SLACK, DETOUR_SPEED, EXCURSION, UNSEEN, UNSEEN_SLACK,
 };
 use crate::track::vehicle::can_travel;
 
@@ -17,6 +18,8 @@ pub struct Observation {
     pub place: Place,
     /// Standard deviation in metres; OSRM looks three times as far.
     pub radius: f64,
+    /// The longest silence of the device since the observation before, in seconds.
+    pub silence: f64,
 }
 
 impl Observation {
@@ -73,14 +76,35 @@ impl MatchedLeg {
     /// Whether a vehicle that left these observations can have driven here.
     pub fn is_believable(&self, trace: &[Observation]) -> bool {
         let (own, time) = (self.own_way(trace), self.seconds(trace));
-        let astray = |o: &&Observation| {
-            geo::distance_to_line(o.place, &self.line) > ASTRAY + ASTRAY_RADIUSES * o.radius
-        };
-        let mut left_out = trace[self.from + 1..self.to].iter().filter(astray);
-        let excursion = left_out.next().zip(left_out.next_back());
-        self.distance <= DETOUR * own + DETOUR_SLACK + DETOUR_SPEED * time
+        // A detour takes time in which nothing was heard of the vehicle.
+        let unseen = time.min(UNSEEN * self.silence(trace) + UNSEEN_SLACK);
+        self.distance <= DETOUR * own + DETOUR_SLACK + DETOUR_SPEED * unseen
             && can_travel(self.distance, time)
-            && excursion.is_none_or(|(first, last)| seconds(first.time, last.time) < EXCURSION)
+            && !self.leaves_out_an_excursion(trace)
+    }
+
+    /// The longest silence of the device on the way, in seconds.
+    fn silence(&self, trace: &[Observation]) -> f64 {
+        let way = &trace[self.from + 1..=self.to];
+        way.iter().map(|o| o.silence).fold(0.0, f64::max)
+    }
+
+    /// Whether observations that the leg passes by were driven: they lie astray for too long to be
+    /// outliers, and the leg is not just as long as they are.
+    fn leaves_out_an_excursion(&self, trace: &[Observation]) -> bool {
+        let off = |o: &Observation| geo::distance_to_line(o.place, &self.line);
+        let left_out = &trace[self.from + 1..self.to];
+        let mut astray = left_out
+            .iter()
+            .filter(|o| off(o) > ASTRAY + ASTRAY_RADIUSES * o.radius);
+        let Some((first, last)) = astray.next().zip(astray.next_back()) else {
+            return false;
+        };
+        let own = self.own_way(trace);
+        let beside = (BESIDE.0 * own..=BESIDE.1 * own + BESIDE_SLACK).contains(&self.distance)
+            && self.seconds(trace) <= BESIDE_TIME
+            && left_out.iter().all(|o| off(o) <= BESIDE_FARTHEST);
+        seconds(first.time, last.time) >= EXCURSION && !beside
     }
 }
 

@@ -2,13 +2,17 @@
 
 mod asker;
 mod calibrate;
+mod choose;
 mod fit;
 mod matched;
+mod price;
 mod relax;
 mod repair;
+mod resample;
 
 pub use asker::Asker;
 pub use calibrate::{Calibration, Noise, calibrate, side};
+pub use choose::choose_answer;
 pub use fit::{Anchors, Fitted, first_radius, fit};
 pub use matched::{MatchedLeg, MatchedTrace, Observation, way};
 pub use repair::repair;

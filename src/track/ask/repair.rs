@@ -7,21 +7,26 @@
 use std::ops::RangeInclusive;
 
 use super::asker::Asker;
+use super::fit::Fitted;
 use super::matched::{MatchedLeg, MatchedTrace, Observation};
+use super::price::Price;
 use crate::osrm::MatchError;
+use crate::track::geo;
+use crate::track::prepare::Smoothed;
 use crate::track::recipe::ask::{
-    LONG_GAP_BOUND, MOST_QUESTIONS, NO_BOUND, ROUND, ROUND_SPEED, SHORT_GAP,
+    ANCHOR, AROUND, AROUND_RADIUS, LARGEST_RADIUS, LONG_GAP_BOUND, MOST_QUESTIONS, NO_BOUND, ROUND,
+    ROUND_SPEED, SHORT_GAP, TIP, TIP_RADIUSES,
 };
 
 /// Leaves only believable legs in a match, and adds what asking anew finds.
-pub fn repair(
-    matched: &mut MatchedTrace,
-    trace: &[Observation],
-    asker: &Asker,
-) -> Result<(), MatchError> {
+pub fn repair(fitted: &mut Fitted, fixes: &[Smoothed], asker: &Asker) -> Result<(), MatchError> {
+    let off = fitted.deviation();
+    let Fitted { trace, matched, .. } = fitted;
+    let trace = trace.as_slice();
     let mut repair = Repair {
         matched,
         trace,
+        price: Price::new(trace, fixes, off),
         asker,
         left: MOST_QUESTIONS,
     };
@@ -38,12 +43,17 @@ pub fn repair(
                 .add(bridge.into_iter().filter(|leg| leg.is_believable(trace)));
         }
     }
+    repair.turn_at_tips()?;
+    for gap in repair.matched.gaps() {
+        repair.ask_around(gap)?;
+    }
     Ok(())
 }
 
 struct Repair<'a> {
     matched: &'a mut MatchedTrace,
     trace: &'a [Observation],
+    price: Price<'a>,
     asker: &'a Asker<'a>,
     left: u32,
 }
@@ -83,6 +93,106 @@ impl Repair<'_> {
         }
         if steps > 2 {
             self.part(from + 1, &self.trace[from + 1..to], LONG_GAP_BOUND)?;
+        }
+        Ok(())
+    }
+
+    /// Looks for ways that turn round at the tip of what a leg, or a straight line, leaves out.
+    fn turn_at_tips(&mut self) -> Result<(), MatchError> {
+        let legs = self
+            .matched
+            .legs
+            .iter()
+            .map(|l| (l.from, l.to, l.line.clone()));
+        let straight = |i: usize| self.matched.place_on_road(i).unwrap_or(self.trace[i].place);
+        let gaps = self.matched.gaps().into_iter().map(|gap| {
+            let (from, to) = gap.into_inner();
+            (from, to, vec![straight(from), straight(to)])
+        });
+        for (from, to, line) in legs.chain(gaps).collect::<Vec<_>>() {
+            let off = |i: &usize| geo::distance_to_line(self.trace[*i].place, &line);
+            let tip = (from + 1..to).max_by(|a, b| off(a).total_cmp(&off(b)));
+            let Some(tip) = tip.filter(|i| off(i) > TIP + TIP_RADIUSES * self.trace[*i].radius)
+            else {
+                continue;
+            };
+            let Some(found) = self.turn_at(from, tip, to)? else {
+                continue;
+            };
+            let shifted = MatchedTrace {
+                legs: found
+                    .legs
+                    .iter()
+                    .cloned()
+                    .map(|leg| leg.later(from))
+                    .collect(),
+                ..MatchedTrace::unknown(self.trace.len())
+            };
+            let before = self.price.of_part(self.matched, from, to);
+            if self.price.of_part(&shifted, from, to) < before {
+                self.matched.replace(from, to, found);
+            }
+        }
+        Ok(())
+    }
+
+    /// The way from one observation to another that turns round at a third between them.
+    fn turn_at(
+        &mut self,
+        from: usize,
+        tip: usize,
+        to: usize,
+    ) -> Result<Option<MatchedTrace>, MatchError> {
+        let mut part = self.trace[from..=to].to_vec();
+        let last = part.len() - 1;
+        part[0] = self.held(from);
+        part[last] = self.held(to);
+        let middle = tip - from;
+        let out = self.ask(&part[..=middle], LONG_GAP_BOUND)?;
+        let Some(turn) = out.snaps.get(middle).copied().flatten() else {
+            return Ok(None);
+        };
+        part[middle] = part[middle].anchored(turn.place);
+        let back = self.ask(&part[middle..], LONG_GAP_BOUND)?;
+        if back.snaps.is_empty() {
+            return Ok(None);
+        }
+        let mut found = MatchedTrace::unknown(part.len());
+        found.append(out, 0, middle);
+        found.append(back, middle, last - middle);
+        Ok(Some(found))
+    }
+
+    /// Looks for another way in ever larger parts around a gap.
+    fn ask_around(&mut self, gap: RangeInclusive<usize>) -> Result<(), MatchError> {
+        let end = self.trace.len() - 1;
+        for margin in AROUND {
+            let from = gap.start().saturating_sub(margin);
+            let to = (gap.end() + margin).min(end);
+            let held = |i: usize, repair: &Self| match i {
+                _ if i < *gap.start() || i > *gap.end() => repair.held(i),
+                _ => repair.trace[i],
+            };
+            let mut part: Vec<Observation> = self.trace[from..=to].to_vec();
+            for o in part.iter_mut().filter(|o| o.radius > ANCHOR) {
+                o.radius = (AROUND_RADIUS * o.radius).min(LARGEST_RADIUS);
+            }
+            let last = part.len() - 1;
+            if from < *gap.start() {
+                part[0] = held(from, self);
+            }
+            if to > *gap.end() {
+                part[last] = held(to, self);
+            }
+            let found = self.ask(&part, LONG_GAP_BOUND)?;
+            let driven = found.legs.iter().all(|leg| leg.is_believable(&part));
+            if driven && !found.legs.is_empty() && found.gaps().is_empty() {
+                self.matched.replace(from, to, found);
+                return Ok(());
+            }
+            if (from, to) == (0, end) {
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -150,48 +260,83 @@ mod tests {
     use super::*;
     use crate::track::tests::city::{City, trace};
 
-    fn covered(matched: &MatchedTrace) -> Vec<(usize, usize)> {
+    fn legs(matched: &MatchedTrace) -> Vec<(usize, usize)> {
         matched.legs.iter().map(|leg| (leg.from, leg.to)).collect()
+    }
+
+    /// What is left of a match after `spoil` and a repair.
+    fn repaired(
+        trace: &[Observation],
+        spoil: impl Fn(&mut MatchedTrace),
+        server: &City,
+    ) -> MatchedTrace {
+        let fix = |o: &Observation| Smoothed {
+            time: o.time,
+            place: o.place,
+            deviation: None,
+        };
+        let fixes: Vec<Smoothed> = trace.iter().map(fix).collect();
+        let mut fitted = Fitted {
+            trace: trace.to_vec(),
+            matched: Asker::new(&City::default()).follow(trace).unwrap(),
+            radius: 5.0,
+        };
+        spoil(&mut fitted.matched);
+        repair(&mut fitted, &fixes, &Asker::new(server)).unwrap();
+        fitted.matched
+    }
+
+    fn street(observations: usize) -> Vec<Observation> {
+        let places: Vec<(f64, f64)> = (0..observations).map(|i| (60.0 * i as f64, 0.0)).collect();
+        trace(&places)
     }
 
     #[test]
     fn a_round_way_is_replaced_by_the_short_one() {
         let trace = trace(&[(0.0, 0.0), (50.0, 0.0), (150.0, 0.0)]);
-        let city = City::default();
-        let asker = Asker::new(&city);
-        let mut matched = asker.follow(&trace).unwrap();
-        matched.legs[1].distance += 400.0;
-        repair(&mut matched, &trace, &asker).unwrap();
+        let round = |m: &mut MatchedTrace| m.legs[1].distance += 400.0;
+        let matched = repaired(&trace, round, &City::default());
         assert!((matched.legs[1].distance - 100.0).abs() < 1.0);
     }
 
     #[test]
     fn what_was_left_out_is_asked_about_alone() {
-        let places: Vec<(f64, f64)> = (0..8).map(|i| (60.0 * i as f64, 0.0)).collect();
-        let trace = trace(&places);
-        let city = City::default();
-        let asker = Asker::new(&city);
-        let mut matched = asker.follow(&trace).unwrap();
-        matched.legs.retain(|leg| leg.from < 2 || leg.from > 4);
-        repair(&mut matched, &trace, &asker).unwrap();
+        let trace = street(8);
+        let gap = |m: &mut MatchedTrace| m.legs.retain(|leg| leg.from < 2 || leg.from > 4);
+        let matched = repaired(&trace, gap, &City::default());
         assert_eq!(
-            covered(&matched),
+            legs(&matched),
             (0..7).map(|i| (i, i + 1)).collect::<Vec<_>>()
         );
     }
 
     #[test]
+    fn a_turn_that_a_leg_leaves_out_is_driven() {
+        // Into a side street and back, which the answer passes by.
+        let trace = trace(&[
+            (40.0, 0.0),
+            (100.0, 0.0),
+            (100.0, 45.0),
+            (100.0, 0.0),
+            (160.0, 0.0),
+        ]);
+        let passed_by = |m: &mut MatchedTrace| {
+            m.legs.retain(|leg| leg.from == 0 || leg.from == 3);
+            m.add([crate::track::tests::city::leg(&trace, 1, 3)]);
+        };
+        let matched = repaired(&trace, passed_by, &City::default());
+        assert_eq!(legs(&matched), [(0, 1), (1, 2), (2, 3), (3, 4)]);
+    }
+
+    #[test]
     fn a_slow_server_leaves_what_there_is() {
-        let trace = trace(&[(0.0, 0.0), (60.0, 0.0), (120.0, 0.0), (180.0, 0.0)]);
-        let quick = City::default();
-        let mut matched = Asker::new(&quick).follow(&trace).unwrap();
-        matched.legs.remove(1);
         let slow = City {
             slow_size: 1,
             ..City::default()
         };
-        repair(&mut matched, &trace, &Asker::new(&slow)).unwrap();
-        assert_eq!(covered(&matched), [(0, 1), (2, 3)]);
+        let gap = |m: &mut MatchedTrace| drop(m.legs.remove(1));
+        let matched = repaired(&street(4), gap, &slow);
+        assert_eq!(legs(&matched), [(0, 1), (2, 3)]);
         assert!(slow.asked.borrow().len() < 10);
     }
 }

@@ -32,19 +32,19 @@ pub fn draw(
         .saturating_sub(1);
     let window = |i: usize| recipe.window_number(trace[i].time);
     let parted = |a: usize, b: usize| b <= last_in && window(a) != window(b);
-    let mut drawn = strands(matched, trace, fixed, spike, &parted);
-    if drawn.iter().any(|strand| strand.from > last_in) {
-        // What would change its kind beyond the slot's end is raw from the last observation in
-        // the slot on.
-        let mut within = matched.clone();
-        within.legs.retain(|leg| leg.to <= last_in);
-        drawn = strands(&within, trace, fixed, spike, &parted);
-    }
+    let drawn = strands(matched, trace, fixed, spike, &parted);
     let reason = matched.refusal.as_ref().map_or("NoRoad", |r| &r.code);
     let count = drawn.len();
     let stretch = |(i, strand): (usize, Strand)| {
         let open = i + 1 == count && fixed.last.is_none();
-        let (start, end) = (trace[strand.from].time, trace[strand.to].time);
+        // A strand that begins beyond the slot's end belongs to it all the same.
+        let clock = |i: usize, nth: usize| trace[i].time.min(slot.end - (count - nth) as Micros);
+        let start = clock(strand.from, i);
+        let end = if i + 1 < count {
+            clock(strand.to, i + 1)
+        } else {
+            trace[strand.to].time
+        };
         let until = if open { end.saturating_add(1) } else { end };
         let before = |time: Micros| moving.partition_point(|t| *t < time);
         Stretch {

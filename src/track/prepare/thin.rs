@@ -9,9 +9,22 @@ fn apart(a: &Smoothed, b: &Smoothed, least: f64) -> bool {
     geo::distance(a.place, b.place) >= least.max(noisy)
 }
 
+/// Fixes to ask about, and all those that they stand for, from the first of them to the last.
+pub struct Thinned {
+    pub kept: Vec<Smoothed>,
+    pub all: Vec<Smoothed>,
+}
+
 /// Keeps the first and the last fix and those between that lie `least` metres apart, and where
 /// the vehicle turned round: a fix from which it came back by more than `tip` metres.
-pub fn thin(fixes: &[Smoothed], least: f64, tip: f64) -> Vec<Smoothed> {
+pub fn thin(fixes: &[Smoothed], least: f64, tip: f64) -> Thinned {
+    Thinned {
+        kept: keep(fixes, least, tip),
+        all: fixes.to_vec(),
+    }
+}
+
+fn keep(fixes: &[Smoothed], least: f64, tip: f64) -> Vec<Smoothed> {
     let mut kept: Vec<Smoothed> = Vec::new();
     let mut farthest: Option<(f64, Smoothed)> = None;
     for fix in fixes {
@@ -47,7 +60,7 @@ pub fn thin(fixes: &[Smoothed], least: f64, tip: f64) -> Vec<Smoothed> {
 
 /// The thinned fixes around one of them.
 pub struct Nearby {
-    pub points: Vec<Smoothed>,
+    pub thinned: Thinned,
     /// Index of the one in the middle.
     pub at: usize,
 }
@@ -57,10 +70,18 @@ pub fn around(fixes: &[Smoothed], middle: usize, side: usize) -> Nearby {
     let before = outward(fixes[..middle].iter().rev(), &fixes[middle], side);
     let after = outward(fixes[middle + 1..].iter(), &fixes[middle], side);
     let at = before.len();
-    let mut points: Vec<Smoothed> = before.into_iter().rev().collect();
-    points.push(fixes[middle]);
-    points.extend(after);
-    Nearby { points, at }
+    let mut kept: Vec<Smoothed> = before.into_iter().rev().collect();
+    kept.push(fixes[middle]);
+    kept.extend(after);
+    let (first, last) = (kept[0].time, kept[kept.len() - 1].time);
+    let all = fixes.iter().filter(|f| (first..=last).contains(&f.time));
+    Nearby {
+        thinned: Thinned {
+            all: all.copied().collect(),
+            kept,
+        },
+        at,
+    }
 }
 
 fn outward<'a>(
@@ -100,7 +121,7 @@ mod tests {
 
     fn kept(ways: &[f64], tip: f64) -> Vec<i64> {
         let start = points(ways)[0].time;
-        thin(&points(ways), 20.0, tip)
+        keep(&points(ways), 20.0, tip)
             .iter()
             .map(|p| (p.time - start) / 1_000_000)
             .collect()
@@ -126,18 +147,15 @@ mod tests {
     fn known_noise_widens_the_distance() {
         let mut noisy = points(&[0.0, 25.0, 50.0, 75.0, 100.0]);
         noisy.iter_mut().for_each(|p| p.deviation = Some(15.0));
-        assert_eq!(thin(&noisy, 20.0, f64::INFINITY).len(), 3);
+        assert_eq!(keep(&noisy, 20.0, f64::INFINITY).len(), 3);
     }
 
     #[test]
     fn around_keeps_to_its_side() {
         let nearby = around(&points(&[0.0, 30.0, 60.0, 61.0, 90.0, 120.0]), 2, 1);
-        let start = nearby.points[nearby.at].time;
-        let times: Vec<i64> = nearby
-            .points
-            .iter()
-            .map(|p| (p.time - start) / 1_000_000)
-            .collect();
+        let kept = &nearby.thinned.kept;
+        let start = kept[nearby.at].time;
+        let times: Vec<i64> = kept.iter().map(|p| (p.time - start) / 1_000_000).collect();
         assert_eq!(times, [-1, 0, 2]);
     }
 }

@@ -32,6 +32,7 @@ pub fn trace(places: &[(f64, f64)]) -> Vec<Observation> {
             time: f.time,
             place: f.place(),
             radius: 5.0,
+            silence: 10.0,
         }
     };
     places.iter().enumerate().map(at).collect()

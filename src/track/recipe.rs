@@ -99,6 +99,9 @@ pub mod prepare {
     /// nor do those whose distance may be noise: so many standard deviations, up to a distance.
     pub const DEVIATIONS: f64 = 3.0;
     pub const WIDEST: f64 = 60.0;
+    /// Around one fix so many others are enough if they reach so many metres.
+    pub const FEW: usize = 6;
+    pub const FAR: f64 = 2_000.0;
     /// Fixes without noise are thinned to this distance, in metres, and keep a turn of this depth.
     pub const CLEAN_SPACING: f64 = 5.0;
     pub const CLEAN_TIP: f64 = 1.5;

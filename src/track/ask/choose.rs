@@ -24,10 +24,11 @@ pub fn choose_answer(
     anchors: Anchors,
     asker: &Asker,
 ) -> Result<(), MatchError> {
-    if !in_doubt(fitted) {
+    let thinned = thin(fixes, OTHER_SPACING, f64::INFINITY);
+    // The same observations give the same answer.
+    if thinned.kept.len() == fitted.trace.len() || !in_doubt(fitted) {
         return Ok(());
     }
-    let thinned = thin(fixes, OTHER_SPACING, f64::INFINITY);
     let trace = observations(&thinned, anchors, OTHER_RADIUS);
     let other = match asker.follow(&trace) {
         Ok(other) => resample(&other, &trace, &fitted.trace),

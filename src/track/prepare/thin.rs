@@ -2,7 +2,7 @@
 
 use super::smooth::Smoothed;
 use crate::track::geo;
-use crate::track::recipe::prepare::{DEVIATIONS, SPACING, WIDEST};
+use crate::track::recipe::prepare::{DEVIATIONS, FAR, FEW, SPACING, WIDEST};
 
 fn apart(a: &Smoothed, b: &Smoothed, least: f64) -> bool {
     let noisy = b.deviation.map_or(0.0, |d| (DEVIATIONS * d).min(WIDEST));
@@ -65,7 +65,8 @@ pub struct Nearby {
     pub at: usize,
 }
 
-/// Thins outward from the fix `middle`, at most `side` fixes to each side of it.
+/// Thins outward from the fix `middle`: at most `side` fixes to each side of it, and but a few where
+/// they lie far from each other.
 pub fn around(fixes: &[Smoothed], middle: usize, side: usize) -> Nearby {
     let before = outward(fixes[..middle].iter().rev(), &fixes[middle], side);
     let after = outward(fixes[middle + 1..].iter(), &fixes[middle], side);
@@ -89,13 +90,14 @@ fn outward<'a>(
     from: &Smoothed,
     side: usize,
 ) -> Vec<Smoothed> {
-    let (mut last, mut kept) = (*from, Vec::new());
+    let (mut last, mut kept, mut way) = (*from, Vec::new(), 0.0);
     for fix in fixes {
-        if kept.len() == side {
+        if kept.len() == side || (kept.len() >= FEW && way >= FAR) {
             break;
         }
         if apart(&last, fix, SPACING) {
             kept.push(*fix);
+            way += geo::distance(last.place, fix.place);
             last = *fix;
         }
     }

@@ -10,7 +10,7 @@ use super::draw::{self, Fixed, Stretch};
 use super::geo;
 use super::model::{Fixes, Micros, SECOND, Window};
 use super::prepare::{
-    self, Cleaned, Nearby, Prepared, Smoothed, Standing, Thinned, around, prepare,
+    self, Cleaned, Nearby, Prepared, Smoothed, Standing, Thinned, around, prepare, stays,
 };
 use super::recipe::Recipe;
 use super::recipe::ask::CLEAN;
@@ -81,9 +81,8 @@ pub fn match_slot(
     let moving = prepared.moving();
     let (mut stretches, mut refusal) = (Vec::new(), None);
     for segment in &prepared.segments {
-        let Some(piece) = Piece::cut(segment, slot, ends) else {
-            continue;
-        };
+        let piece = Piece::cut(segment, slot, ends).filter(|piece| !piece.stands());
+        let Some(piece) = piece else { continue };
         if let Some(fitted) = piece.ask(noise, asker)? {
             stretches.extend(piece.draw(&fitted, noise, slot, recipe, &moving));
             refusal = refusal.or(fitted.matched.refusal);
@@ -148,6 +147,13 @@ impl Piece {
         points.extend(end.map(anchor));
         let here = points.first().is_some_and(|p| slot.holds(p.time));
         (here && points.len() > 1).then_some(Piece { points, start, end })
+    }
+
+    /// Whether it may be noise alone: a vehicle that has just begun to stand, as far as the context
+    /// tells.
+    fn stands(&self) -> bool {
+        let on_road = |seam: Option<Seam>| seam.is_some_and(|seam| seam.on_road);
+        !on_road(self.start) && !on_road(self.end) && stays(&self.points)
     }
 
     /// Thins the piece, asks about it, and asks anew where that went astray; `None` where there is

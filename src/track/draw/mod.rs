@@ -60,3 +60,42 @@ pub fn draw(
     };
     drawn.into_iter().enumerate().map(stretch).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::ask::MatchedTrace;
+    use crate::track::model::SECOND;
+    use crate::track::tests::city::{START, leg, recipe, trace};
+
+    #[test]
+    fn what_is_matched_beyond_the_end_of_the_slot_belongs_to_it() {
+        // Ten seconds apart; the slot ends after the second of five observations.
+        let trace = trace(&[0.0, 90.0, 180.0, 270.0, 360.0].map(|x| (x, 0.0)));
+        let slot = Window {
+            start: START,
+            end: START + 15 * SECOND,
+        };
+        let mut matched = MatchedTrace::unknown(trace.len());
+        matched.add([leg(&trace, 0, 1), leg(&trace, 2, 3), leg(&trace, 3, 4)]);
+        let fitted = Fitted {
+            trace: trace.clone(),
+            matched,
+            radius: 5.0,
+        };
+        let fixed = Fixed {
+            first: Some(trace[0].place),
+            last: Some(trace[4].place),
+        };
+        let drawn = draw(&fitted, fixed, 10.0, slot, &recipe(300), &[]);
+        let kinds: Vec<PathKind> = drawn.iter().map(|stretch| stretch.kind).collect();
+        assert_eq!(kinds, [PathKind::Matched, PathKind::Raw, PathKind::Matched]);
+        assert!(drawn.iter().all(|stretch| slot.holds(stretch.start)));
+        assert!(
+            drawn
+                .windows(2)
+                .all(|s| s[0].start < s[0].end && s[0].end == s[1].start)
+        );
+        assert_eq!(drawn[2].end, trace[4].time);
+    }
+}

@@ -7,7 +7,7 @@ mod thin;
 
 pub use clean::{Cleaned, clean};
 pub use smooth::Smoothed;
-pub use stops::Standing;
+pub use stops::{Standing, stays};
 pub use thin::{Nearby, Thinned, around, thin};
 
 use super::model::{Fix, Micros, Window};

@@ -38,6 +38,11 @@ pub fn find(fixes: &[Smoothed], recipe: &Recipe) -> Vec<Standing> {
     spans.iter().map(|span| standing(fixes, *span)).collect()
 }
 
+/// Whether all fixes lie so near each other that the vehicle need not have moved.
+pub fn stays(fixes: &[Smoothed]) -> bool {
+    together(fixes, 0, Micros::MAX) == fixes.len()
+}
+
 /// The end of the longest run from `from` on that stays within reach of its own middle. A silence
 /// ends it: where the vehicle was meanwhile is not known.
 fn together(fixes: &[Smoothed], from: usize, max_gap: Micros) -> usize {

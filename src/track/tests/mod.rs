@@ -139,6 +139,18 @@ fn a_parked_vehicle_is_a_stop_and_costs_nothing() {
 }
 
 #[test]
+fn a_vehicle_that_is_parked_from_the_start_leaves_no_path() {
+    let scatter = |s: i64| (s * 7919 % 7) as f64 - 3.0;
+    for first in [0, 190, 240, 290] {
+        for last in [first + 20, first + 100, first + 400] {
+            let at = |s: i64| fix(s as f64, 130.0 + scatter(s), 140.0 + scatter(s + 3));
+            let fixes: Vec<Fix> = (first..last).step_by(5).map(at).collect();
+            assert_eq!(paths(&fixes, &recipe(300)), [], "{first} to {last}");
+        }
+    }
+}
+
+#[test]
 fn a_halt_parts_the_paths() {
     let mut fixes = drive(600, 5, 2.0);
     let (there, end) = (fixes[60], START + 900 * SECOND);

@@ -19,40 +19,42 @@ pub fn resample(
     for chain in matched.legs.chunk_by(|a, b| a.to == b.from) {
         let mut open: Option<Open> = None;
         for leg in chain {
-            let (begin, end) = (from[leg.from].time, from[leg.to].time);
+            let is_final = matched.snaps[leg.to].is_some_and(|snap| snap.is_final);
             let mut at = 0.0;
-            let (first, last) = (
-                onto.partition_point(|o| o.time < begin),
-                onto.partition_point(|o| o.time <= end),
-            );
-            for i in first..last {
+            for (i, along) in places_on(leg, from, onto) {
                 if open.as_ref().is_some_and(|open| open.from == i) {
                     continue;
                 }
-                let along = match onto[i].time {
-                    time if time == begin => 0.0,
-                    time if time == end => geo::length(&leg.line),
-                    _ => geo::project_on_line(onto[i].place, &leg.line).max(at),
-                };
+                let along = along.max(at);
                 let part = geo::part_of_line(&leg.line, at, along);
                 let place = part[part.len() - 1];
                 at = along;
-                open = Some(match open.take() {
+                open = Some(match open {
                     None => Open::at(i, place),
-                    Some(mut open) => {
-                        open.extend(&part);
-                        open.close(i, leg, &mut resampled)
-                    }
+                    Some(open) => open.with(&part).close(i, leg, &mut resampled),
                 });
-                let is_final = matched.snaps[leg.to].is_some_and(|s| s.is_final);
                 resampled.snaps[i].get_or_insert(Snap { place, is_final });
             }
-            if let Some(open) = &mut open {
-                open.extend(&geo::part_of_line(&leg.line, at, f64::INFINITY));
-            }
+            let rest = geo::part_of_line(&leg.line, at, f64::INFINITY);
+            open = open.map(|open| open.with(&rest));
         }
     }
     resampled
+}
+
+/// The observations `onto` whose time a leg holds, by index, and how many metres along its line
+/// each is nearest to it.
+fn places_on(leg: &MatchedLeg, from: &[Observation], onto: &[Observation]) -> Vec<(usize, f64)> {
+    let (begin, end) = (from[leg.from].time, from[leg.to].time);
+    let along = |o: &Observation| match o.time {
+        time if time == begin => 0.0,
+        time if time == end => geo::length(&leg.line),
+        _ => geo::project_on_line(o.place, &leg.line),
+    };
+    let held = onto.iter().enumerate();
+    held.filter(|(_, o)| (begin..=end).contains(&o.time))
+        .map(|(i, o)| (i, along(o)))
+        .collect()
 }
 
 /// A leg in the making.
@@ -69,9 +71,10 @@ impl Open {
         }
     }
 
-    fn extend(&mut self, part: &[Place]) {
+    fn with(mut self, part: &[Place]) -> Open {
         self.line.extend_from_slice(part);
         self.line.dedup();
+        self
     }
 
     /// Ends the leg at an observation, if it has got any farther, and begins the next one there.

@@ -22,9 +22,9 @@ test: ## set up, then run every test
 
 lint: ## formatting, clippy and shellcheck, warnings denied
 	@$(prepare) test
-	cargo fmt --check
-	source target/setup.env && export PGRX_HOME && cargo clippy --locked --all-targets \
-		--no-default-features --features "pg$$PG_MAJOR" -- -D warnings
+	cargo fmt --all --check
+	source target/setup.env && export PGRX_PG_CONFIG_PATH && cargo clippy --locked --workspace --all-targets \
+		--no-default-features --features "osrm_matcher/pg$$PG_MAJOR" -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -x tests/setup/*.sh .ci/run; fi
 
 bench: ## points a second beside OSRM alone on the same requests, and how long reads take
@@ -45,7 +45,7 @@ soak: ## workers, writers, readers, backfill, vacuum and a dump at once, for ten
 	@$(PYTHON) tests/soak/run.py
 
 install: ## set up, then install the extension into the system's PostgreSQL
-	@$(prepare) demo
+	@$(prepare) build
 	@tests/setup/install.sh
 
 setup: ## only set up and build

@@ -38,7 +38,7 @@ def unit():
     """Tests of the modules that know no PostgreSQL."""
     code, lines = stream(
         ["cargo", "test", "--quiet", "--locked", "--no-default-features", "--features", f"pg{env.PG_MAJOR}"],
-        env={**os.environ, "PGRX_HOME": str(env.PGRX_HOME)},
+        env={**os.environ, "PGRX_PG_CONFIG_PATH": env.PGRX_PG_CONFIG_PATH},
     )
     counts = [re.match(r"test result: .*? (\d+) passed; (\d+) failed", line) for line in lines]
     counts = [(int(found[1]), int(found[2])) for found in counts if found]

@@ -16,7 +16,7 @@ has_candidate build-essential || update_lists
 choose_postgres
 
 # What the build needs, what else the purpose needs, and what is taken where it can be had.
-wanted=(build-essential pkg-config libclang-dev)
+wanted=(ca-certificates build-essential pkg-config libclang-dev)
 welcome=()
 [ -n "$foreign_pg_config" ] || wanted+=("postgresql-server-dev-$pg_major")
 if [ "$purpose" != build ]; then

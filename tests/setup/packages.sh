@@ -43,7 +43,10 @@ done
 for package in "${welcome[@]}"; do
     if ! is_installed "$package" && has_candidate "$package"; then missing+=("$package"); fi
 done
-command -v cargo >/dev/null || missing+=("$(debian_cargo)")
+if ! command -v cargo >/dev/null; then
+    rust=$(debian_rust)
+    mapfile -t -O ${#missing[@]} missing <<<"$rust"
+fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 # Installing a server would create and start a cluster on port 5432. Nobody asked for that one: the

@@ -13,15 +13,16 @@ check_rust() {
     found=$(rustc --version 2>/dev/null | cut -d ' ' -f 2)
     at_least "$rust_needed" "${found:-0}" ||
         die "Rust $rust_needed or newer is needed, and rustc here is ${found:-missing}: 'rustup update', or rustup.rs"
+    command -v rustfmt >/dev/null || die "rustfmt is missing, which pgrx calls: 'rustup component add rustfmt'"
 }
 
-# The Debian package that brings a cargo new enough: Debian 12 keeps one for its browsers, Debian 13's own is old.
-debian_cargo() {
-    local package candidate
-    for package in cargo cargo-web; do
-        candidate=$(apt-cache policy "$package" | sed -nE 's/^ *Candidate: ([0-9.]+).*/\1/p')
+# The Debian packages with a Rust new enough: 12 and 13 have one beside their own, which is too old, for browsers.
+debian_rust() {
+    local suffix candidate
+    for suffix in "" -web; do
+        candidate=$(apt-cache policy "rustc$suffix" | sed -nE 's/^ *Candidate: ([0-9.]+).*/\1/p')
         if [ -n "$candidate" ] && at_least "$rust_needed" "$candidate"; then
-            printf '%s\n' "$package"
+            printf '%s\n' "rustc$suffix" "cargo$suffix" "rustfmt$suffix"
             return
         fi
     done

@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := /usr/bin/python3 -B
 prepare := tests/setup/prepare.sh
-.PHONY: help setup demo psql test lint bench quality picture soak install clean
+.PHONY: help setup demo psql test lint bench quality picture soak matrix deb image installs install clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -43,6 +43,21 @@ picture: ## draw a noisy trace as OSRM alone does and as we do: docs/images/nois
 soak: ## workers, writers, readers, backfill, vacuum and a dump at once, for ten minutes
 	@$(prepare) test
 	@$(PYTHON) tests/soak/run.py
+
+matrix: ## all tests on every PostgreSQL that can be had here, in clean Debians, as root; ON="17 18" for some
+	@$(PYTHON) tests/matrix/run.py $(ON)
+
+deb: ## a Debian package of the extension, for this Debian and its PostgreSQL: target/deb
+	@$(prepare) build
+	@tests/setup/deb.sh
+
+image: ## the Docker image, where there is an engine; PG=17 for another PostgreSQL
+	docker build --build-arg PG_MAJOR=$(or $(PG),15) --build-arg DEBIAN=$(if $(filter 18 17,$(PG)),trixie,bookworm) \
+		--tag osrm_matcher:pg$(or $(PG),15) .
+
+installs: ## each way to install it, tried in a clean Debian made by debootstrap, as root
+	@$(prepare) demo
+	@$(PYTHON) tests/installs/run.py $(WAYS)
 
 install: ## set up, then install the extension into the system's PostgreSQL
 	@$(prepare) build

@@ -9,9 +9,11 @@ import re
 import shutil
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
-ROOTS = Path(__file__).resolve().parents[2] / "target/roots"
+ROOT = Path(__file__).resolve().parents[2]
+ROOTS = ROOT / "target/roots"
 _CERTIFICATES = Path("/usr/local/share/ca-certificates")
 _ENTER = """
     set -e
@@ -22,6 +24,7 @@ _ENTER = """
         mount --bind "${folder%%:*}" "merged${folder#*:}"
     done
     mount -t proc proc merged/proc
+    ip link set lo up
     mount --rbind /dev merged/dev
     mount -t tmpfs shm merged/dev/shm
     cp --dereference /etc/resolv.conf /etc/hosts merged/etc/
@@ -55,6 +58,30 @@ def _add_updates(sources, suite):
     sources.write_text(f"{main}deb {mirror} {suite}-updates main\ndeb {mirror}-security {suite}-security main\n")
 
 
+@contextmanager
+def sources(name):
+    """Folders for a root: at /src a copy of this checkout, whose target folder is kept under target/roots for the
+    next time; crates that this machine has fetched already."""
+    built = ROOTS / f"built-{name}"
+    registry = Path.home() / ".cargo/registry"
+    for folder in (built, registry):
+        folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="sources-", dir=ROOTS) as place:
+        Path(place).chmod(0o755)
+        _copy_sources(Path(place))
+        yield {place: "/src", built: "/src/target", registry: "/root/.cargo/registry"}
+
+
+def _copy_sources(place):
+    """The files of this checkout that git knows or would know, without anything that was built."""
+    names = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+                           cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).exists():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, place / name)
+
+
 class DebianRoot:
     """Use as a context manager. `folders` maps folders of this machine to where they are in the root."""
 
@@ -75,11 +102,12 @@ class DebianRoot:
     def __exit__(self, *_):
         shutil.rmtree(self.place)
 
-    def run(self, script, check=True, **options):
-        """Runs a script of bash as root, in namespaces that end everything it has started with it."""
+    def run(self, script, network=True, **options):
+        """Runs a script of bash as root, in namespaces that end everything it has started with it. Without
+        network it has a loopback interface of its own, where every port is free."""
         folders = " ".join(f"{here}:{there}" for here, there in self.folders.items())
         return subprocess.run(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", _ENTER, "enter",
-             str(self.place), str(self._base), folders, script],
-            check=check, text=True, **options,
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child", *([] if network else ["--net"]),
+             "bash", "-c", _ENTER, "enter", str(self.place), str(self._base), folders, script],
+            text=True, **options,
         )

@@ -21,7 +21,7 @@ package=$target/package
 extensions=$package$("$PG_CONFIG" --sharedir)/extension
 libraries=$package$("$PG_CONFIG" --pkglibdir)
 release=${CARGO_TARGET_DIR:-$target}/release
-version=$(sed -nE '/^\[package\]/,/^\[/s/^version = "(.*)"/\1/p' "$root/Cargo.toml")
+version=$(package_version)
 
 rm -rf "$package"
 mkdir -p "$extensions" "$libraries"

@@ -48,6 +48,9 @@ report_on() {
     done
 }
 
+# The version of the extension: it stands in Cargo.toml alone.
+package_version() { sed -nE '/^\[package\]/,/^\[/s/^version = "(.*)"/\1/p' "$root/Cargo.toml"; }
+
 # remember NAME VALUE...: adds to the file that tells the other scripts and the harness what was set up.
 remember() {
     while [ $# -gt 0 ]; do

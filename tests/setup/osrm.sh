@@ -4,7 +4,7 @@
 # shellcheck source=tests/setup/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-engine_version=26.10.0
+engine_version=${OSRM:-26.10.0} # OSRM=26.7.2 make test: with another one
 map_version=0.25.0
 dir=$target/osrm
 

@@ -16,11 +16,11 @@ has_candidate build-essential || update_lists
 choose_postgres
 
 # What the build needs, what else the purpose needs, and what is taken where it can be had.
-wanted=(ca-certificates build-essential pkg-config libclang-dev)
+wanted=(ca-certificates build-essential pkg-config libclang-dev python3)
 welcome=()
 [ -n "$foreign_pg_config" ] || wanted+=("postgresql-server-dev-$pg_major")
 if [ "$purpose" != build ]; then
-    wanted+=(unzip python3 python3-pip python3-psycopg2)
+    wanted+=(unzip python3-pip python3-psycopg2)
     if [ -z "$foreign_pg_config" ]; then
         wanted+=("postgresql-$pg_major")
         welcome+=("postgresql-$pg_major-cron")

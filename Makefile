@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := /usr/bin/python3 -B
 prepare := tests/setup/prepare.sh
-.PHONY: help setup demo psql test lint bench quality picture soak matrix deb image installs install clean
+.PHONY: help setup demo psql test lint bench quality picture soak matrix audit release deb image installs install clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -46,6 +46,16 @@ soak: ## workers, writers, readers, backfill, vacuum and a dump at once, for ten
 
 matrix: ## all tests on every PostgreSQL that can be had here, in clean Debians, as root; ON="17 18" for some
 	@$(PYTHON) tests/matrix/run.py $(ON)
+
+audit: ## licences and origins of the crates that we ship, and advisories where cargo-deny is installed
+	@$(PYTHON) tests/setup/dependencies.py check
+	@if command -v cargo-deny >/dev/null; then cargo deny --locked --exclude-dev check --config .github/deny.toml; \
+	else echo "cargo-deny is not installed: advisories were not looked at"; fi
+
+release: ## all files of a release: target/release-VERSION
+	@$(prepare) build
+	@tests/setup/deb.sh
+	@tests/setup/release.sh
 
 deb: ## a Debian package of the extension, for this Debian and its PostgreSQL: target/deb
 	@$(prepare) build

@@ -8,13 +8,13 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "osrm_matcher"
-# Licences that ask for nothing but their notice.
-ALLOWED = {"MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib",
-           "Unicode-3.0", "Unlicense", "0BSD", "BSL-1.0", "CC0-1.0", "CDLA-Permissive-2.0", "PostgreSQL"}
+# Licences that ask for nothing but their notice; `cargo deny` reads the same list.
+ALLOWED = tomllib.loads((ROOT / ".github/deny.toml").read_text())["licenses"]["allow"]
 # Where a crate leaves the choice, its shortest notice is the one to show.
 NOTICES = ("LICENSE-MIT*", "LICENSE.MIT", "LICENSE-ISC", "LICENSE*", "LICENCE*", "license*", "COPYING*", "UNLICENSE*")
 

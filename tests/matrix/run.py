@@ -49,10 +49,9 @@ def verdict(log):
 def attempt(what):
     """Runs all tests on one of them; a row of the table, and whether all is well."""
     suite, script = PLACES[what]
-    name = what.replace(" ", "-")
-    log = ROOT / f"target/matrix-{name}.log"
+    log = ROOT / f"target/matrix-{what.replace(' ', '-')}.log"
     begin = time.monotonic()
-    with sources(f"{suite}-{name}") as folders, DebianRoot(suite, folders) as root, log.open("w") as output:
+    with sources(suite) as folders, DebianRoot(suite, folders) as root, log.open("w") as output:
         code = root.run(script, stdout=output, stderr=output).returncode
     minutes = (time.monotonic() - begin) / 60
     return f"| {what} | Debian {suite} | {verdict(log)} | {minutes:.0f} |", code == 0

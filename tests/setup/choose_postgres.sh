@@ -14,7 +14,8 @@ is_installed() { [ "$(dpkg-query -W -f '${Status}' "$1" 2>/dev/null)" = "install
 
 # True when apt knows a package that can be installed.
 has_candidate() {
-    apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'
+    # No pipe: a grep that has seen enough would make apt-cache fail, and pipefail tell of it.
+    [[ $(apt-cache policy "$1" 2>/dev/null) =~ Candidate:\ [^\(] ]]
 }
 
 # True for a PostgreSQL from Debian packages (those of a pg_config that libpq-dev brought included).

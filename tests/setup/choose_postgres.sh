@@ -6,7 +6,8 @@
 oldest=14
 newest=18
 
-major_of() { "$1" --version 2>/dev/null | sed -nE 's/^PostgreSQL ([0-9]+).*/\1/p'; }
+# Nothing, where it is no pg_config.
+major_of() { { "$1" --version 2>/dev/null || true; } | sed -nE 's/^PostgreSQL ([0-9]+).*/\1/p'; }
 
 supported() { [[ $1 =~ ^[0-9]+$ ]] && [ "$1" -ge "$oldest" ] && [ "$1" -le "$newest" ]; }
 

@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := /usr/bin/python3 -B
 prepare := tests/setup/prepare.sh
-.PHONY: help setup demo psql test lint bench quality picture soak matrix audit release deb image installs install clean
+.PHONY: all help setup demo psql test lint bench quality picture soak matrix audit release deb image installs install clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -72,6 +72,9 @@ installs: ## each way to install it, tried in a clean Debian made by debootstrap
 install: ## set up, then install the extension into the system's PostgreSQL
 	@$(prepare) build
 	@tests/setup/install.sh
+
+all: ## only what `make install` installs: target/package (pgxn calls it so)
+	@$(prepare) build
 
 setup: ## only set up and build
 	@$(prepare) test

@@ -49,7 +49,7 @@ def test_there_is_no_way_down(db):
 
 
 @pytest.mark.parametrize("change", [
-    "COMMENT ON FUNCTION get_device_paths IS 'another'",
+    "COMMENT ON FUNCTION osrm_health IS 'another'",
     "ALTER FUNCTION process_pending_gps PARALLEL SAFE",
     "GRANT SELECT ON cached_polylines TO PUBLIC",
     "ALTER TABLE gps_coordinates ALTER COLUMN processed SET DEFAULT true",

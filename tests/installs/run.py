@@ -4,6 +4,7 @@
 built in a root of their own, and installed in another, that has neither Rust nor a compiler.
 """
 
+import shutil
 import subprocess
 import sys
 import time
@@ -50,6 +51,17 @@ def source(suite):
         return first_path(root, suite)
 
 
+def pgxn(suite):
+    """The zip of a release, through the client of PGXN."""
+    major = SUITES[suite]
+    with sources(suite) as folders, DebianRoot(suite, {OSRM: "/osrm", HERE: "/try"}) as root:
+        (place,) = (here for here, there in folders.items() if there == "/src")
+        shutil.make_archive(root.place / "upper/osrm_matcher-0.1.0", "zip", Path(place).parent, Path(place).name)
+        run(root, f"{UPDATE} {INSTALL} make postgresql-server-dev-{major} postgresql-{major} pgxnclient; "
+                  "pgxn install /osrm_matcher-0.1.0.zip")
+        return first_path(root, suite)
+
+
 def image(suite):
     """What the Dockerfile runs, where there is no engine to run it."""
     major = SUITES[suite]
@@ -62,7 +74,7 @@ def image(suite):
         return first_path(root, suite)
 
 
-WAYS = {way.__name__: way for way in (deb, source, image)}
+WAYS = {way.__name__: way for way in (deb, source, pgxn, image)}
 
 
 def main(names):

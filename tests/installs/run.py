@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness.debian_root import ROOTS, DebianRoot, sources  # noqa: E402
+from harness.debian_root import POSTGRES_16, ROOTS, DebianRoot, sources  # noqa: E402
 from harness.process import exit_on_signals  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
@@ -74,20 +74,37 @@ def image(suite):
         return first_path(root, suite)
 
 
-WAYS = {way.__name__: way for way in (deb, source, pgxn, image)}
+def postgres(suite):
+    """Not a way to install, but on to a newer PostgreSQL: in place, and by dump and restore."""
+    with sources(suite) as folders, DebianRoot(suite, {**folders, OSRM: "/osrm", HERE: "/try"}) as root:
+        run(root, f"{UPDATE} {INSTALL} make postgresql; {POSTGRES_16} cd /src; make install; "
+                  "PG_CONFIG=$new/pg_config make install")
+        return ", ".join(run(root, "runuser -u postgres -- /try/new_postgres.sh /usr/lib/postgresql/15/bin "
+                                   "/opt/wheel/pgserver/pginstall/bin /osrm", network=False).splitlines())
+
+
+# Each way, and the Debians that it is tried on.
+WAYS = {
+    "deb": (deb, SUITES),
+    "source": (source, SUITES),
+    "pgxn": (pgxn, SUITES),
+    "image": (image, SUITES),
+    "postgres": (postgres, ["bookworm"]),
+}
 
 
 def main(names):
     exit_on_signals()
     failed = 0
     for name in names or WAYS:
-        for suite in SUITES:
+        way, suites = WAYS[name]
+        for suite in suites:
             begin = time.monotonic()
             try:
-                said = WAYS[name](suite)
+                said = way(suite)
             except RuntimeError as error:
                 said, failed = f"FAILED: {error}", failed + 1
-            print(f"  {name:7} {suite:9} {time.monotonic() - begin:5.0f} s  {said}", flush=True)
+            print(f"  {name:8} {suite:9} {time.monotonic() - begin:5.0f} s  {said}", flush=True)
     return 1 if failed else 0
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness.debian_root import ROOT, DebianRoot, sources  # noqa: E402
+from harness.debian_root import POSTGRES_16, ROOT, DebianRoot, sources  # noqa: E402
 from harness.process import exit_on_signals  # noqa: E402
 
 START = """
@@ -20,15 +20,10 @@ apt-get update -qq
 apt-get install -y -qq --no-install-recommends make >/dev/null
 cd /src
 """
-# PostgreSQL 16 is in no Debian: a wheel has its server and headers, and neither pg_cron nor PostGIS.
-WHEEL = START + """
-apt-get install -y -qq --no-install-recommends python3-pip unzip adduser >/dev/null
+WHEEL = START + POSTGRES_16 + """
+apt-get install -y -qq --no-install-recommends adduser >/dev/null
 adduser --quiet --system --group --no-create-home postgres
-python3 -m pip download --quiet --no-deps --python-version 3.12 --only-binary=:all: \\
-    --platform "manylinux_2_17_$(uname -m)" --dest /tmp/wheel pgserver==0.1.4
-unzip -q /tmp/wheel/*.whl -d /opt/wheel
-chmod +x /opt/wheel/pgserver/pginstall/bin/*
-PG_CONFIG=/opt/wheel/pgserver/pginstall/bin/pg_config make test
+PG_CONFIG=$new/pg_config make test
 """
 # PostgreSQL, the Debian to try it on, and how.
 PLACES = {

@@ -4,7 +4,6 @@
 built in a root of their own, and installed in another, that has neither Rust nor a compiler.
 """
 
-import shutil
 import subprocess
 import sys
 import time
@@ -52,13 +51,11 @@ def source(suite):
 
 
 def pgxn(suite):
-    """The zip of a release, through the client of PGXN."""
-    major = SUITES[suite]
-    with sources(suite) as folders, DebianRoot(suite, {OSRM: "/osrm", HERE: "/try"}) as root:
-        (place,) = (here for here, there in folders.items() if there == "/src")
-        shutil.make_archive(root.place / "upper/osrm_matcher-0.1.0", "zip", Path(place).parent, Path(place).name)
-        run(root, f"{UPDATE} {INSTALL} make postgresql-server-dev-{major} postgresql-{major} pgxnclient; "
-                  "pgxn install /osrm_matcher-0.1.0.zip")
+    """The zip of a release, through the client of PGXN. Crates that were built before are not built again."""
+    with sources(suite) as folders, DebianRoot(suite, {**folders, OSRM: "/osrm", HERE: "/try"}) as root:
+        run(root, f"{UPDATE} {INSTALL} make postgresql pgxnclient zip; "
+                  "ln -s /src /osrm_matcher; cd /; zip -qr osrm_matcher.zip osrm_matcher -x 'osrm_matcher/target/*'; "
+                  "CARGO_TARGET_DIR=/src/target pgxn install ./osrm_matcher.zip")
         return first_path(root, suite)
 
 

@@ -1,39 +1,23 @@
 # PostgreSQL with osrm_matcher and pg_cron:   docker build --build-arg PG_MAJOR=15 -t osrm_matcher .
+# What it does stands in scripts, which the tests run without an engine, too: tests/installs/run.py image
 
 ARG PG_MAJOR=15
 ARG DEBIAN=bookworm
 
 # --- builds the extension against the very server that will load it
 FROM postgres:${PG_MAJOR}-${DEBIAN} AS build
-
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends \
-        build-essential ca-certificates libclang-dev pkg-config "postgresql-server-dev-${PG_MAJOR}" \
-    && rm -rf /var/lib/apt/lists/*
-
-COPY --from=rust:1.95-bookworm /usr/local/rustup /usr/local/rustup
-COPY --from=rust:1.95-bookworm /usr/local/cargo /usr/local/cargo
-ENV RUSTUP_HOME=/usr/local/rustup CARGO_HOME=/usr/local/cargo PATH=/usr/local/cargo/bin:${PATH}
-
-# Cargo.toml names the version of cargo-pgrx. This layer is built anew only when that file changes.
-COPY Cargo.toml /tmp/
-RUN version=$(sed -nE 's/^pgrx = "=([0-9.]+)".*/\1/p' /tmp/Cargo.toml) \
-    && cargo install --locked --version "=${version}" cargo-pgrx \
-    && mkdir -p /root/.pgrx \
-    && cargo pgrx init --no-run "--pg${PG_MAJOR}" "/usr/lib/postgresql/${PG_MAJOR}/bin/pg_config"
-
+ARG PG_MAJOR
 WORKDIR /build
 COPY . ./
-RUN cargo pgrx package --pg-config "/usr/lib/postgresql/${PG_MAJOR}/bin/pg_config" --out-dir /package
+RUN PG=${PG_MAJOR} tests/setup/prepare.sh build
 
-# --- the server, with nothing added but the extension and pg_cron
+# --- the server, with nothing added but the extension and pg_cron; like its base it starts as root to own
+#     its folder, and serves as postgres
 FROM postgres:${PG_MAJOR}-${DEBIAN}
-
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends "postgresql-${PG_MAJOR}-cron" \
-    && rm -rf /var/lib/apt/lists/*
-
-COPY --from=build /package/ /
+ARG PG_MAJOR
+COPY --from=build /build/target/package/ /
+COPY --from=build /build/tests/setup/image.sh /tmp/
+RUN /tmp/image.sh "${PG_MAJOR}" && rm /tmp/image.sh
 
 # pg_cron works from within the server; it needs no connection, so no line in pg_hba.conf either.
 CMD ["postgres", "-c", "shared_preload_libraries=pg_cron", "-c", "cron.use_background_workers=on"]

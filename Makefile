@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := /usr/bin/python3 -B
 prepare := tests/setup/prepare.sh
-.PHONY: help setup demo psql test lint bench quality picture soak install clean
+.PHONY: all help setup demo psql test lint bench quality picture soak matrix audit release deb image installs install clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -22,10 +22,10 @@ test: ## set up, then run every test
 
 lint: ## formatting, clippy and shellcheck, warnings denied
 	@$(prepare) test
-	cargo fmt --check
-	source target/setup.env && export PGRX_HOME && cargo clippy --locked --all-targets \
-		--no-default-features --features "pg$$PG_MAJOR" -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck -x tests/setup/*.sh .ci/run; fi
+	cargo fmt --all --check
+	source target/setup.env && export PGRX_PG_CONFIG_PATH && cargo clippy --locked --workspace --all-targets \
+		--no-default-features --features "osrm_matcher/pg$$PG_MAJOR" -- -D warnings
+	@if command -v shellcheck >/dev/null; then shellcheck -x tests/setup/*.sh tests/installs/*.sh .ci/run; fi
 
 bench: ## points a second beside OSRM alone on the same requests, and how long reads take
 	@$(prepare) bench
@@ -44,9 +44,37 @@ soak: ## workers, writers, readers, backfill, vacuum and a dump at once, for ten
 	@$(prepare) test
 	@$(PYTHON) tests/soak/run.py
 
-install: ## set up, then install the extension into the system's PostgreSQL
+matrix: ## all tests on every PostgreSQL that can be had here, in clean Debians, as root; ON="17 18" for some
+	@$(PYTHON) tests/matrix/run.py $(ON)
+
+audit: ## licences and origins of the crates that we ship, and advisories where cargo-deny is installed
+	@$(PYTHON) tests/setup/dependencies.py check
+	@if command -v cargo-deny >/dev/null; then cargo deny --locked --exclude-dev check --config .github/deny.toml; \
+	else echo "cargo-deny is not installed: advisories were not looked at"; fi
+
+release: ## all files of a release: target/release-VERSION
+	@$(prepare) build
+	@tests/setup/deb.sh
+	@tests/setup/release.sh
+
+deb: ## a Debian package of the extension, for this Debian and its PostgreSQL: target/deb
+	@$(prepare) build
+	@tests/setup/deb.sh
+
+image: ## the Docker image, where there is an engine; PG=17 for another PostgreSQL
+	docker build --build-arg PG_MAJOR=$(or $(PG),15) --build-arg DEBIAN=$(if $(filter 18 17,$(PG)),trixie,bookworm) \
+		--tag osrm_matcher:pg$(or $(PG),15) .
+
+installs: ## each way to install it, tried in a clean Debian made by debootstrap, as root
 	@$(prepare) demo
+	@$(PYTHON) tests/installs/run.py $(WAYS)
+
+install: ## set up, then install the extension into the system's PostgreSQL
+	@$(prepare) build
 	@tests/setup/install.sh
+
+all: ## only what `make install` installs: target/package (pgxn calls it so)
+	@$(prepare) build
 
 setup: ## only set up and build
 	@$(prepare) test

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 
 from harness import env
 from harness.process import exit_on_signals
@@ -38,11 +39,11 @@ def unit():
     """Tests of the modules that know no PostgreSQL."""
     code, lines = stream(
         ["cargo", "test", "--quiet", "--locked", "--no-default-features", "--features", f"pg{env.PG_MAJOR}"],
-        env={**os.environ, "PGRX_HOME": str(env.PGRX_HOME)},
+        env={**os.environ, "PGRX_PG_CONFIG_PATH": env.PGRX_PG_CONFIG_PATH},
     )
     counts = [re.match(r"test result: .*? (\d+) passed; (\d+) failed", line) for line in lines]
     counts = [(int(found[1]), int(found[2])) for found in counts if found]
-    return code, sum(passed for passed, _ in counts), sum(failed for _, failed in counts)
+    return code, Counter(passed=sum(passed for passed, _ in counts), failed=sum(failed for _, failed in counts))
 
 
 def regress():
@@ -50,7 +51,7 @@ def regress():
     code, lines = stream([PYTHON, "-B", env.ROOT / "tests/regress/run.py"])
     verdicts = [re.match(r"(ok|not ok) - ", line) for line in lines]
     verdicts = [found[1] for found in verdicts if found]
-    return code, verdicts.count("ok"), verdicts.count("not ok")
+    return code, Counter(passed=verdicts.count("ok"), failed=verdicts.count("not ok"))
 
 
 def end_to_end():
@@ -58,34 +59,39 @@ def end_to_end():
     report = env.TARGET / "pytest.xml"
     report.unlink(missing_ok=True)
     code, _ = stream(
-        [PYTHON, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-q", "--durations=10",
+        [PYTHON, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs", "--durations=10",
          f"--junitxml={report}", env.ROOT / "tests"],
     )
     if not report.exists():
-        return code, 0, 0
+        return code, Counter()
     suite = ElementTree.parse(report).getroot().find("testsuite")
     count = {name: int(suite.get(name)) for name in ("tests", "failures", "errors", "skipped")}
     failed = count["failures"] + count["errors"]
-    return code, count["tests"] - failed - count["skipped"], failed
+    passed = count["tests"] - failed - count["skipped"]
+    return code, Counter(passed=passed, failed=failed, skipped=count["skipped"])
+
+
+def words(count):
+    """Such as `3 passed, 0 failed`; what was skipped is told where there is any."""
+    skipped = f", {count['skipped']} skipped" if count["skipped"] else ""
+    return f"{count['passed']} passed, {count['failed']} failed{skipped}"
 
 
 def main():
     exit_on_signals()
-    total_passed = total_failed = 0
+    total = Counter()
     for title, phase in (("unit", unit), ("SQL regression", regress), ("end to end", end_to_end)):
         print(f"\n==> {title} tests", flush=True)
         begin = time.monotonic()
-        code, passed, failed = phase()
-        if passed + failed == 0 or (code != 0 and failed == 0):
+        code, count = phase()
+        if count["passed"] + count["failed"] == 0 or (code != 0 and count["failed"] == 0):
             print(f"the {title} tests did not run to their end (exit code {code})")
-            failed += 1
-        print(f"==> {title}: {passed} passed, {failed} failed in {time.monotonic() - begin:.0f} s", flush=True)
-        total_passed += passed
-        total_failed += failed
-    verdict = f"{total_passed} passed, {total_failed} failed"
-    (env.TARGET / "test-verdict").write_text(verdict + "\n")
-    print(f"\n{verdict}", flush=True)
-    return 1 if total_failed else 0
+            count["failed"] += 1
+        print(f"==> {title}: {words(count)} in {time.monotonic() - begin:.0f} s", flush=True)
+        total += count
+    (env.TARGET / "test-verdict").write_text(words(total) + "\n")
+    print(f"\n{words(total)}", flush=True)
+    return 1 if total["failed"] else 0
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from harness import env  # noqa: E402
 from harness.cluster import Cluster  # noqa: E402
 from harness.database import Database  # noqa: E402
 from harness.osrm import Osrm  # noqa: E402
@@ -82,6 +83,8 @@ def verdict(fleet, watch, lines):
 
 def main():
     exit_on_signals()
+    if not env.has_extension("pg_cron"):
+        raise SystemExit(f"the demo needs pg_cron, which is not installed for PostgreSQL {env.PG_MAJOR}")
     keep = os.environ.get("KEEP", "") not in ("", "0")
     begin = time.monotonic()
     show.heading("A private PostgreSQL and a private OSRM with the map of Helsinki")

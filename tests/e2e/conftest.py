@@ -15,6 +15,8 @@ from harness.database import Database  # noqa: E402
 from harness.osrm import Osrm  # noqa: E402
 from harness.process import exit_on_signals  # noqa: E402
 
+from optional import need  # noqa: E402
+
 TEMPLATE = "with_osrm_matcher"
 _numbers = itertools.count(1)
 
@@ -110,5 +112,6 @@ def own_db(osrm, new_cluster):
 @pytest.fixture
 def cron_db(own_db):
     """A database in a cluster of its own that has pg_cron, too."""
+    need("pg_cron")
     own_db.rows("CREATE EXTENSION pg_cron")
     return own_db

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 import psycopg2
 import pytest
 from drives import drive, insert, paths, process_all, recent_window
+from optional import need
 from psycopg2.extras import execute_values
 
 
@@ -62,6 +63,7 @@ def test_markers_give_the_same_paths_as_the_table_of_the_extension(db, osrm):
 ], ids=["columns", "milliseconds", "point", "geometry", "geography"])
 def test_other_shapes_of_tables(db, osrm, columns, values, adopt):
     if "geo" in columns:
+        need("postgis")
         db.rows("CREATE EXTENSION postgis")
     # A device of the extension's own table whose name is no value of the adopted column's type.
     insert(db, "not a number", drive(osrm, recent_window(), seconds=120))

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from drives import drive, insert, process_all, recent_window
+from optional import need
 
 
 @pytest.fixture
@@ -124,6 +125,7 @@ def test_geojson_is_what_the_rows_say(driven):
 
 
 def test_geometry_where_postgis_is_installed(driven):
+    need("postgis")
     driven.rows("CREATE EXTENSION postgis")
     rows = driven.rows("""
         SELECT ST_NPoints(line), point_count, ST_SRID(line),

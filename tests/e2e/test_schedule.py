@@ -4,6 +4,7 @@ import psycopg2
 import pytest
 
 from drives import drive, insert, recent_window, waiting
+from optional import need
 
 JOBS = "SELECT jobname, schedule, command, database FROM cron.job"
 
@@ -49,6 +50,7 @@ def test_where_pg_cron_is_not_created_the_error_says_what_to_do(own_db):
 
 
 def test_where_pg_cron_lives_in_another_database_the_error_names_it(db):
+    need("pg_cron")
     said = refusal(db)
     assert said.message_detail == 'pg_cron keeps its jobs in database "postgres".'
     assert "cron.schedule_in_database('osrm_matcher'" in said.message_hint

@@ -32,9 +32,10 @@ _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 
 class Cluster:
     """Use as a context manager: on entering it is made (unless not `fresh`: then it is the one that is
-    there) and started, on leaving it is stopped and (unless `keep`) removed."""
+    there) and started, on leaving it is stopped and (unless `keep`) removed. pg_cron is preloaded where it
+    is installed, unless `preload` says otherwise."""
 
-    def __init__(self, name, conf=None, preload=("pg_cron",), fresh=True, keep=False):
+    def __init__(self, name, conf=None, preload=None, fresh=True, keep=False):
         self.name = name
         self.fresh = fresh
         self.keep = keep
@@ -42,6 +43,8 @@ class Cluster:
         self.process = None
         self._user = env.cluster_user()
         self._sockets = None
+        if preload is None:
+            preload = [name for name in ("pg_cron",) if env.has_extension(name)]
         self._conf = {
             "listen_addresses": "",
             "shared_preload_libraries": ",".join(preload),

@@ -23,12 +23,18 @@ _ENV = _read()
 PG_MAJOR = int(_ENV["PG_MAJOR"])
 PG_BIN = Path(_ENV["PG_BIN"])
 PG_LIB = Path(_ENV["PG_LIB"])
-PGRX_HOME = Path(_ENV["PGRX_HOME"])
+PG_SHARE = Path(_ENV["PG_SHARE"])
+PGRX_PG_CONFIG_PATH = _ENV["PGRX_PG_CONFIG_PATH"]  # what a build of pgrx asks for
 OSRM_BIN = Path(_ENV["OSRM_BIN"])
 OSRM_PROFILES = Path(_ENV["OSRM_PROFILES"])
 OSRM_GRAPH = Path(_ENV["OSRM_GRAPH"])
 # Clusters lie here: a folder that the cluster's user can reach.
 CLUSTERS = Path(_ENV["PRIVATE_DIR"]) / "clusters"
+
+
+def has_extension(name):
+    """Whether an extension other than ours, such as pg_cron, is installed for this PostgreSQL."""
+    return (PG_SHARE / "extension" / f"{name}.control").exists()
 
 
 def cluster_user():

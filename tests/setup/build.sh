@@ -1,51 +1,33 @@
 #!/usr/bin/env bash
-# Builds the extension and puts it into a private copy of the PostgreSQL installation, so that nothing
-# in the system's folders is touched. PostgreSQL finds its folders by the place of its own programs:
-# the programs are copied, all the rest are links to the system's files. Appends to the environment file.
+# Builds the extension with cargo alone, and lays its files out under target/package as they will lie in the system:
+# the library, the control file, the install script, and the upgrade scripts.
 # shellcheck source=tests/setup/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=/dev/null
 . "$env_file"
 
-copy=$PRIVATE_DIR/postgres
-bin=$("$PG_CONFIG" --bindir)
-share=$("$PG_CONFIG" --sharedir)
-lib=$("$PG_CONFIG" --pkglibdir)
+# The linker must keep what pgrx writes into the library for the install script, though nothing calls it.
+keep_all='target."cfg(unix)".rustflags = ["-C", "link-arg=-Wl,--no-gc-sections"]'
 
-# Made anew when the server or any of its extensions has changed, and only then: a cluster of another
-# command may be running on it.
-state=$({
-    "$bin/postgres" --version
-    find "$lib" "$share/extension" -maxdepth 1 ! -name 'osrm_matcher*' | sort
-} | cksum)
-if [ "$(cat "$copy/.state" 2>/dev/null)" != "$state" ]; then
-    say "making a private copy of PostgreSQL $PG_MAJOR"
-    rm -rf "$copy"
-    mkdir -p "$copy$bin" "$copy$share" "$copy$lib"
-    cp -a "$bin/." "$copy$bin/"
-    cp -as "$share/." "$copy$share/"
-    cp -as "$lib/." "$copy$lib/"
-    # An osrm_matcher that was installed in the system is not the one to test.
-    rm -f "$copy$share"/extension/osrm_matcher* "$copy$lib"/osrm_matcher.so
-    echo "$state" >"$copy/.state"
-fi
-
-say "building the extension (release) for PostgreSQL $PG_MAJOR"
-package=$target/package
-rm -rf "$package"
-(
+build() {
     cd "$root"
-    export PGRX_HOME
-    RUST_BACKTRACE=0 "$CARGO_PGRX" pgrx package --pg-config "$PG_CONFIG" --out-dir "$package"
-) >"$target/build.log" 2>&1 || {
-    tail -n 40 "$target/build.log" >&2
-    die "the extension could not be built (the whole log: target/build.log)"
+    PGRX_PG_CONFIG_PATH=$PG_CONFIG cargo --config "$keep_all" build --release --locked \
+        --package osrm_matcher --package install_script \
+        --no-default-features --features "osrm_matcher/pg$PG_MAJOR"
 }
+step "building the extension (release) for PostgreSQL $PG_MAJOR" "$target/build.log" build
 
-# New files take the place of old ones in one step: a running backend keeps what it has loaded.
-rm -f "$copy$share"/extension/osrm_matcher*
-cp --remove-destination "$package$share"/extension/osrm_matcher* "$copy$share/extension/"
-cp --remove-destination "$package$lib/osrm_matcher.so" "$copy$lib/.osrm_matcher.so.new"
-mv "$copy$lib/.osrm_matcher.so.new" "$copy$lib/osrm_matcher.so"
+package=$target/package
+extensions=$package$("$PG_CONFIG" --sharedir)/extension
+libraries=$package$("$PG_CONFIG" --pkglibdir)
+release=${CARGO_TARGET_DIR:-$target}/release
+version=$(package_version)
 
-remember PG_BIN "$copy$bin" PG_LIB "$copy$lib" PG_SHARE "$copy$share"
+rm -rf "$package"
+mkdir -p "$extensions" "$libraries"
+install -m 644 "$release/libosrm_matcher.so" "$libraries/osrm_matcher.so"
+sed "s/@CARGO_VERSION@/$version/" "$root/osrm_matcher.control" >"$extensions/osrm_matcher.control"
+objcopy -O binary --only-section=.pgrxsc "$libraries/osrm_matcher.so" "$target/entities"
+"$release/install_script" "$root/osrm_matcher.control" "$version" \
+    <"$target/entities" >"$extensions/osrm_matcher--$version.sql"
+find "$root/sql" -maxdepth 1 -name 'osrm_matcher--*--*.sql' -exec install -m 644 -t "$extensions" {} +

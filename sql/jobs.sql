@@ -30,7 +30,7 @@ BEGIN
         IF device_ids IS NOT NULL THEN
             found := cardinality(device_ids);
         ELSE
-            EXECUTE @extschema@._fill(
+            SELECT q.found INTO found FROM json_to_recordset(@extschema@._ask_source(source.fragments,
                 'WITH RECURSIVE known AS (
                     (SELECT p.{device} AS device FROM {relation} p WHERE p.{device} IS NOT NULL
                       ORDER BY p.{device} LIMIT 1)
@@ -38,9 +38,9 @@ BEGIN
                     SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device
                              ORDER BY p.{device} LIMIT 1)
                       FROM known k WHERE k.device IS NOT NULL
-                ) SELECT count(k.device) FROM known k', source.fragments) INTO found;
+                ) SELECT count(k.device) AS found FROM known k')) AS q (found bigint);
         END IF;
-        total := total + found;
+        total := total + coalesce(found, 0);
     END LOOP;
     INSERT INTO @extschema@.matching_jobs AS j (kind, from_time, to_time, device_ids, devices_total)
     SELECT _start_job.kind, _start_job.from_time, _start_job.to_time,
@@ -98,11 +98,11 @@ BEGIN
     IF device_ids IS NOT NULL THEN
         RETURN (SELECT min(d) FROM unnest(device_ids) d WHERE after IS NULL OR d > after);
     END IF;
-    EXECUTE @extschema@._fill(
-        'SELECT p.{device}::text FROM {relation} p
+    SELECT q.device INTO next_device
+      FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(fragments,
+        'SELECT p.{device}::text AS device FROM {relation} p
           WHERE ' || CASE WHEN after IS NULL THEN 'p.{device} IS NOT NULL' ELSE 'p.{device} > {named:$1}' END
-        || ' ORDER BY p.{device} LIMIT 1', fragments)
-       INTO next_device USING after;
+        || ' ORDER BY p.{device} LIMIT 1', after))) AS q (device text);
     RETURN next_device;
 END
 $$;
@@ -119,7 +119,8 @@ AS $$
 DECLARE
     starts timestamptz[];
 BEGIN
-    EXECUTE @extschema@._fill(replace(
+    SELECT array_agg(date_bin(@extschema@._window(), q.at, 'epoch') ORDER BY q.at) INTO starts
+      FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(fragments, replace(
         'WITH RECURSIVE hop AS (
             SELECT first.at, 1 AS nth
               FROM (SELECT {time_expression} AS at FROM {relation} p
@@ -135,9 +136,9 @@ BEGIN
                    AND p.{time} >= {bound:(date_bin($4, h.at, ''epoch'') + $4)} AND p.{time} < {bound:$3}
                  ORDER BY p.{time} LIMIT 1) next
              WHERE h.nth < $5
-        ) SELECT array_agg(date_bin($4, h.at, ''epoch'') ORDER BY h.at) FROM hop h',
-        '{wanted}', CASE WHEN only_unprocessed THEN 'NOT p.processed AND' ELSE '' END), fragments)
-       INTO starts USING device_id, from_time, to_time, @extschema@._window(), most;
+        ) SELECT h.at FROM hop h',
+        '{wanted}', CASE WHEN only_unprocessed THEN 'NOT p.processed AND' ELSE '' END),
+        device_id, from_time, to_time, most))) AS q (at timestamptz);
     RETURN starts;
 END
 $$;
@@ -172,7 +173,9 @@ DECLARE
 BEGIN
     PERFORM @extschema@._finish_jobs();
     SELECT * INTO job FROM @extschema@.matching_jobs j
-     WHERE j.status = 'active' ORDER BY j.job_id LIMIT 1 FOR UPDATE SKIP LOCKED;
+     WHERE j.status = 'active'
+     ORDER BY EXISTS (SELECT FROM @extschema@._sources() s WHERE s.ordinal = j.cursor_source AND s.aside), j.job_id
+     LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF job.job_id IS NULL THEN
         RETURN 0;
     END IF;

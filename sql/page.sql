@@ -11,7 +11,7 @@ RETURN _path_json((path).start_time, (path).end_time, (path).encoded_polyline, (
 -- Everything is read in one snapshot, hence stable: a run that commits meanwhile is seen whole or not at all.
 CREATE FUNCTION _device_page(device_id text, from_time timestamptz, to_time timestamptz, tail boolean)
 RETURNS json
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -33,7 +33,7 @@ BEGIN
         coalesce(greatest(0, round(extract(epoch FROM clock_timestamp() - oldest) * 1000)), 0)::bigint);
 END
 $$;
-COMMENT ON FUNCTION _device_page IS 'the document of get_device_page(), read in one snapshot; stable, parallel safe';
+COMMENT ON FUNCTION _device_page IS 'the document of get_device_page(), read in one snapshot; stable, parallel unsafe';
 
 CREATE FUNCTION get_device_page_between(device_id text, from_time timestamptz, to_time timestamptz, tail boolean DEFAULT false)
 RETURNS json
@@ -126,7 +126,7 @@ COMMENT ON FUNCTION get_paths_geojson IS
 
 CREATE FUNCTION get_device_geojson(device_id text, hours numeric DEFAULT 24, tail boolean DEFAULT false)
 RETURNS json
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL UNSAFE
 BEGIN ATOMIC
     SELECT json_build_object('type', 'FeatureCollection',
                              'features', coalesce(json_agg(_feature(p) ORDER BY (p).start_time), '[]'))
@@ -135,7 +135,7 @@ BEGIN ATOMIC
             SELECT t FROM get_device_tail(get_device_geojson.device_id) t WHERE get_device_geojson.tail) AS lines;
 END;
 COMMENT ON FUNCTION get_device_geojson IS
-    'paths of a device of the last hours as a GeoJSON FeatureCollection, with its newest points as a raw tail if asked for; stable, parallel safe';
+    'paths of a device of the last hours as a GeoJSON FeatureCollection, with its newest points as a raw tail if asked for; stable, parallel unsafe';
 
 COMMENT ON FUNCTION _path_json(device_path) IS 'a path as an element of "paths"; immutable, parallel safe';
 COMMENT ON FUNCTION _path_json(timestamptz, timestamptz, text, double precision, integer, text, text) IS

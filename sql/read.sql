@@ -114,7 +114,7 @@ COMMENT ON FUNCTION get_fleet_paths IS
 -- as straight lines. The first begins where the last path or stop ended, if that was a moment ago.
 CREATE FUNCTION get_device_tail(device_id text)
 RETURNS SETOF device_path
-LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 1
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -174,7 +174,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION get_device_tail IS
-    'a device''s points that are in no path yet as straight lines, match_status tail; a break longer than max_gap begins a new line; stable, parallel safe';
+    'a device''s points that are in no path yet as straight lines, match_status tail; a break longer than max_gap begins a new line; stable, parallel unsafe';
 
 -- ---------------------------------------------------------------------------------------------
 -- Stops

@@ -55,13 +55,19 @@ CREATE TABLE adopted_sources (
     accuracy_expression  text,
     added                text[] NOT NULL DEFAULT '{}',
     ready                boolean NOT NULL DEFAULT true,
-    adopted_at           timestamptz NOT NULL DEFAULT now()
+    adopted_at           timestamptz NOT NULL DEFAULT now(),
+    set_aside_at         timestamptz,
+    set_aside_until      timestamptz,
+    reason               text
 );
 COMMENT ON TABLE adopted_sources IS 'tables of the user that points are read from; written by adopt_source() and release_source() only';
 COMMENT ON COLUMN adopted_sources.device_value IS 'the text $value as a value that the device column is compared with; null where it cannot be one';
 COMMENT ON COLUMN adopted_sources.time_expression IS 'the time of row p as timestamptz';
 COMMENT ON COLUMN adopted_sources.bound_expression IS 'the timestamptz $value as a value that the time column is compared with';
 COMMENT ON COLUMN adopted_sources.added IS 'indexes that adoption added and release removes';
+COMMENT ON COLUMN adopted_sources.set_aside_at IS 'since when the table fails and runs leave it out; null while it works';
+COMMENT ON COLUMN adopted_sources.set_aside_until IS 'when runs try it again';
+COMMENT ON COLUMN adopted_sources.reason IS 'what PostgreSQL said of it';
 COMMENT ON COLUMN adopted_sources.ready IS 'whether the indexes are there; a table is read only then';
 
 -- ---------------------------------------------------------------------------------------------

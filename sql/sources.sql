@@ -3,7 +3,7 @@
 -- ---------------------------------------------------------------------------------------------
 -- Sources, as fragments of SQL
 -- ---------------------------------------------------------------------------------------------
--- Statements over sources, here and in src/store/, have marks, which _fill() replaces. `p` is the row.
+-- Statements over sources, here and in src/store/, have marks, which the fragments replace. `p` is the row.
 --   {relation}         the table
 --   {device}, {time}   its columns, as an index has them
 --   {named:X}          the text X as a value that {device} is compared with; null where it cannot be one
@@ -11,28 +11,34 @@
 --   {time_expression}  the time as timestamptz
 --   {arrival}          since when the row has been waiting, as far as it says so
 --   {longitude}, {latitude}, {accuracy}
-CREATE FUNCTION _sources() RETURNS TABLE (ordinal bigint, relation regclass, fragments json)
+-- Not in statements: `owner`, with whose rights they run, `schema`, and `row_security`, whether the table
+-- has policies.
+CREATE FUNCTION _sources() RETURNS TABLE (ordinal bigint, relation regclass, fragments json, aside boolean, back boolean)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT row_number() OVER (ORDER BY s.adopted, c.oid) - 1, s.relation,
-           json_build_object(
+           json_strip_nulls(json_build_object(
                'relation', format('%I.%I', n.nspname, c.relname),
                'device', quote_ident(s.device_column), 'named', s.device_value,
                'time', quote_ident(s.time_column), 'bound', s.bound_expression,
                'time_expression', s.time_expression, 'arrival', s.arrival_expression,
                'longitude', s.longitude_expression, 'latitude', s.latitude_expression,
-               'accuracy', s.accuracy_expression)
+               'accuracy', s.accuracy_expression,
+               'owner', CASE WHEN s.adopted THEN c.relowner::oid::text END,
+               'schema', quote_ident(n.nspname), 'row_security', c.relrowsecurity::text)),
+           coalesce(s.set_aside_until > clock_timestamp(), false),
+           coalesce(s.set_aside_until <= clock_timestamp(), false)
       FROM (SELECT false AS adopted, 'gps_coordinates'::regclass AS relation,
                    'device_id' AS device_column, '$value' AS device_value,
                    'recorded_at' AS time_column, '$value' AS bound_expression,
                    'p.recorded_at' AS time_expression,
                    'greatest(p.recorded_at, p.created_at)' AS arrival_expression,
                    'p.longitude' AS longitude_expression, 'p.latitude' AS latitude_expression,
-                   'p.accuracy' AS accuracy_expression
+                   'p.accuracy' AS accuracy_expression, NULL::timestamptz AS set_aside_until
             UNION ALL
             SELECT true, a.relation, a.device_column, a.device_value, a.time_column, a.bound_expression,
                    a.time_expression, a.time_expression, a.longitude_expression, a.latitude_expression,
-                   coalesce(a.accuracy_expression, 'NULL::double precision')
+                   coalesce(a.accuracy_expression, 'NULL::double precision'), a.set_aside_until
               FROM adopted_sources a
              WHERE a.ready) AS s
       JOIN pg_class c ON c.oid = s.relation
@@ -40,8 +46,24 @@ BEGIN ATOMIC
      ORDER BY 1;
 END;
 COMMENT ON FUNCTION _sources IS
-    'tables that points are read from, the extension''s own first, as number 0; stable, parallel safe';
-COMMENT ON FUNCTION _fill IS 'a statement''s {marks} replaced by a source''s fragments; immutable, strict, parallel safe';
+    'tables that points are read from, the extension''s own first, as number 0; whether runs leave one out, or are to take it back; stable, parallel safe';
+COMMENT ON FUNCTION _ask_source IS
+    'rows of a query over a source as JSON, asked with the rights of its owner, or of the reader where the table has policies; null where the source fails; stable, parallel unsafe';
+
+CREATE FUNCTION _require_answer(answer json) RETURNS json
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF answer IS NULL THEN
+        RAISE EXCEPTION 'a source of points does not answer'
+            USING ERRCODE = 'lock_not_available', HINT = 'SELECT relation, reason FROM @extschema@.adopted_sources;';
+    END IF;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION _require_answer IS
+    'what _ask_source() says; an error where the source fails, for those who cannot go on without it; immutable';
 
 -- ---------------------------------------------------------------------------------------------
 -- Points that are in no path yet
@@ -50,12 +72,11 @@ COMMENT ON FUNCTION _fill IS 'a statement''s {marks} replaced by a source''s fra
 -- points through them, and no other row of the tables that points lie in.
 CREATE FUNCTION _oldest_waiting(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS timestamptz
-LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     source record;
-    candidate timestamptz;
     oldest timestamptz;
 BEGIN
     SELECT p.recorded_at INTO oldest
@@ -69,22 +90,22 @@ BEGIN
         RETURN oldest;
     END IF;
     FOR source IN SELECT * FROM @extschema@._sources() s WHERE s.ordinal > 0 LOOP
-        EXECUTE @extschema@._fill(
-            'SELECT {time_expression} FROM {relation} p
+        SELECT least(oldest, min(q.at)) INTO oldest
+          FROM json_to_recordset(@extschema@._ask_source(
+            source.fragments,
+            'SELECT {time_expression} AS at FROM {relation} p
               WHERE NOT p.processed AND p.{device} = {named:$1}
                 AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}
-              ORDER BY p.{time} LIMIT 1', source.fragments)
-           INTO candidate USING device_id, from_time, to_time;
-        oldest := least(oldest, candidate);
+              ORDER BY p.{time} LIMIT 1', device_id, from_time, to_time, for_reader => true)) AS q (at timestamptz);
     END LOOP;
     RETURN oldest;
 END
 $$;
-COMMENT ON FUNCTION _oldest_waiting IS 'time of a device''s oldest unprocessed point in a range, null if there is none; stable, parallel safe';
+COMMENT ON FUNCTION _oldest_waiting IS 'time of a device''s oldest unprocessed point in a range, null if there is none; stable, parallel unsafe';
 
 CREATE FUNCTION _waiting_points(device_id text, from_time timestamptz, to_time timestamptz, most integer)
 RETURNS TABLE (recorded_at timestamptz, longitude double precision, latitude double precision)
-LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -101,14 +122,17 @@ BEGIN
         RETURN;
     END IF;
     FOR source IN SELECT * FROM @extschema@._sources() s WHERE s.ordinal > 0 LOOP
-        RETURN QUERY EXECUTE @extschema@._fill(
-            'SELECT {time_expression}, ({longitude})::double precision, ({latitude})::double precision
+        RETURN QUERY
+        SELECT q.at, q.lon, q.lat
+          FROM json_to_recordset(@extschema@._ask_source(
+            source.fragments,
+            'SELECT {time_expression} AS at, ({longitude})::double precision AS lon, ({latitude})::double precision AS lat
                FROM {relation} p
               WHERE NOT p.processed AND p.{device} = {named:$1}
                 AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}
-              ORDER BY p.{time} DESC LIMIT $4', source.fragments)
-        USING device_id, from_time, to_time, most;
+              ORDER BY p.{time} DESC LIMIT $5', device_id, from_time, to_time, most, true))
+            AS q (at timestamptz, lon double precision, lat double precision);
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION _waiting_points IS 'a device''s newest unprocessed points in a range, at most so many a source; stable, parallel safe';
+COMMENT ON FUNCTION _waiting_points IS 'a device''s newest unprocessed points in a range, at most so many a source; stable, parallel unsafe';

@@ -17,7 +17,7 @@ DECLARE
     counted record;
     share double precision;
 BEGIN
-    EXECUTE @extschema@._fill(
+    SELECT * INTO counted FROM json_to_recordset(@extschema@._ask_source(fragments,
         'WITH RECURSIVE known AS (
             (SELECT p.{device} AS device, {time_expression} AS at, {arrival} AS arrival FROM {relation} p
               WHERE NOT p.processed ORDER BY p.{device}, p.{time} LIMIT 1)
@@ -29,28 +29,28 @@ BEGIN
                  WHERE NOT p.processed AND p.{device} > k.device
                  ORDER BY p.{device}, p.{time} LIMIT 1) next
         ), waiting AS MATERIALIZED (
-            SELECT k.device, k.at, k.arrival FROM known k WHERE k.at >= $1 AND k.at < $2
+            SELECT k.device, k.at, k.arrival FROM known k WHERE k.at >= $2 AND k.at < $3
             UNION ALL
             SELECT k.device, first.*
               FROM known k
              CROSS JOIN LATERAL (
                 SELECT {time_expression}, {arrival} FROM {relation} p
                  WHERE NOT p.processed AND p.{device} = k.device
-                   AND p.{time} >= {bound:$1} AND p.{time} < {bound:$2}
+                   AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}
                  ORDER BY p.{time} LIMIT 1) first
-             WHERE (k.at >= $1 AND k.at < $2) IS NOT TRUE
+             WHERE (k.at >= $2 AND k.at < $3) IS NOT TRUE
         ), numbered AS (
             SELECT w.*, row_number() OVER () AS n FROM waiting w
         ), per_window AS MATERIALIZED (
             SELECT c.n, c.begin, count(*) AS points
-              FROM (SELECT w.n, date_bin($3, q.at, ''epoch'') AS begin
+              FROM (SELECT w.n, date_bin($4, q.at, ''epoch'') AS begin
                       FROM numbered w
                      CROSS JOIN LATERAL (
                         SELECT {time_expression} AS at FROM {relation} p
                          WHERE NOT p.processed AND p.{device} = w.device
-                           AND p.{time} >= {bound:$1} AND p.{time} < {bound:$2}
+                           AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}
                          ORDER BY p.{time}) q
-                     LIMIT $4) c
+                     LIMIT $5) c
              GROUP BY c.n, c.begin
         ), last AS (
             SELECT max(v.n) AS n FROM per_window v
@@ -63,8 +63,9 @@ BEGIN
                (SELECT count(*) FROM waiting) AS devices,
                (SELECT min(w.at) FROM waiting w) AS oldest,
                (SELECT min(w.arrival) FROM waiting w) AS waiting_since
-          FROM per_window v, last l', fragments)
-       INTO counted USING since, until, @extschema@._window(), most;
+          FROM per_window v, last l', NULL, since, until, most))
+        AS c (points bigint, windows bigint, whole_devices bigint, whole_points bigint, whole_windows bigint,
+              devices bigint, oldest timestamptz, waiting_since timestamptz);
     points := counted.points;
     windows := counted.windows;
     devices := counted.devices;
@@ -101,7 +102,7 @@ COMMENT ON FUNCTION _backlog IS
     'unprocessed points within the look-back; exact up to so many a source, estimated beyond; stable';
 
 -- Exact while a table is small; then what the statistics collector has counted.
-CREATE FUNCTION _count(relation regclass) RETURNS bigint
+CREATE FUNCTION _count(relation regclass, fragments json DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -118,11 +119,16 @@ BEGIN
     IF live > 20000 THEN
         RETURN live;
     END IF;
-    EXECUTE format('SELECT count(*) FROM (SELECT FROM %s LIMIT 10001) AS first_rows', relation) INTO few;
+    IF fragments IS NULL THEN
+        EXECUTE format('SELECT count(*) FROM (SELECT FROM %s LIMIT 10001) AS first_rows', relation) INTO few;
+    ELSE
+        SELECT q.few INTO few FROM json_to_recordset(@extschema@._ask_source(fragments,
+            'SELECT count(*) AS few FROM (SELECT FROM {relation} LIMIT 10001) AS first_rows')) AS q (few bigint);
+    END IF;
     RETURN CASE WHEN few <= 10000 THEN few ELSE greatest(live, few) END;
 END
 $$;
-COMMENT ON FUNCTION _count IS 'rows of a table: exact up to 10,000, an estimate from the statistics beyond; stable';
+COMMENT ON FUNCTION _count IS 'rows of a table, which may be a source: exact up to 10,000, an estimate from the statistics beyond; stable';
 
 -- ---------------------------------------------------------------------------------------------
 -- One row for the operator
@@ -133,7 +139,7 @@ CREATE FUNCTION worker_status(
     OUT windows_pending bigint, OUT windows_deferred bigint, OUT windows_failed bigint,
     OUT oldest_waiting timestamptz, OUT waiting_since timestamptz, OUT estimated boolean,
     OUT osrm_reachable boolean, OUT osrm_since timestamptz, OUT osrm_error text,
-    OUT enabled boolean, OUT schedule text, OUT next_run timestamptz, OUT last_run json)
+    OUT enabled boolean, OUT schedule text, OUT next_run timestamptz, OUT last_run json, OUT set_aside text[])
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -149,7 +155,7 @@ BEGIN
     oldest_waiting := waiting.oldest;
     waiting_since := waiting.waiting_since;
     estimated := waiting.estimated;
-    SELECT greatest(0, sum(@extschema@._count(s.relation)) - unprocessed_points) INTO processed_points
+    SELECT greatest(0, sum(@extschema@._count(s.relation, s.fragments)) - unprocessed_points) INTO processed_points
       FROM @extschema@._sources() s;
     cached_paths := @extschema@._count('@extschema@.cached_polylines');
     estimated := estimated OR processed_points + unprocessed_points > 10000 OR cached_paths > 10000;
@@ -180,6 +186,7 @@ BEGIN
     SELECT s.reachable, s.since, s.error INTO osrm_reachable, osrm_since, osrm_error
       FROM @extschema@._osrm_seen() s;
 
+    SELECT array_agg(a.message) INTO set_aside FROM @extschema@._set_aside_alerts() a;
     enabled := @extschema@._enabled();
     SELECT j.schedule, CASE WHEN j.active THEN @extschema@._next_run(j.schedule) END INTO schedule, next_run
       FROM @extschema@._cron_job('osrm_matcher') j;

@@ -3,6 +3,25 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgSqlErrorCode, function_name};
 
+/// What PostgreSQL said of a part that failed.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    pub code: PgSqlErrorCode,
+    pub message: String,
+}
+
+impl Failure {
+    /// Somebody held a lock, and nothing is wrong.
+    pub fn is_lock(&self) -> bool {
+        self.code == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE
+    }
+
+    /// Nothing that a lock, a table or a row explains.
+    pub fn is_internal(&self) -> bool {
+        self.code == PgSqlErrorCode::ERRCODE_INTERNAL_ERROR
+    }
+}
+
 /// Why a call ends with an error. A window that cannot be matched is no such error: it is counted
 /// and stays in the tables.
 #[derive(Debug)]
@@ -14,6 +33,12 @@ pub enum Error {
     },
     /// `osrm_matcher.osrm_url` or `.profile` cannot be used.
     BadAddress(String),
+    /// A part of a run failed in PostgreSQL, and was taken back.
+    Failed(Failure),
+    /// The same of a statement over this source.
+    Source(usize, Failure),
+    /// Points were marked as processed and are not: a trigger or a rule of their table is against it.
+    NotMarked,
     BadArgument {
         name: &'static str,
         why: String,
@@ -34,6 +59,18 @@ impl Error {
     }
 }
 
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Failed(failure) | Error::Source(_, failure) => failure,
+            error => Self {
+                code: PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+                message: ErrorReport::from(error).message().to_string(),
+            },
+        }
+    }
+}
+
 impl From<Error> for ErrorReport {
     fn from(error: Error) -> Self {
         use PgSqlErrorCode as Code;
@@ -42,6 +79,13 @@ impl From<Error> for ErrorReport {
             Error::Query { doing, cause } => report(
                 Code::ERRCODE_INTERNAL_ERROR,
                 format!("could not {doing}: {cause}"),
+            ),
+            Error::Failed(failure) | Error::Source(_, failure) => {
+                report(failure.code, failure.message)
+            }
+            Error::NotMarked => report(
+                Code::ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
+                "points stay unprocessed: a trigger or a rule of their table keeps them so".into(),
             ),
             Error::BadAddress(why) => report(
                 Code::ERRCODE_INVALID_PARAMETER_VALUE,

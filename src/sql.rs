@@ -21,7 +21,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/sources.sql",
     name = "sources",
-    requires = [internal::_fill]
+    requires = [internal::_ask_source]
 );
 extension_sql_file!("../sql/columns.sql", name = "columns");
 extension_sql_file!("../sql/adoption.sql", name = "adoption");

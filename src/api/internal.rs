@@ -2,9 +2,10 @@
 
 use chrono::DateTime;
 use pgrx::datum::{Interval, Json, TimestampWithTimeZone};
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::store::Source;
+use crate::store::{self, Fragments};
 use crate::track::Micros;
 use crate::{backend, cron, settings};
 
@@ -33,10 +34,31 @@ fn interval(micros: Micros) -> Interval {
     Interval::new(0, 0, micros).expect("a span without months and days is always valid")
 }
 
-/// A statement whose marks are replaced by a source's fragments.
-#[pg_extern(immutable, parallel_safe, strict)]
-fn _fill(template: &str, fragments: Json) -> String {
-    Source::new(fragments.0).statement(template)
+/// What a query over a source says, as a JSON array: $1 a device, $2 and $3 a range of times, $4 the
+/// window's length, $5 a number. Null where the source fails.
+#[pg_extern(sql = "
+    CREATE FUNCTION _ask_source(fragments json, query text, device_id text DEFAULT NULL,
+                                from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL,
+                                most integer DEFAULT NULL, for_reader boolean DEFAULT false) RETURNS json
+    LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
+fn _ask_source(
+    fragments: Json,
+    query: &str,
+    device_id: Option<&str>,
+    from_time: Option<TimestampWithTimeZone>,
+    to_time: Option<TimestampWithTimeZone>,
+    most: Option<i32>,
+    for_reader: bool,
+) -> Result<Option<String>, ErrorReport> {
+    let args = [
+        device_id.into(),
+        from_time.into(),
+        to_time.into(),
+        _window().into(),
+        most.into(),
+    ];
+    let fragments = Fragments::new(fragments.0);
+    Ok(store::ask_source(&fragments, query, &args, for_reader)?)
 }
 
 /// When a schedule of pg_cron runs next; null where it cannot be read.

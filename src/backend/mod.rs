@@ -1,11 +1,13 @@
 //! The backend that a call runs in: what it asks of Postgres otherwise than by SQL. Main thread only.
 
+mod attempt;
 mod clock;
 pub mod interrupts;
 mod plans;
 
 use pgrx::{PgMemoryContexts, pg_sys};
 
+pub use attempt::{Actor, attempt, attempt_as, unless_locked};
 pub use clock::{micros, now, timestamp};
 pub use plans::IndexPlans;
 

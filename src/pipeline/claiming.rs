@@ -43,14 +43,32 @@ pub fn by_device(claims: Vec<Claim>) -> Vec<Vec<Claim>> {
 /// Windows with the first and last new point of each, where there are new points.
 type Wanted = BTreeMap<DeviceWindow, Option<(Micros, Micros)>>;
 
+/// Devices that a run leaves alone, for somebody holds a row that it would have to write.
+pub type PassedOver = BTreeSet<String>;
+
 /// Takes up to about `most` windows; their devices are ours until the transaction ends.
-pub fn claim(settings: &Settings, sources: &[Source], most: usize) -> Result<Vec<Claim>, Error> {
-    let wanted = choose(settings, sources, most)?;
-    complete(&settings.recipe, wanted)
+pub fn claim(
+    settings: &Settings,
+    sources: &[Source],
+    most: usize,
+    passed: &mut PassedOver,
+) -> Result<Vec<Claim>, Error> {
+    loop {
+        let wanted = choose(settings, sources, most, passed)?;
+        let none = wanted.is_empty();
+        let claims = complete(&settings.recipe, wanted, passed)?;
+        if none || !claims.is_empty() {
+            return Ok(claims);
+        }
+    }
 }
 
 /// Takes windows of batches that were claimed by hand, as far as nobody else has their devices.
-pub fn claim_batches(recipe: &Recipe, batches: Vec<Uuid>) -> Result<Vec<Claim>, Error> {
+pub fn claim_batches(
+    recipe: &Recipe,
+    batches: Vec<Uuid>,
+    passed: &mut PassedOver,
+) -> Result<Vec<Claim>, Error> {
     let windows = store::reclaim(batches)?;
     let devices: BTreeSet<String> = windows.iter().map(|w| w.device.clone()).collect();
     let devices: Vec<String> = devices.into_iter().collect();
@@ -62,10 +80,15 @@ pub fn claim_batches(recipe: &Recipe, batches: Vec<Uuid>) -> Result<Vec<Claim>, 
         .filter(|w| locked.contains(&w.device))
         .map(|w| (w, None))
         .collect();
-    complete(recipe, wanted)
+    complete(recipe, wanted, passed)
 }
 
-fn choose(settings: &Settings, sources: &[Source], most: usize) -> Result<Wanted, Error> {
+fn choose(
+    settings: &Settings,
+    sources: &[Source],
+    most: usize,
+    passed: &PassedOver,
+) -> Result<Wanted, Error> {
     let now = backend::now();
     let length = settings.recipe.window;
     let (since, until) = (now - settings.look_back, now + CLOCK_AHEAD);
@@ -76,6 +99,9 @@ fn choose(settings: &Settings, sources: &[Source], most: usize) -> Result<Wanted
     let mut backlog: Vec<(Micros, String)> = Vec::new();
     for source in sources {
         for (device, oldest, newest) in store::waiting_devices(source, since, until)? {
+            if passed.contains(&device) {
+                continue;
+            }
             if newest >= live_since {
                 live.push((oldest.max(live_since), device.clone()));
             }
@@ -90,13 +116,14 @@ fn choose(settings: &Settings, sources: &[Source], most: usize) -> Result<Wanted
         length,
         wanted: Wanted::new(),
         held,
+        passed,
         most,
     };
     choice.add_waiting(&in_order(live), (live_since, until), 1)?;
     choice.add_due(false)?;
     choice.add_waiting(&in_order(backlog), (since, live_since), TOGETHER)?;
     if choice.left() > 0 {
-        store::advance_jobs(choice.left())?;
+        backend::unless_locked(|| store::advance_jobs(choice.left()))?;
         choice.add_due(true)?;
     }
     Ok(choice.wanted)
@@ -142,6 +169,7 @@ struct Choice<'run> {
     length: Micros,
     wanted: Wanted,
     held: Held,
+    passed: &'run PassedOver,
     most: usize,
 }
 
@@ -198,7 +226,8 @@ impl Choice<'_> {
         if self.left() == 0 {
             return Ok(());
         }
-        let devices = store::due_devices(of_jobs, self.left().max(MANY_DEVICES))?;
+        let most = self.left().max(MANY_DEVICES);
+        let devices = store::due_devices(of_jobs, most, self.passed.iter().cloned())?;
         let locked = store::lock_devices(&devices, self.left())?;
         if locked.is_empty() {
             return Ok(());
@@ -211,8 +240,12 @@ impl Choice<'_> {
 }
 
 /// Completes the choice: finished neighbours that new points reach and windows of another length
-/// come in.
-fn complete(recipe: &Recipe, mut wanted: Wanted) -> Result<Vec<Claim>, Error> {
+/// come in; devices of which somebody holds a row go.
+fn complete(
+    recipe: &Recipe,
+    mut wanted: Wanted,
+    passed: &mut PassedOver,
+) -> Result<Vec<Claim>, Error> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
@@ -223,6 +256,9 @@ fn complete(recipe: &Recipe, mut wanted: Wanted) -> Result<Vec<Claim>, Error> {
     for window in store::neighbours(&new, track::context_reach(recipe))? {
         wanted.entry(window).or_default();
     }
+    let windows: Vec<DeviceWindow> = wanted.keys().cloned().collect();
+    passed.extend(store::lock_windows(&windows)?);
+    wanted.retain(|window, _| !passed.contains(&window.device));
     let recut = recut(recipe.window, &mut wanted)?;
     let windows: Vec<DeviceWindow> = wanted.into_keys().collect();
     let known = store::known_batches(&windows)?;

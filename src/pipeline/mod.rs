@@ -21,7 +21,7 @@ use crate::osrm::reply::Away;
 use crate::settings::Settings;
 use crate::store::{self, RunRow, Source};
 use crate::track::Micros;
-use claiming::Claim;
+use claiming::{Claim, PassedOver};
 use matching::{Matchers, POLL};
 use writing::Outbox;
 
@@ -63,7 +63,7 @@ pub fn process(limits: Limits, earlier: Option<i64>) -> Result<Processed, Error>
     }
     let id = run.record(earlier, more)?;
     if !more {
-        store::store_reads()?;
+        backend::unless_locked(store::store_reads)?;
     }
     Ok(Processed {
         id,
@@ -75,7 +75,7 @@ pub fn process(limits: Limits, earlier: Option<i64>) -> Result<Processed, Error>
 /// Matches batches that were claimed by hand.
 pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
     let mut run = Run::begin(HAND_TIME, false)?;
-    let claims = claiming::claim_batches(&run.settings.recipe, batches.clone())?;
+    let claims = claiming::claim_batches(&run.settings.recipe, batches.clone(), &mut run.passed)?;
     if !claims.is_empty() {
         let mut matchers = Matchers::new(&run.settings)?;
         run.work_off(&mut matchers, claims)?;
@@ -88,8 +88,8 @@ pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
 
 /// Puts windows that want work on record as pending and returns how many.
 pub fn plan(most: usize) -> Result<i64, Error> {
-    let run = Run::begin(HAND_TIME, false)?;
-    let claims = claiming::claim(&run.settings, &run.sources, most)?;
+    let mut run = Run::begin(HAND_TIME, false)?;
+    let claims = claiming::claim(&run.settings, &run.sources, most, &mut run.passed)?;
     let windows: Vec<_> = claims.into_iter().map(|c| c.window).collect();
     store::make_pending(&windows)?;
     Ok(windows.len() as i64)
@@ -99,6 +99,7 @@ pub fn plan(most: usize) -> Result<i64, Error> {
 struct Run {
     settings: Settings,
     sources: Vec<Source>,
+    passed: PassedOver,
     begun: Instant,
     deadline: Instant,
     report: RunRow,
@@ -117,11 +118,19 @@ impl Run {
             ..RunRow::default()
         };
         if first && settings.enabled {
-            report.rejected = store::reject_unreachable()?;
+            backend::unless_locked(store::use_ready_sources)?;
+        }
+        let sources = store::sources()?;
+        for source in &sources {
+            store::take_back(source)?;
+            if first && settings.enabled {
+                report.rejected += store::reject_unreachable(source)?;
+            }
         }
         Ok(Self {
             settings,
-            sources: store::sources()?,
+            sources,
+            passed: PassedOver::new(),
             begun,
             deadline: Instant::now() + time,
             report,
@@ -145,7 +154,7 @@ impl Run {
 
     /// Claims windows and works them off; returns how many, or nothing if the run had better end.
     fn round(&mut self, matchers: &mut Matchers, most: usize) -> Result<Option<usize>, Error> {
-        let claims = claiming::claim(&self.settings, &self.sources, most)?;
+        let claims = claiming::claim(&self.settings, &self.sources, most, &mut self.passed)?;
         if claims.is_empty() {
             return Ok(None);
         }
@@ -174,9 +183,9 @@ impl Run {
     ) -> Result<(), Error> {
         let mut outbox = Outbox::new(&self.settings, &self.sources, &claims);
         for device in claiming::by_device(claims) {
-            for job in reading::read(&self.settings.recipe, &self.sources, device)? {
-                matchers.submit(job);
-            }
+            let read = reading::read(&self.settings.recipe, &self.sources, device)?;
+            read.jobs.into_iter().for_each(|job| matchers.submit(job));
+            outbox.put_unread(read.unread);
             while let Some(done) = matchers.receive(Duration::ZERO)? {
                 outbox.put(done);
             }

@@ -52,13 +52,27 @@ impl Target {
     }
 }
 
+/// What was read of a device.
+#[derive(Debug, Default)]
+pub struct Read {
+    pub jobs: Vec<Job>,
+    /// Windows without points, while a source that may hold some is set aside.
+    pub unread: Vec<Target>,
+}
+
 /// Reads the points of one device's claimed windows and cuts the work into jobs.
-pub fn read(recipe: &Recipe, sources: &[Source], claims: Vec<Claim>) -> Result<Vec<Job>, Error> {
-    let mut jobs = Vec::new();
+pub fn read(recipe: &Recipe, sources: &[Source], claims: Vec<Claim>) -> Result<Read, Error> {
+    let mut read = Read::default();
     for scan in scans(recipe, claims) {
-        jobs.extend(read_scan(recipe, sources, scan)?);
+        let (mut targets, fixes) = read_scan(recipe, sources, scan)?;
+        if sources.iter().any(Source::is_aside) {
+            let (unread, rest) = targets.into_iter().partition(|t| t.points == 0);
+            read.unread.extend::<Vec<_>>(unread);
+            targets = rest;
+        }
+        read.jobs.extend(jobs(targets, fixes.into()));
     }
-    Ok(jobs)
+    Ok(read)
 }
 
 /// Windows whose views touch each other are read in one scan.
@@ -77,9 +91,13 @@ fn scans(recipe: &Recipe, claims: Vec<Claim>) -> Vec<Vec<Claim>> {
 }
 
 /// Reads what some windows are decided by, in one scan a source.
-fn read_scan(recipe: &Recipe, sources: &[Source], claims: Vec<Claim>) -> Result<Vec<Job>, Error> {
+fn read_scan(
+    recipe: &Recipe,
+    sources: &[Source],
+    claims: Vec<Claim>,
+) -> Result<(Vec<Target>, Vec<Fix>), Error> {
     let (Some(first), Some(last)) = (claims.first(), claims.last()) else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     };
     let device = first.window.device.clone();
     let from = track::view(first.window.span, recipe).0;
@@ -92,10 +110,10 @@ fn read_scan(recipe: &Recipe, sources: &[Source], claims: Vec<Claim>) -> Result<
         .collect();
     let mut fixes: Vec<Fix> = Vec::new();
     for (nth, source) in sources.iter().enumerate() {
-        store::read_points(source, &device, (from, to), |row| {
+        for row in store::read_points(source, &device, (from, to))? {
             fixes.extend(row.fix);
             let Some(target) = target_at(&mut targets, row.time) else {
-                return;
+                continue;
             };
             target.points += 1;
             target.rejected += usize::from(row.fix.is_none());
@@ -107,9 +125,9 @@ fn read_scan(recipe: &Recipe, sources: &[Source], claims: Vec<Claim>) -> Result<
                 target.new = Some((low.min(row.time), high.max(row.time)));
                 target.delay.count(now - row.time);
             }
-        })?;
+        }
     }
-    Ok(jobs(targets, fixes.into()))
+    Ok((targets, fixes))
 }
 
 /// Cuts windows that were read together into jobs.

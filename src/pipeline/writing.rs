@@ -47,18 +47,67 @@ impl<'run> Outbox<'run> {
         self.untried += done.untried as i32;
     }
 
+    /// Takes in windows that cannot be told from empty ones, for a source is set aside.
+    pub fn put_unread(&mut self, targets: Vec<Target>) {
+        self.waiting
+            .extend(targets.into_iter().map(Attempted::unread));
+    }
+
     /// Writes what waits, if it is `least` windows or more, and counts it in the report.
     pub fn write_if(&mut self, least: usize, report: &mut RunRow) -> Result<(), Error> {
         report.windows_deferred += std::mem::take(&mut self.untried);
         if self.waiting.len() < least {
             return Ok(());
         }
-        let attempted = std::mem::take(&mut self.waiting);
-        count(&attempted, report);
+        let lot = std::mem::take(&mut self.waiting);
+        match backend::attempt(|| self.write_lot(&lot)) {
+            Ok(()) => {
+                count(&lot, report);
+                Ok(())
+            }
+            Err(Error::Failed(failure)) if failure.is_internal() => Err(Error::Failed(failure)),
+            Err(_) => self.write_each(lot, report),
+        }
+    }
+
+    /// Writes window by window, so that what is in the way of one costs that one alone: a row or a
+    /// table that somebody holds, a trigger that is against it.
+    fn write_each(&self, lot: Vec<Attempted>, report: &mut RunRow) -> Result<(), Error> {
+        let mut hindered = Vec::new();
+        let mut working = vec![false; self.sources.len()];
+        for one in lot {
+            let slice = std::slice::from_ref(&one);
+            match backend::attempt(|| self.write_lot(slice)) {
+                Ok(()) => {
+                    count(slice, report);
+                    for (nth, works) in working.iter_mut().enumerate() {
+                        *works |= !one.target.marks[nth].is_empty();
+                    }
+                }
+                Err(why) => hindered.push((one, why)),
+            }
+        }
+        for (_, why) in &hindered {
+            match why {
+                Error::Source(nth, failure) if !working[*nth] && !failure.is_lock() => {
+                    self.sources[*nth].set_aside(failure)?;
+                }
+                _ => {}
+            }
+        }
+        let hindered: Vec<Attempted> = hindered
+            .into_iter()
+            .map(|(one, why)| one.hindered(why))
+            .collect();
+        count(&hindered, report);
+        backend::attempt(|| self.write_lot(&hindered))
+    }
+
+    fn write_lot(&self, attempted: &[Attempted]) -> Result<(), Error> {
         let batches: Vec<BatchRow> = attempted.iter().map(|a| self.batch_row(a)).collect();
         store::write_batches(&batches)?;
 
-        let done: Vec<Attempted> = attempted.into_iter().filter(Attempted::is_final).collect();
+        let done: Vec<&Attempted> = attempted.iter().filter(|a| a.is_final()).collect();
         let windows: Vec<_> = done.iter().map(|a| a.target.window.clone()).collect();
         let changed = store::write_paths(&windows, &paths(&done)?)?;
         store::write_stops(&windows, &stops(&done))?;
@@ -96,23 +145,24 @@ impl<'run> Outbox<'run> {
         }
     }
 
-    fn mark(&self, done: &[Attempted]) -> Result<(), Error> {
+    fn mark(&self, done: &[&Attempted]) -> Result<(), Error> {
         for (nth, source) in self.sources.iter().enumerate() {
             let points = done.iter().flat_map(|a| {
                 let batch = a.target.batch;
                 a.target.marks[nth].iter().map(move |id| (*id, batch))
             });
-            store::mark_points(source, points.collect())?;
+            store::mark_points(source, &points.collect::<Vec<_>>())?;
         }
         Ok(())
     }
 
     /// Points may have come after the windows were chosen; finished windows of other rounds that
     /// those reach must be done again.
-    fn reopen_neighbours(&self, done: &[Attempted]) -> Result<(), Error> {
+    fn reopen_neighbours(&self, done: &[&Attempted]) -> Result<(), Error> {
         let new: Vec<_> = done
             .iter()
-            .filter_map(|Attempted { target, .. }| {
+            .filter_map(|a| {
+                let target = &a.target;
                 let (first, last) = target.new?;
                 Some((target.window.device.clone(), first, last))
             })
@@ -148,7 +198,7 @@ fn pause(first: Micros, retries: i32, batch: Uuid) -> Micros {
     ((doubled.min(LONGEST_PAUSE) as f64) * spread) as Micros
 }
 
-fn paths(done: &[Attempted]) -> Result<Vec<Written<(Path, String)>>, Error> {
+fn paths(done: &[&Attempted]) -> Result<Vec<Written<(Path, String)>>, Error> {
     let mut all = Vec::new();
     for attempted in done {
         for path in &attempted.outcome.paths {
@@ -161,7 +211,7 @@ fn paths(done: &[Attempted]) -> Result<Vec<Written<(Path, String)>>, Error> {
     Ok(all)
 }
 
-fn stops(done: &[Attempted]) -> Vec<Written<Stop>> {
+fn stops(done: &[&Attempted]) -> Vec<Written<Stop>> {
     done.iter()
         .flat_map(|a| a.outcome.stops.iter().map(|stop| written(a, *stop)))
         .collect()

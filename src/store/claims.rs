@@ -38,9 +38,9 @@ pub fn waiting_devices(
     since: Micros,
     until: Micros,
 ) -> Result<Vec<(String, Micros, Micros)>, Error> {
-    rows(
+    source.ask(
         "look for unprocessed points",
-        &source.statement(include_str!("waiting_devices.sql")),
+        include_str!("waiting_devices.sql"),
         &[timestamp(since).into(), timestamp(until).into()],
         |row| Ok((row.get(1)?, row.time(2)?, row.time(3)?)),
     )
@@ -56,9 +56,9 @@ pub fn waiting_windows(
     most_a_device: i32,
 ) -> Result<Vec<(String, Micros, Micros)>, Error> {
     let names: Vec<&str> = devices.iter().map(|(name, _)| name.as_str()).collect();
-    rows(
+    source.ask(
         "look for windows with unprocessed points",
-        &source.statement(include_str!("waiting_windows.sql")),
+        include_str!("waiting_windows.sql"),
         &[
             names.into(),
             timestamps(devices.iter().map(|(_, since)| *since)).into(),
@@ -81,12 +81,21 @@ pub fn lock_devices(devices: &[String], most: usize) -> Result<Vec<String>, Erro
     )
 }
 
-/// Devices with batches that are due, those of jobs or all others.
-pub fn due_devices(of_jobs: bool, most: usize) -> Result<Vec<String>, Error> {
+/// Devices with batches that are due, those of jobs or all others, but for some.
+pub fn due_devices(
+    of_jobs: bool,
+    most: usize,
+    but: impl Iterator<Item = String>,
+) -> Result<Vec<String>, Error> {
     rows(
         "look for batches that are due",
         include_str!("due_devices.sql"),
-        &[interval(LEASE).into(), of_jobs.into(), (most as i64).into()],
+        &[
+            interval(LEASE).into(),
+            of_jobs.into(),
+            (most as i64).into(),
+            but.collect::<Vec<_>>().into(),
+        ],
         |row| row.get(1),
     )
 }
@@ -115,7 +124,7 @@ pub fn held_windows() -> Result<Vec<DeviceWindow>, Error> {
     )
 }
 
-fn device_window(row: &Columns<'_, '_>, at: usize) -> Result<DeviceWindow, Error> {
+pub(super) fn device_window(row: &Columns<'_, '_>, at: usize) -> Result<DeviceWindow, Error> {
     Ok(DeviceWindow {
         device: row.get(at)?,
         span: Window {
@@ -140,6 +149,21 @@ pub(super) fn ends<'a>(
     windows: impl IntoIterator<Item = &'a DeviceWindow>,
 ) -> Vec<TimestampWithTimeZone> {
     timestamps(windows.into_iter().map(|w| w.span.end))
+}
+
+/// Makes what is on record of these windows, and what they hold, ours until the transaction ends;
+/// returns the devices of which somebody else has a part of that.
+pub fn lock_windows(windows: &[DeviceWindow]) -> Result<Vec<String>, Error> {
+    rows(
+        "lock what is on record",
+        include_str!("lock_windows.sql"),
+        &[
+            devices(windows).into(),
+            starts(windows).into(),
+            ends(windows).into(),
+        ],
+        |row| row.get(1),
+    )
 }
 
 /// What is on record of each of these windows, in their order.

@@ -2,6 +2,7 @@
 //! are for; each is one statement, kept as a file beside this one where it is longer than a line
 //! or two.
 
+mod adopted;
 mod claims;
 mod points;
 mod results;
@@ -9,17 +10,16 @@ mod runs;
 mod source;
 mod statement;
 
+pub use adopted::{reject_unreachable, take_back, use_ready_sources};
 pub use claims::{
     DeviceWindow, Known, due_devices, due_windows, hand_back, held_windows, known_batches,
-    lock_devices, make_pending, neighbours, reclaim, recut_windows, take_pending, waiting_devices,
-    waiting_windows,
+    lock_devices, lock_windows, make_pending, neighbours, reclaim, recut_windows, take_pending,
+    waiting_devices, waiting_windows,
 };
 pub use points::{RowId, read_points};
 pub use results::{
     BatchRow, Status, Written, forget_batches, mark_points, notify, reopen, write_batches,
     write_paths, write_stops,
 };
-pub use runs::{
-    Delay, RunRow, advance_jobs, pause_asked_for, record_run, reject_unreachable, store_reads,
-};
-pub use source::{Source, sources};
+pub use runs::{Delay, RunRow, advance_jobs, pause_asked_for, record_run, store_reads};
+pub use source::{Fragments, Source, ask_source, sources};

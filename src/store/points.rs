@@ -1,10 +1,9 @@
-//! Reading points: the bulk of what a run reads, so it goes straight to the columns.
+//! Reading points: the bulk of what a run reads.
 
-use pgrx::datum::TimestampWithTimeZone;
-use pgrx::{Spi, pg_sys};
+use pgrx::pg_sys;
 
 use super::source::Source;
-use crate::backend::{micros, timestamp};
+use crate::backend::timestamp;
 use crate::error::Error;
 use crate::track::{Fix, Micros};
 
@@ -20,36 +19,26 @@ pub struct Row {
     pub id: RowId,
 }
 
-/// Reads all points of a device in `[from, to)`, in no particular order, and hands each to `each`.
+/// All points of a device in `[from, to)`, in no particular order.
 pub fn read_points(
     source: &Source,
     device: &str,
     (from, to): (Micros, Micros),
-    mut each: impl FnMut(Row),
-) -> Result<(), Error> {
-    let failed = Error::query("read points");
-    Spi::connect_mut(|client| {
-        let args = [device.into(), timestamp(from).into(), timestamp(to).into()];
-        let sql = source.statement(include_str!("read_points.sql"));
-        let table = client.update(sql.as_str(), None, &args).map_err(&failed)?;
-        for row in table {
-            let number = |at| row.get::<f64>(at).map_err(&failed);
-            let time = row.get::<TimestampWithTimeZone>(1).map_err(&failed)?;
-            let part = row.get::<pg_sys::Oid>(6).map_err(&failed)?;
-            let address = row.get::<pg_sys::ItemPointerData>(7).map_err(&failed)?;
-            // The statement's own conditions leave none of these null.
-            let (Some(time), Some(part), Some(address)) = (time.map(micros), part, address) else {
-                continue;
-            };
-            each(Row {
+) -> Result<Vec<Row>, Error> {
+    source.ask(
+        "read points",
+        include_str!("read_points.sql"),
+        &[device.into(), timestamp(from).into(), timestamp(to).into()],
+        |row| {
+            let time = row.time(1)?;
+            Ok(Row {
                 time,
-                fix: usable(time, number(2)?, number(3)?, number(4)?),
-                processed: row.get::<bool>(5).map_err(&failed)?.unwrap_or(false),
-                id: (part, address),
-            });
-        }
-        Ok(())
-    })
+                fix: usable(time, row.maybe(2)?, row.maybe(3)?, row.maybe(4)?),
+                processed: row.maybe(5)?.unwrap_or(false),
+                id: (row.get(6)?, row.get(7)?),
+            })
+        },
+    )
 }
 
 /// A fix, if the numbers are one. An accuracy that is none counts as unknown: devices report 0 or

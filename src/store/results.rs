@@ -1,6 +1,7 @@
 //! Writing what became of windows: one statement a table, whatever the number of windows.
 
 use pgrx::datum::Uuid;
+use pgrx::pg_sys;
 
 use super::claims::{DeviceWindow, devices, ends, starts};
 use super::points::RowId;
@@ -190,18 +191,44 @@ fn remove_others<T>(
 }
 
 /// Marks points as taken in by their batches.
-pub fn mark_points(source: &Source, points: Vec<(RowId, Uuid)>) -> Result<(), Error> {
+pub fn mark_points(source: &Source, points: &[(RowId, Uuid)]) -> Result<(), Error> {
     if points.is_empty() {
         return Ok(());
     }
     let parts: Vec<_> = points.iter().map(|((part, _), _)| *part).collect();
     let addresses: Vec<_> = points.iter().map(|((_, address), _)| *address).collect();
     let batches: Vec<_> = points.iter().map(|(_, batch)| *batch).collect();
-    execute(
+    let counts = source.change(
         "mark points as processed",
-        &source.statement(include_str!("mark_points.sql")),
-        &[parts.into(), addresses.into(), batches.into()],
-    )
+        include_str!("mark_points.sql"),
+        &[
+            parts.clone().into(),
+            addresses.clone().into(),
+            batches.into(),
+        ],
+        |row| Ok((row.get::<i64>(1)?, row.get::<i64>(2)?)),
+    )?;
+    let (there, marked) = counts.first().copied().unwrap_or_default();
+    let missing = (there as usize) < points.len();
+    if there > marked || missing && unmarked(source, parts, addresses)? {
+        return Err(Error::NotMarked);
+    }
+    Ok(())
+}
+
+/// Whether rows that were not marked are there still, as they were read.
+fn unmarked(
+    source: &Source,
+    parts: Vec<pg_sys::Oid>,
+    addresses: Vec<pg_sys::ItemPointerData>,
+) -> Result<bool, Error> {
+    let found = source.change(
+        "look for points that are not marked",
+        include_str!("unmarked_points.sql"),
+        &[parts.into(), addresses.into()],
+        |row| row.get(1),
+    )?;
+    Ok(found.first() == Some(&true))
 }
 
 /// Removes batches that windows of another length replace.

@@ -124,14 +124,3 @@ pub fn store_reads() -> Result<i64, Error> {
     )?;
     Ok(counts.first().copied().unwrap_or(0))
 }
-
-/// Sets rows of adopted tables aside that no window can hold: without device, without a time.
-pub fn reject_unreachable() -> Result<i64, Error> {
-    let counts = rows(
-        "set unusable rows aside",
-        "SELECT coalesce(_reject_unreachable(), 0)",
-        &[],
-        |row| row.get(1),
-    )?;
-    Ok(counts.first().copied().unwrap_or(0))
-}

@@ -1,46 +1,177 @@
 //! Where points lie: the extension's own table and tables of the user that were adopted.
+//!
+//! Statements over an adopted table run with its owner's rights, and each in a subtransaction: what
+//! is wrong with the table then sets the table aside, and nothing else. The extension's own table needs
+//! neither: what is wrong with that leaves nothing to go on with.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::ffi::CString;
 
-use pgrx::datum::Json;
+use pgrx::datum::{DatumWithOid, Json};
+use pgrx::pg_sys;
 use serde_json::Value;
 
-use super::statement::rows;
-use crate::error::Error;
+use super::statement::{Columns, execute, read, read_as_seen, rows};
+use crate::backend::{self, Actor};
+use crate::error::{Error, Failure};
 
-/// A table of points, as fragments of SQL by their marks, as `_sources()` gives them.
-#[derive(Debug, Clone)]
-pub struct Source(HashMap<String, String>);
+/// A table of points.
+#[derive(Debug)]
+pub struct Source {
+    /// Its place among the sources.
+    number: usize,
+    relation: pg_sys::Oid,
+    fragments: Fragments,
+    /// Who works on an adopted table.
+    owner: Option<Actor>,
+    /// Left out of this run.
+    aside: Cell<bool>,
+    back: bool,
+}
+
+/// A table as fragments of SQL by their marks, as `_sources()` gives them.
+#[derive(Debug)]
+pub struct Fragments(HashMap<String, String>);
 
 /// What `{mark:X}` stands for, X, within the mark's fragment.
 const VALUE: &str = "$value";
 
-impl Source {
-    /// Takes the fragments of a row of `_sources()`.
+impl Fragments {
     pub fn new(fragments: Value) -> Self {
         Self(serde_json::from_value(fragments).expect("fragments are an object of texts"))
     }
 
     /// Replaces each `{mark}` of a statement by its fragment, and each `{mark:X}` by its fragment
     /// with X for its value. What a fragment holds is never taken for a mark: names are the user's.
-    pub fn statement(&self, template: &str) -> String {
+    pub fn fill(&self, template: &str) -> String {
         let mut parts = template.split('{');
         let mut sql = parts.next().unwrap_or_default().to_string();
         for part in parts {
             let (mark, rest) = part.split_once('}').expect("a statement closes its marks");
             match mark.split_once(':') {
-                Some((mark, value)) => sql.push_str(&self.fragment(mark).replace(VALUE, value)),
-                None => sql.push_str(self.fragment(mark)),
+                Some((mark, value)) => sql.push_str(&self.get(mark).replace(VALUE, value)),
+                None => sql.push_str(self.get(mark)),
             }
             sql.push_str(rest);
         }
         sql
     }
 
-    fn fragment(&self, mark: &str) -> &str {
+    /// Who works on the table, if it is not ours.
+    fn owner(&self) -> Option<Actor> {
+        let user = self.0.get("owner")?;
+        // After pg_catalog, the table's own schema: its triggers were written for that.
+        let path = format!("pg_catalog, {}, pg_temp", self.get("schema"));
+        Some(Actor {
+            user: pg_sys::Oid::from_u32(user.parse().expect("an owner is a number")),
+            search_path: CString::new(path).expect("a name holds no zero"),
+            row_security: false,
+        })
+    }
+
+    fn get(&self, mark: &str) -> &str {
         self.0
             .get(mark)
             .unwrap_or_else(|| panic!("sources have no fragment {mark}"))
+    }
+}
+
+impl Source {
+    pub fn is_adopted(&self) -> bool {
+        self.owner.is_some()
+    }
+
+    pub fn is_aside(&self) -> bool {
+        self.aside.get()
+    }
+
+    /// Rows of a query over the table; none where the table fails, which sets it aside.
+    pub fn ask<T>(
+        &self,
+        doing: &'static str,
+        template: &str,
+        args: &[DatumWithOid<'_>],
+        value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let sql = self.fragments.fill(template);
+        let Some(owner) = &self.owner else {
+            return rows(doing, &sql, args, value);
+        };
+        if self.is_aside() {
+            return Ok(Vec::new());
+        }
+        let asked = backend::attempt_as(owner, || read(doing, &sql, args, &value));
+        asked.or_else(|error| {
+            self.set_aside(&Failure::from(error))?;
+            Ok(Vec::new())
+        })
+    }
+
+    /// Rows of a statement that changes the table.
+    pub fn change<T>(
+        &self,
+        doing: &'static str,
+        template: &str,
+        args: &[DatumWithOid<'_>],
+        value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let sql = self.fragments.fill(template);
+        let Some(owner) = &self.owner else {
+            return rows(doing, &sql, args, value);
+        };
+        let changed = backend::attempt_as(owner, || rows(doing, &sql, args, value));
+        changed.map_err(|error| Error::Source(self.number, Failure::from(error)))
+    }
+
+    pub fn relation(&self) -> pg_sys::Oid {
+        self.relation
+    }
+
+    /// It was set aside, and is to be tried again.
+    pub fn is_back(&self) -> bool {
+        self.back
+    }
+
+    /// Leaves the table out of this run and, unless it was but locked, out of those of the next
+    /// minutes.
+    pub fn set_aside(&self, why: &Failure) -> Result<(), Error> {
+        self.aside.set(true);
+        execute(
+            "set a source aside",
+            include_str!("set_aside.sql"),
+            &[
+                self.relation.into(),
+                why.message.clone().into(),
+                why.is_lock().into(),
+            ],
+        )
+    }
+}
+
+/// What a query of SQL's own over a table says, as a JSON array; nothing where the table fails. It is
+/// for the table's owner, or for whoever reads where the table's policies are for readers.
+pub fn ask_source(
+    fragments: &Fragments,
+    template: &str,
+    args: &[DatumWithOid<'_>],
+    for_reader: bool,
+) -> Result<Option<String>, Error> {
+    let query = format!(
+        "SELECT coalesce(json_agg(q), '[]')::text FROM ({}) q",
+        fragments.fill(template)
+    );
+    let ask = || read_as_seen("ask a source", &query, args, |row| row.get(1));
+    let answer = match fragments.owner() {
+        None => ask(),
+        Some(owner) if for_reader && fragments.get("row_security") == "true" => {
+            backend::attempt_as(&owner.for_reader(), ask)
+        }
+        Some(owner) => backend::attempt_as(&owner, ask),
+    };
+    match answer {
+        Err(Error::Failed(_)) => Ok(None),
+        answer => answer.map(|rows| rows.into_iter().next()),
     }
 }
 
@@ -48,9 +179,20 @@ impl Source {
 pub fn sources() -> Result<Vec<Source>, Error> {
     rows(
         "read the sources of points",
-        "SELECT fragments FROM _sources() ORDER BY ordinal",
+        "SELECT ordinal::integer, relation::oid, fragments, aside, back FROM _sources() ORDER BY ordinal",
         &[],
-        |row| Ok(Source::new(row.get::<Json>(1)?.0)),
+        |row| {
+            let number = row.get::<i32>(1)? as usize;
+            let fragments = Fragments::new(row.get::<Json>(3)?.0);
+            Ok(Source {
+                number,
+                relation: row.get(2)?,
+                owner: fragments.owner(),
+                fragments,
+                aside: Cell::new(row.get(4)?),
+                back: row.get(5)?,
+            })
+        },
     )
 }
 
@@ -60,8 +202,8 @@ mod tests {
 
     use super::*;
 
-    fn source() -> Source {
-        Source::new(json!({
+    fn source() -> Fragments {
+        Fragments::new(json!({
             "relation": r#"fleet."{device}""#,
             "device": r#""{time}""#,
             "named": "$value::bpchar",
@@ -71,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_name_that_looks_like_a_mark_stays_a_name() {
-        let filled = source().statement("SELECT FROM {relation} p WHERE p.{device} = 'a'");
+        let filled = source().fill("SELECT FROM {relation} p WHERE p.{device} = 'a'");
         assert_eq!(
             filled,
             r#"SELECT FROM fleet."{device}" p WHERE p."{time}" = 'a'"#
@@ -80,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_mark_may_have_a_value() {
-        let filled = source().statement("{named:$1}, {bound:(a + $2)}, {named:w.device}");
+        let filled = source().fill("{named:$1}, {bound:(a + $2)}, {named:w.device}");
         assert_eq!(
             filled,
             "$1::bpchar, ((a + $2) AT TIME ZONE 'UTC'), w.device::bpchar"
@@ -90,6 +232,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "no fragment place")]
     fn a_mark_that_is_none_is_a_defect() {
-        source().statement("SELECT {place}");
+        source().fill("SELECT {place}");
     }
 }

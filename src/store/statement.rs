@@ -4,8 +4,8 @@
 //! locked a statement ago must be seen as its last worker left it.
 
 use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
-use pgrx::spi::SpiHeapTupleData;
-use pgrx::{FromDatum, IntoDatum, Spi};
+use pgrx::spi::{SpiHeapTupleData, SpiTupleTable};
+use pgrx::{FromDatum, IntoDatum, Spi, pg_sys};
 
 use crate::backend::{micros, timestamp};
 use crate::error::Error;
@@ -44,18 +44,53 @@ pub fn rows<T>(
     doing: &'static str,
     sql: &str,
     args: &[DatumWithOid<'_>],
-    read: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+    value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
     Spi::connect_mut(|client| {
-        let table = client
-            .update(sql, None, args)
-            .map_err(Error::query(doing))?;
-        let mut values = Vec::with_capacity(table.len());
-        for row in table {
-            values.push(read(&Columns(&row, doing))?);
-        }
-        Ok(values)
+        let table = client.update(sql, None, args);
+        values(doing, table.map_err(Error::query(doing))?, value)
     })
+}
+
+/// The same for a query, and without a transaction id: where each has a subtransaction of its own,
+/// those would be many.
+pub fn read<T>(
+    doing: &'static str,
+    sql: &str,
+    args: &[DatumWithOid<'_>],
+    value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    // SAFETY: pushed and popped in pairs; after an error, by the end of the subtransaction.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
+    let result = read_as_seen(doing, sql, args, value);
+    // SAFETY: as above.
+    unsafe { pg_sys::PopActiveSnapshot() };
+    result
+}
+
+/// The same with the snapshot of the statement that called us.
+pub fn read_as_seen<T>(
+    doing: &'static str,
+    sql: &str,
+    args: &[DatumWithOid<'_>],
+    value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    Spi::connect(|client| {
+        let table = client.select(sql, None, args);
+        values(doing, table.map_err(Error::query(doing))?, value)
+    })
+}
+
+fn values<T>(
+    doing: &'static str,
+    table: SpiTupleTable<'_>,
+    value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    let mut values = Vec::with_capacity(table.len());
+    for row in table {
+        values.push(value(&Columns(&row, doing))?);
+    }
+    Ok(values)
 }
 
 /// Runs a statement for its effect.

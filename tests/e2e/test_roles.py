@@ -23,7 +23,7 @@ ADMINISTERS = ["adopt_source('pg_class')", "release_source('pg_class')", "start_
                "delete_old()", "schedule_processing()", "unschedule_processing()", "schedule_upkeep()",
                "unschedule_upkeep()", "release_all()", "keep_paths('x')", "import_matched_paths('pg_class')",
                "grant_reader('nobody')", "grant_worker('nobody')", "grant_monitor('nobody')", "_advance_jobs(1)",
-               "_reject_unreachable()", "_store_reads()"]
+               "_use_ready_sources()", "_ask_source(NULL, NULL)", "_store_reads()"]
 
 
 @pytest.fixture

@@ -33,6 +33,9 @@ def test_every_read_works_and_says_what_the_primary_says(own_db, standby, osrm):
     process_all(own_db)
     own_db.rows("CREATE TABLE markers (id serial PRIMARY KEY, username text, coords float8[], created_at timestamptz)")
     own_db.rows("SELECT * FROM adopt_source('markers')")
+    # What nobody can read on a standby.
+    own_db.rows("CREATE UNLOGGED TABLE fleeting (username text, coords float8[], created_at timestamptz)")
+    own_db.rows("SELECT * FROM adopt_source('fleeting')")
     insert(own_db, "late", drive(osrm, recent_window(10), seconds=100))
     follow(own_db, standby)
 

@@ -151,18 +151,6 @@ def test_a_table_that_somebody_else_has_locked(db, session, pending, table):
     assert_the_next_run_completes_everything(db)
 
 
-def test_a_point_that_somebody_else_has_locked(db, session, pending):
-    session.cursor().execute("SELECT 1 FROM gps_coordinates WHERE id % 7 = 0 FOR UPDATE")
-    worker = db.connect()
-    worker.cursor().execute("SET lock_timeout = '300ms'")
-    with pytest.raises(psycopg2.Error) as caught:
-        worker.cursor().execute(RUN)
-    assert caught.value.pgcode == "55P03"
-    worker.close()
-    session.rollback()
-    assert_the_next_run_completes_everything(db)
-
-
 def test_readers_and_writers_do_not_wait_for_a_run(db, osrm, session, pending):
     """While a run's transaction is open, others read, and insert into the very windows it works on."""
     session.cursor().execute(RUN)

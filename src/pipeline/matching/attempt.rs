@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use crate::error::{Error, Failure};
 use crate::osrm::client::Client;
 use crate::osrm::{MatchAnswer, MatchError, MatchRequest, Matcher, Refusal, Session};
 use crate::pipeline::reading::{Job, Target};
@@ -43,6 +44,43 @@ impl Attempted {
     pub fn is_final(&self) -> bool {
         self.status != Status::Pending
     }
+
+    /// A window without points, while a source that may hold some is set aside.
+    pub fn unread(target: Target) -> Self {
+        let retries = target.retries;
+        let why = refusal("SourceSetAside", "a source of points is set aside");
+        Self::put_off(target, retries, why)
+    }
+
+    /// A window whose outcome could not be written. Somebody's lock says nothing about the window.
+    pub fn hindered(self, why: Error) -> Self {
+        let not_marked = matches!(why, Error::NotMarked);
+        let why = Failure::from(why);
+        let (code, retries) = match not_marked {
+            true => ("NotMarked", self.target.retries + 1),
+            false if why.is_lock() => ("Locked", self.target.retries),
+            false => ("NotWritten", self.target.retries + 1),
+        };
+        Self::put_off(self.target, retries, refusal(code, why.message))
+    }
+
+    fn put_off(target: Target, retries: i32, why: Refusal) -> Self {
+        Self {
+            target,
+            status: Status::Pending,
+            retries,
+            error: Some(why),
+            outcome: Outcome::default(),
+            millis: 0,
+        }
+    }
+}
+
+fn refusal(code: &str, message: impl Into<String>) -> Refusal {
+    Refusal {
+        code: code.into(),
+        message: message.into(),
+    }
 }
 
 /// Why a window was not matched this time.
@@ -56,10 +94,7 @@ enum Setback {
 
 impl Setback {
     fn failed(code: &str, words: impl Into<String>) -> Self {
-        Self::Failed(Refusal {
-            code: code.into(),
-            message: words.into(),
-        })
+        Self::Failed(refusal(code, words))
     }
 
     fn timed_out() -> Self {

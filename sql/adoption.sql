@@ -54,6 +54,7 @@ BEGIN
     source.device_column := device_column;
     source.time_column := time_column;
     source.device_value := @extschema@._device_value(relation, device_column);
+    source.local_time := @extschema@._column_type(relation, time_column) = 'timestamp'::regtype;
     SELECT e.expression, e.bound INTO source.time_expression, source.bound_expression
       FROM @extschema@._time_expressions(relation, time_column, time_zone, time_unit) e;
     IF longitude_column IS NULL AND latitude_column IS NULL THEN
@@ -213,6 +214,8 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    DELETE FROM @extschema@.adopted_sources a
+     WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.relation);
     IF EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE NOT a.ready) THEN
         UPDATE @extschema@.adopted_sources a
            SET ready = true
@@ -222,4 +225,4 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION _use_ready_sources IS 'takes adopted tables into use that have their indexes by now; volatile';
+COMMENT ON FUNCTION _use_ready_sources IS 'takes adopted tables into use that have their indexes by now, and forgets those that were dropped; volatile';

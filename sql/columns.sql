@@ -52,7 +52,9 @@ BEGIN
         WHEN type_id = 'bpchar'::regtype THEN
             RETURN '$value::bpchar';
         WHEN type_id IN ('int2'::regtype, 'int4', 'int8') THEN
-            RETURN 'CASE WHEN $value ~ ''^(0|-?[1-9][0-9]{0,17})$'' THEN $value::bigint END';
+            -- In two steps, for the second is not to be tried on what is no number.
+            RETURN 'CASE WHEN $value ~ ''^(0|-?[1-9][0-9]{0,18})$'' THEN '
+                || 'CASE WHEN $value::numeric BETWEEN -9223372036854775808 AND 9223372036854775807 THEN $value::bigint END END';
         WHEN type_id = 'uuid'::regtype THEN
             RETURN 'CASE WHEN $value ~ ''^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'' THEN $value::uuid END';
         ELSE

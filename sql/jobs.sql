@@ -125,7 +125,7 @@ BEGIN
             SELECT first.at, 1 AS nth
               FROM (SELECT {time_expression} AS at FROM {relation} p
                      WHERE {wanted} p.{device} = {named:$1}
-                       AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}
+                       AND {since:$2} AND {until:$3}
                      ORDER BY p.{time} LIMIT 1) first
             UNION ALL
             SELECT next.at, h.nth + 1
@@ -133,7 +133,7 @@ BEGIN
              CROSS JOIN LATERAL (
                 SELECT {time_expression} AS at FROM {relation} p
                  WHERE {wanted} p.{device} = {named:$1}
-                   AND p.{time} >= {bound:(date_bin($4, h.at, ''epoch'') + $4)} AND p.{time} < {bound:$3}
+                   AND {since:(date_bin($4, h.at, ''epoch'') + $4)} AND {until:$3}
                  ORDER BY p.{time} LIMIT 1) next
              WHERE h.nth < $5
         ) SELECT h.at FROM hop h',

@@ -53,6 +53,7 @@ CREATE TABLE adopted_sources (
     longitude_expression text NOT NULL,
     latitude_expression  text NOT NULL,
     accuracy_expression  text,
+    local_time           boolean NOT NULL DEFAULT false,
     added                text[] NOT NULL DEFAULT '{}',
     ready                boolean NOT NULL DEFAULT true,
     adopted_at           timestamptz NOT NULL DEFAULT now(),
@@ -64,6 +65,7 @@ COMMENT ON TABLE adopted_sources IS 'tables of the user that points are read fro
 COMMENT ON COLUMN adopted_sources.device_value IS 'the text $value as a value that the device column is compared with; null where it cannot be one';
 COMMENT ON COLUMN adopted_sources.time_expression IS 'the time of row p as timestamptz';
 COMMENT ON COLUMN adopted_sources.bound_expression IS 'the timestamptz $value as a value that the time column is compared with';
+COMMENT ON COLUMN adopted_sources.local_time IS 'whether the time column holds local time, whose order is not that of moments';
 COMMENT ON COLUMN adopted_sources.added IS 'indexes that adoption added and release removes';
 COMMENT ON COLUMN adopted_sources.set_aside_at IS 'since when the table fails and runs leave it out; null while it works';
 COMMENT ON COLUMN adopted_sources.set_aside_until IS 'when runs try it again';
@@ -287,7 +289,9 @@ BEGIN
         'matching_jobs', 'gps_coordinates_id_seq', 'cached_polylines_id_seq', 'stops_id_seq', 'worker_runs_id_seq',
         'matching_jobs_job_id_seq']::regclass[]
     LOOP
-        PERFORM pg_extension_config_dump(member, '');
+        -- A table that was dropped has no name to be dumped by.
+        PERFORM pg_extension_config_dump(member, CASE WHEN member = 'adopted_sources'::regclass
+            THEN 'WHERE relation IN (SELECT c.oid FROM pg_catalog.pg_class c)' ELSE '' END);
     END LOOP;
 END
 $$;

@@ -7,10 +7,15 @@
 --   {relation}         the table
 --   {device}, {time}   its columns, as an index has them
 --   {named:X}          the text X as a value that {device} is compared with; null where it cannot be one
---   {bound:X}          the timestamptz X as a value that {time} is compared with
+--   {since:X}          whether the row's time is the timestamptz X or later
+--   {until:X}          whether it is before X
+--   {bound:X}          X as a value that {time} is compared with, where X is no more than infinite
 --   {time_expression}  the time as timestamptz
 --   {arrival}          since when the row has been waiting, as far as it says so
 --   {longitude}, {latitude}, {accuracy}
+-- Local times do not have the order of moments where clocks change: an hour comes twice, another never, and
+-- is written all the same. So the index is searched between the earliest and the latest that a moment can be
+-- in local time, which differ only within two hours of a change, and what it finds is compared as moments.
 -- Not in statements: `owner`, with whose rights they run, `schema`, and `row_security`, whether the table
 -- has policies.
 CREATE FUNCTION _sources() RETURNS TABLE (ordinal bigint, relation regclass, fragments json, aside boolean, back boolean)
@@ -21,6 +26,12 @@ BEGIN ATOMIC
                'relation', format('%I.%I', n.nspname, c.relname),
                'device', quote_ident(s.device_column), 'named', s.device_value,
                'time', quote_ident(s.time_column), 'bound', s.bound_expression,
+               'since', format(CASE WHEN s.local_time THEN 'p.%1$I >= least(%3$s) AND %4$s >= $value'
+                                    ELSE 'p.%1$I >= %2$s' END,
+                               s.time_column, s.bound_expression, b.around, s.time_expression),
+               'until', format(CASE WHEN s.local_time THEN 'p.%1$I < greatest(%3$s) AND %4$s < $value'
+                                    ELSE 'p.%1$I < %2$s' END,
+                               s.time_column, s.bound_expression, b.around, s.time_expression),
                'time_expression', s.time_expression, 'arrival', s.arrival_expression,
                'longitude', s.longitude_expression, 'latitude', s.latitude_expression,
                'accuracy', s.accuracy_expression,
@@ -31,18 +42,23 @@ BEGIN ATOMIC
       FROM (SELECT false AS adopted, 'gps_coordinates'::regclass AS relation,
                    'device_id' AS device_column, '$value' AS device_value,
                    'recorded_at' AS time_column, '$value' AS bound_expression,
-                   'p.recorded_at' AS time_expression,
+                   'p.recorded_at' AS time_expression, false AS local_time,
                    'greatest(p.recorded_at, p.created_at)' AS arrival_expression,
                    'p.longitude' AS longitude_expression, 'p.latitude' AS latitude_expression,
                    'p.accuracy' AS accuracy_expression, NULL::timestamptz AS set_aside_until
             UNION ALL
             SELECT true, a.relation, a.device_column, a.device_value, a.time_column, a.bound_expression,
-                   a.time_expression, a.time_expression, a.longitude_expression, a.latitude_expression,
+                   a.time_expression, a.local_time, a.time_expression, a.longitude_expression, a.latitude_expression,
                    coalesce(a.accuracy_expression, 'NULL::double precision'), a.set_aside_until
               FROM adopted_sources a
              WHERE a.ready) AS s
       JOIN pg_class c ON c.oid = s.relation
       JOIN pg_namespace n ON n.oid = c.relnamespace
+     CROSS JOIN LATERAL (
+        SELECT string_agg(replace(s.bound_expression, '$value', v.there) || v.back, ', ') AS around
+          FROM (VALUES ('$value', ''),
+                       ('($value + interval ''2 hours'')', ' - interval ''2 hours'''),
+                       ('($value - interval ''2 hours'')', ' + interval ''2 hours''')) AS v (there, back)) b
      ORDER BY 1;
 END;
 COMMENT ON FUNCTION _sources IS
@@ -95,7 +111,7 @@ BEGIN
             source.fragments,
             'SELECT {time_expression} AS at FROM {relation} p
               WHERE NOT p.processed AND p.{device} = {named:$1}
-                AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}
+                AND {since:$2} AND {until:$3}
               ORDER BY p.{time} LIMIT 1', device_id, from_time, to_time, for_reader => true)) AS q (at timestamptz);
     END LOOP;
     RETURN oldest;
@@ -129,7 +145,7 @@ BEGIN
             'SELECT {time_expression} AS at, ({longitude})::double precision AS lon, ({latitude})::double precision AS lat
                FROM {relation} p
               WHERE NOT p.processed AND p.{device} = {named:$1}
-                AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}
+                AND {since:$2} AND {until:$3}
               ORDER BY p.{time} DESC LIMIT $5', device_id, from_time, to_time, most, true))
             AS q (at timestamptz, lon double precision, lat double precision);
     END LOOP;

@@ -36,7 +36,7 @@ BEGIN
              CROSS JOIN LATERAL (
                 SELECT {time_expression}, {arrival} FROM {relation} p
                  WHERE NOT p.processed AND p.{device} = k.device
-                   AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}
+                   AND {since:$2} AND {until:$3}
                  ORDER BY p.{time} LIMIT 1) first
              WHERE (k.at >= $2 AND k.at < $3) IS NOT TRUE
         ), numbered AS (
@@ -48,7 +48,7 @@ BEGIN
                      CROSS JOIN LATERAL (
                         SELECT {time_expression} AS at FROM {relation} p
                          WHERE NOT p.processed AND p.{device} = w.device
-                           AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}
+                           AND {since:$2} AND {until:$3}
                          ORDER BY p.{time}) q
                      LIMIT $5) c
              GROUP BY c.n, c.begin

@@ -9,4 +9,4 @@ SELECT {time_expression},
        p.ctid
   FROM {relation} p
  WHERE p.{device} = {named:$1}
-   AND p.{time} >= {bound:$2} AND p.{time} < {bound:$3}
+   AND {since:$2} AND {until:$3}

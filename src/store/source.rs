@@ -207,7 +207,7 @@ mod tests {
             "relation": r#"fleet."{device}""#,
             "device": r#""{time}""#,
             "named": "$value::bpchar",
-            "bound": "($value AT TIME ZONE 'UTC')",
+            "since": "p.at >= ($value AT TIME ZONE 'UTC')",
         }))
     }
 
@@ -222,10 +222,10 @@ mod tests {
 
     #[test]
     fn a_mark_may_have_a_value() {
-        let filled = source().fill("{named:$1}, {bound:(a + $2)}, {named:w.device}");
+        let filled = source().fill("{named:$1}, {since:(a + $2)}, {named:w.device}");
         assert_eq!(
             filled,
-            "$1::bpchar, ((a + $2) AT TIME ZONE 'UTC'), w.device::bpchar"
+            "$1::bpchar, p.at >= ((a + $2) AT TIME ZONE 'UTC'), w.device::bpchar"
         );
     }
 

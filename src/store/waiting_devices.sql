@@ -14,11 +14,11 @@ SELECT w.device::text, oldest.at, newest.at
  CROSS JOIN LATERAL (
     SELECT {time_expression} AS at FROM {relation} p
      WHERE NOT p.processed AND p.{device} = w.device
-       AND p.{time} >= {bound:$1} AND p.{time} < {bound:$2}
+       AND {since:$1} AND {until:$2}
      ORDER BY p.{time} LIMIT 1) oldest
  CROSS JOIN LATERAL (
     SELECT {time_expression} AS at FROM {relation} p
      WHERE NOT p.processed AND p.{device} = w.device
-       AND p.{time} >= {bound:$1} AND p.{time} < {bound:$2}
+       AND {since:$1} AND {until:$2}
      ORDER BY p.{time} DESC LIMIT 1) newest
  WHERE w.device IS NOT NULL

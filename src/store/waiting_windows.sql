@@ -7,13 +7,13 @@ WITH RECURSIVE waiting AS (
      CROSS JOIN LATERAL (
         SELECT {time_expression} AS at FROM {relation} p
          WHERE NOT p.processed AND p.{device} = {named:d.device}
-           AND p.{time} >= {bound:d.since} AND p.{time} < {bound:$3}
+           AND {since:d.since} AND {until:$3}
          ORDER BY p.{time} LIMIT 1) first
     UNION ALL
     SELECT w.device,
            (SELECT {time_expression} FROM {relation} p
              WHERE NOT p.processed AND p.{device} = {named:w.device}
-               AND p.{time} >= {bound:(date_bin($4, w.at, 'epoch') + $4)} AND p.{time} < {bound:$3}
+               AND {since:(date_bin($4, w.at, 'epoch') + $4)} AND {until:$3}
              ORDER BY p.{time} LIMIT 1),
            w.nth + 1
       FROM waiting w
@@ -22,7 +22,7 @@ WITH RECURSIVE waiting AS (
 SELECT w.device, w.at,
        (SELECT {time_expression} FROM {relation} p
          WHERE NOT p.processed AND p.{device} = {named:w.device}
-           AND p.{time} >= {bound:w.at} AND p.{time} < {bound:(date_bin($4, w.at, 'epoch') + $4)}
+           AND {since:w.at} AND {until:(date_bin($4, w.at, 'epoch') + $4)}
          ORDER BY p.{time} DESC LIMIT 1)
   FROM waiting w
  WHERE w.at IS NOT NULL

@@ -4,4 +4,4 @@ SELECT w.nth
     AS w (device, "from", until, nth)
  WHERE EXISTS (SELECT FROM {relation} p
                 WHERE p.{device} = {named:w.device}
-                  AND p.{time} >= {bound:w."from"} AND p.{time} < {bound:w.until})
+                  AND {since:w."from"} AND {until:w.until})

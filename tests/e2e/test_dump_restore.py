@@ -43,3 +43,23 @@ def test_every_row_comes_back_and_processing_goes_on(empty_db, second_db, osrm, 
     process_all(empty_db)
     assert paths(second_db) == paths(empty_db)
     assert stops(second_db) == stops(empty_db)
+
+
+def test_an_adopted_table_that_was_dropped_takes_no_other_with_it(empty_db, second_db, osrm):
+    empty_db.rows("CREATE EXTENSION osrm_matcher")
+    for name in ("markers", "last_month"):
+        empty_db.rows(f"CREATE TABLE {name} (username text, coords float8[], created_at timestamptz)")
+        empty_db.rows("SELECT * FROM adopt_source(%s)", (name,))
+    lon, lat, at = drive(osrm, recent_window(), 600)[0]
+    empty_db.rows("INSERT INTO markers VALUES ('car', %s, %s)", ([lon, lat], at))
+    empty_db.rows("DROP TABLE last_month")
+    # What a dump says of the dropped table's number must not meet a table of that number.
+    dump = empty_db.cluster.run("pg_dump", "-d", empty_db.name).stdout
+    second_db.psql("-q", input=dump)
+    assert second_db.rows("SELECT relation::text FROM adopted_sources") == [("markers",)]
+    process_all(second_db)
+    assert second_db.value("SELECT bool_and(processed) FROM markers")
+    for db in (empty_db, second_db):
+        assert db.rows("SELECT message FROM worker_alerts() WHERE problem = 'source_set_aside'") == []
+    process_all(empty_db)
+    assert empty_db.rows("SELECT relation::text FROM adopted_sources") == [("markers",)]

@@ -14,15 +14,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOTS = ROOT / "target/roots"
-# In bash: PostgreSQL 16, which is in no Debian, from a wheel that has its server and headers, neither pg_cron nor PostGIS.
-POSTGRES_16 = """
-apt-get install -y -qq --no-install-recommends python3-pip unzip >/dev/null
-python3 -m pip download --quiet --no-deps --python-version 3.12 --only-binary=:all: \\
-    --platform "manylinux_2_17_$(uname -m)" --dest /tmp/wheel pgserver==0.1.4
-unzip -q /tmp/wheel/*.whl -d /opt/wheel
-chmod +x /opt/wheel/pgserver/pginstall/bin/*
-new=/opt/wheel/pgserver/pginstall/bin
-"""
 _CERTIFICATES = Path("/usr/local/share/ca-certificates")
 _ENTER = """
     set -e
@@ -56,6 +47,10 @@ def _base(suite):
                    check=True, stdout=subprocess.DEVNULL)
     _add_updates(new / "etc/apt/sources.list", suite)
     shutil.copytree(_CERTIFICATES, new / _CERTIFICATES.relative_to("/"), dirs_exist_ok=True)
+    # Packages are asked for as this machine does: its proxy, and whether an old list will do.
+    settings = subprocess.run(["apt-config", "dump", "Acquire"], check=True, capture_output=True, text=True).stdout
+    ours = re.findall(r"^Acquire::(?:https?|Check-)\S* .*\n", settings, re.MULTILINE)
+    (new / "etc/apt/apt.conf.d/90machine").write_text("".join(ours))
     # Installing a service does not start it, as in an image.
     policy = new / "usr/sbin/policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# From PostgreSQL 15 to 16, in place and by a dump: what waits is matched there, what was matched is still there, and an
-# adopted table stays adopted. usage, as postgres: new_postgres.sh OLD_BIN NEW_BIN OSRM_FOLDER
+# From PostgreSQL 15 to 17, in place and by a dump: what waits is matched there, what was matched is still there, an
+# adopted table stays adopted, and the schedule stays at the first. usage, as postgres: new_postgres.sh OSRM_FOLDER
 set -euo pipefail
-old=$1
-new=$2
-osrm=$3
+old=/usr/lib/postgresql/15/bin
+new=/usr/lib/postgresql/17/bin
+osrm=$1
 work=$(mktemp -d)
 cd "$work"
 
@@ -12,7 +12,10 @@ cd "$work"
     >osrm.log 2>&1 &
 start() { "$1/pg_ctl" --silent --wait --pgdata "$2" --log "$2.log" --options "-k $work -h ''" start; }
 stop() { "$1/pg_ctl" --silent --wait --pgdata "$2" --mode fast stop; }
-make_cluster() { "$1/initdb" --pgdata "$2" --auth trust --encoding UTF8 --locale C --no-sync >/dev/null; }
+make_cluster() {
+    "$1/initdb" --pgdata "$2" --auth trust --encoding UTF8 --locale C --no-sync >/dev/null
+    echo "shared_preload_libraries = 'pg_cron'" >>"$2/postgresql.conf"
+}
 ask() { "$new/psql" --host "$work" --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 --dbname "$1" "${@:2}"; }
 # A drive of six fixes, so many minutes ago, into a table.
 drive() {
@@ -37,7 +40,7 @@ check() {
 make_cluster "$old" old
 start "$old" old
 {
-    echo "CREATE EXTENSION osrm_matcher;"
+    echo "CREATE EXTENSION pg_cron; CREATE EXTENSION osrm_matcher; SELECT schedule_processing('0 0 1 1 *');"
     echo "CREATE TABLE markers (id serial PRIMARY KEY, username text, coords float8[], created_at timestamptz);"
     echo "SELECT FROM adopt_source('markers');"
     drive gps_coordinates "device_id, longitude, latitude, recorded_at" "lon, lat" 60
@@ -45,17 +48,20 @@ start "$old" old
     drive gps_coordinates "device_id, longitude, latitude, recorded_at" "lon, lat" 40
     drive markers "username, coords, created_at" "ARRAY[lon, lat]" 20
 } | ask postgres --output /dev/null
-"$new/pg_dump" --host "$work" postgres >dump.sql
+# pg_cron lives in one database of a cluster, and the copy will not be that one.
+"$new/pg_dump" --host "$work" --exclude-extension pg_cron postgres >dump.sql
 stop "$old" old
 
 make_cluster "$new" new
 "$new/pg_upgrade" --old-bindir "$old" --new-bindir "$new" --old-datadir old --new-datadir new --socketdir "$work" \
     >upgrade.log || {
-    tail -n 20 upgrade.log
+    tail -n 5 upgrade.log
+    find new/pg_upgrade_output.d -name '*.log' -exec tail -n 8 {} +
     exit 1
 }
 start "$new" new
 check postgres pg_upgrade
+[ "$(ask postgres --command 'SELECT command FROM cron.job')" = "CALL public.process_pending()" ]
 ask postgres --command "CREATE DATABASE restored TEMPLATE template0"
 ask restored --output /dev/null <dump.sql
 check restored "dump and restore"

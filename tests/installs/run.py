@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness.debian_root import POSTGRES_16, ROOTS, DebianRoot, sources  # noqa: E402
+from harness.debian_root import ROOTS, DebianRoot, sources  # noqa: E402
 from harness.process import exit_on_signals  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
@@ -34,12 +34,16 @@ def first_path(root, suite):
     return run(root, f"/try/first_path.sh {SUITES[suite]} /osrm", network=False).splitlines()[-1]
 
 
-def deb(suite):
-    """The package, built in one root and installed in another."""
+def packages(suite):
+    """The folder with the Debian package, built in a root of its own."""
     with sources(suite) as folders, DebianRoot(suite, folders) as root:
         run(root, f"{UPDATE} {INSTALL} make; cd /src; rm -rf target/deb; make deb")
-    with DebianRoot(suite, {ROOTS / f"built-{suite}/deb": "/deb", OSRM: "/osrm", HERE: "/try"}) as root:
-        run(root, f"{UPDATE} apt-get install -y -qq --no-install-recommends /deb/*.deb; ! command -v gcc cargo rustc")
+    return ROOTS / f"built-{suite}/deb"
+
+
+def deb(suite):
+    with DebianRoot(suite, {packages(suite): "/deb", OSRM: "/osrm", HERE: "/try"}) as root:
+        run(root, f"{UPDATE} {INSTALL} /deb/*.deb; ! command -v gcc cargo rustc")
         return first_path(root, suite)
 
 
@@ -72,12 +76,13 @@ def image(suite):
 
 
 def postgres(suite):
-    """Not a way to install, but on to a newer PostgreSQL: in place, and by dump and restore."""
-    with sources(suite) as folders, DebianRoot(suite, {**folders, OSRM: "/osrm", HERE: "/try"}) as root:
-        run(root, f"{UPDATE} {INSTALL} make postgresql; {POSTGRES_16} cd /src; make install; "
-                  "PG_CONFIG=$new/pg_config make install")
-        return ", ".join(run(root, "runuser -u postgres -- /try/new_postgres.sh /usr/lib/postgresql/15/bin "
-                                   "/opt/wheel/pgserver/pginstall/bin /osrm", network=False).splitlines())
+    """Not a way to install, but on to a newer PostgreSQL, as from one Debian to the next: in place, and by a dump."""
+    folders = {packages("bookworm"): "/deb/15", packages(suite): "/deb/17", OSRM: "/osrm", HERE: "/try"}
+    with DebianRoot(suite, folders) as root:
+        run(root, f"sed 's/{suite}/bookworm/' /etc/apt/sources.list >/etc/apt/sources.list.d/old.list; {UPDATE} "
+                  f"{INSTALL} /deb/*/*.deb postgresql-15-cron postgresql-17-cron")
+        said = run(root, "runuser -u postgres -- /try/new_postgres.sh /osrm", network=False)
+        return ", ".join(said.splitlines()[-2:])
 
 
 # Each way, and the Debians that it is tried on.
@@ -86,7 +91,7 @@ WAYS = {
     "source": (source, SUITES),
     "pgxn": (pgxn, SUITES),
     "image": (image, SUITES),
-    "postgres": (postgres, ["bookworm"]),
+    "postgres": (postgres, ["trixie"]),
 }
 
 

@@ -1,7 +1,7 @@
 """`make matrix`: all tests, on every PostgreSQL that can be had here, each in a clean Debian made by debootstrap.
 
-`make matrix ON="17 18"` takes some of them only; the last one is another OSRM, from PyPI as well. What was built is kept for the next time. Ends with a table, which
-is in target/matrix.md, too; the whole output of each is beside it.
+`make matrix ON="17 18"` takes some of them only; the last one is another OSRM, from PyPI as well. What was built is
+kept for the next time. Ends with a table, which is in target/matrix.md, too; the whole output of each is beside it.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness.debian_root import POSTGRES_16, ROOT, DebianRoot, sources  # noqa: E402
+from harness.debian_root import ROOT, DebianRoot, sources  # noqa: E402
 from harness.process import exit_on_signals  # noqa: E402
 
 START = """
@@ -20,10 +20,17 @@ apt-get update -qq
 apt-get install -y -qq --no-install-recommends make >/dev/null
 cd /src
 """
-WHEEL = START + POSTGRES_16 + """
-apt-get install -y -qq --no-install-recommends adduser >/dev/null
+# PostgreSQL 16 is in no Debian: a wheel has its server and headers, and neither pg_cron nor PostGIS.
+WHEEL = START + """
+apt-get install -y -qq --no-install-recommends python3-pip unzip adduser >/dev/null
 adduser --quiet --system --group --no-create-home postgres
-PG_CONFIG=$new/pg_config make test
+python3 -m pip download --quiet --no-deps --python-version 3.12 --only-binary=:all: \\
+    --platform "manylinux_2_17_$(uname -m)" --dest /tmp/wheel pgserver==0.1.4
+unzip -q /tmp/wheel/*.whl -d /opt/wheel
+chmod +x /opt/wheel/pgserver/pginstall/bin/*
+echo /opt/wheel/pgserver.libs >/etc/ld.so.conf.d/wheel.conf # a copy of its programs, too, has to find them
+ldconfig
+PG_CONFIG=/opt/wheel/pgserver/pginstall/bin/pg_config make test
 """
 # PostgreSQL, the Debian to try it on, and how.
 PLACES = {

@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := /usr/bin/python3 -B
 prepare := tests/setup/prepare.sh
-.PHONY: all help setup demo psql test lint bench quality picture soak matrix audit release deb image installs install clean
+.PHONY: all help setup demo psql test lint bench quality picture soak storm matrix audit release deb image installs install clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -43,6 +43,10 @@ picture: ## draw a noisy trace as OSRM alone does and as we do: docs/images/nois
 soak: ## workers, writers, readers, backfill, vacuum and a dump at once, for ten minutes
 	@$(prepare) test
 	@$(PYTHON) tests/soak/run.py
+
+storm: ## random storms, each compared with a run from scratch (SECONDS=600, SEED=)
+	@$(prepare) test
+	@$(PYTHON) tests/storm/run.py $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 matrix: ## all tests on every PostgreSQL that can be had here, in clean Debians, as root; ON="17 18" for some
 	@$(PYTHON) tests/matrix/run.py $(ON)

@@ -26,27 +26,28 @@ _LEFTOVERS = """
                                   AND s.start_time < b.end_time)) AS stops_of_no_batch"""
 
 # Without what may differ from history to history: ids, and when and how fast it was done.
-_DECIDED = {
-    "paths": """
-        SELECT device_id, start_time, end_time, encoded_polyline, osrm_confidence, point_count,
-               source_coordinates_count, match_status, grade, matched_share, mean_offset_m, length_m,
-               fixes_length_m, max_speed_mps, reason
-          FROM cached_polylines ORDER BY device_id, start_time""",
-    "stops": """
-        SELECT device_id, start_time, end_time, longitude, latitude, source_coordinates_count
-          FROM stops ORDER BY device_id, start_time""",
-    "batches": """
-        SELECT device_id, start_time, end_time, status, coordinate_count, error_code, retry_count,
-               context_start, context_end, duplicate_count, outlier_count, rejected_count
-          FROM processing_batches ORDER BY device_id, start_time""",
+COLUMNS = {
+    "paths": (
+        "device_id", "start_time", "end_time", "encoded_polyline", "osrm_confidence", "point_count",
+        "source_coordinates_count", "match_status", "grade", "matched_share", "mean_offset_m", "length_m",
+        "fixes_length_m", "max_speed_mps", "reason"),
+    "stops": ("device_id", "start_time", "end_time", "longitude", "latitude", "source_coordinates_count"),
+    "batches": (
+        "device_id", "start_time", "end_time", "status", "coordinate_count", "error_code", "retry_count",
+        "context_start", "context_end", "duplicate_count", "outlier_count", "rejected_count"),
 }
+_TABLES = {"paths": "cached_polylines", "stops": "stops", "batches": "processing_batches"}
 
 
-def leftovers(database):
-    """What is open, lost or doubled, as counts by name; empty when nothing is."""
-    return {name: count for name, count in database.row(_LEFTOVERS).items() if count}
+def leftovers(database, points="gps_coordinates"):
+    """What is open, lost or doubled, as counts by name; empty when nothing is. `points` is where all points are."""
+    counts = database.row(_LEFTOVERS.replace("gps_coordinates", points))
+    return {name: count for name, count in counts.items() if count}
 
 
 def decided(database):
     """Everything that was decided: paths with their figures, stops, and each window's verdict."""
-    return {part: database.rows(query) for part, query in _DECIDED.items()}
+    return {
+        part: database.rows(f"SELECT {', '.join(columns)} FROM {_TABLES[part]} ORDER BY device_id, start_time")
+        for part, columns in COLUMNS.items()
+    }

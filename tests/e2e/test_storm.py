@@ -1,0 +1,27 @@
+"""The short form of `make storm`: a few seeds, and a fresh one."""
+
+import random
+
+import pytest
+
+from conftest import TEMPLATE
+from harness.osrm import Osrm
+from storm.faults import Faults
+from storm.plan import draw, switched_on
+from storm.trial import trial
+
+SEEDS = [1, 2, 3, random.SystemRandom().randrange(1_000_000)]
+
+
+@pytest.fixture(scope="module")
+def stormy_osrm():
+    """An OSRM that may be killed, behind a proxy that may fail."""
+    with Osrm(name="osrm-storm") as osrm, Faults(osrm) as faults:
+        yield osrm, faults
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_after_a_storm_all_is_as_from_scratch(cluster, stormy_osrm, seed):
+    log = []
+    wrong = trial(cluster, TEMPLATE, *stormy_osrm, draw(seed, switched_on()), tell=log.append)
+    assert wrong == [], "\n".join([f"make storm SEED={seed} does it again", *log])

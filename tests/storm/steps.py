@@ -1,0 +1,217 @@
+"""Does what a plan says, in a database of its own; the methods are the operations of `operations.py`."""
+
+import threading
+import time
+from contextlib import closing
+
+import psycopg2.errors
+
+from harness.route import moved
+from harness.wait import wait_for
+
+from .drain import drain
+from .scene import SOURCES, device_lock
+from .sessions import Sessions
+
+OLD = "'11 days'"  # before that lies the old era, and nothing else
+
+
+class Storm(Sessions):
+    def __init__(self, plan, scene, db, faults, osrm, say=lambda line: None):
+        super().__init__(plan, scene, db)
+        self.faults = faults
+        self.osrm = osrm
+        self.say = say
+
+    def blow(self, steps=None):
+        """Takes the plan's steps (or those with these numbers), lets everything settle, and returns what failed."""
+        begun = time.monotonic()
+        try:
+            for number, step in enumerate(self.plan.steps):
+                if steps is None or number in steps:
+                    self.say(f"{time.monotonic() - begun:6.1f} s  {number:4}  {step}")
+                    getattr(self, step.name)(**step.arguments)
+                if self.failures:
+                    return self.failures
+            self.settle()
+            return self.failures
+        finally:
+            self.give_up()
+
+    def settle(self):
+        """Faults off, locks free, all that is due done."""
+        self.be_alone()
+        self.faults.calm()
+        self.failures += drain(self.db, self.scene)
+
+    # -- points ------------------------------------------------------------------------------------
+
+    def arrive(self, manner, numbers):
+        with closing(self.connect()) as connection:
+            self.insert(connection, numbers)
+
+    def repeat(self, numbers):
+        self.arrive("again", numbers)
+
+    def write_slowly(self, name, numbers):
+        self.insert(self.hold(name), numbers)
+
+    def correct(self, numbers, east, north):
+        def elsewhere(row):
+            longitude, latitude = moved((row["longitude"], row["latitude"]), east, north)
+            return {"longitude": longitude, "latitude": latitude}
+
+        self.change(numbers, "UPDATE {source} SET {place}, processed = false WHERE {found}", elsewhere)
+
+    def move_in_time(self, numbers, seconds):
+        self.change(numbers, "UPDATE {source} SET {time} = {time} + make_interval(secs => %(seconds)s), "
+                             "processed = false WHERE {found}", lambda row: {"seconds": seconds})
+        for number in numbers:
+            self.scene.move(number, seconds)
+
+    def delete(self, numbers, around):
+        self.change(numbers, "DELETE FROM {source} WHERE {found}")
+        if around:
+            self.change(numbers[:1], "DELETE FROM {source} WHERE {device} AND {time} BETWEEN "
+                        "{at} - make_interval(secs => %(around)s) AND {at} + make_interval(secs => %(around)s)",
+                        lambda row: {"around": around})
+
+    # -- runs --------------------------------------------------------------------------------------
+
+    def run(self, max_windows, max_seconds):
+        self.do(f"SELECT * FROM process_pending_gps({max_windows}, {max_seconds})")
+
+    def call(self, max_seconds, windows_per_round):
+        self.do(f"CALL process_pending({max_seconds}, {windows_per_round})")
+
+    def call_in_background(self, max_seconds, windows_per_round):
+        self.work_in_background(f"CALL process_pending({max_seconds}, {windows_per_round})")
+
+    def several_workers(self, workers, windows_per_round):
+        threads = [threading.Thread(target=self.call, args=(30, windows_per_round)) for _ in range(workers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def by_hand(self, make, claim, match):
+        self.do(f"SELECT make_batches({make})",
+                 "CREATE TEMP TABLE claimed AS SELECT * FROM "
+                 f"(SELECT claim_batches({claim}) AS batch) AS c",
+                 f"SELECT match_batches(ARRAY(SELECT batch FROM claimed LIMIT {match}))")
+
+    def cut_short(self, milliseconds):
+        self.do("SELECT * FROM process_pending_gps()", expected=psycopg2.errors.QueryCanceled,
+                 statement_timeout=milliseconds)
+
+    def take_back(self, max_windows):
+        self.do("BEGIN", f"SELECT * FROM process_pending_gps({max_windows})", "ROLLBACK")
+
+    def terminate(self):
+        self.terminate_worker()
+
+    # -- OSRM --------------------------------------------------------------------------------------
+
+    def refuse_all(self, fault, retry_after):
+        with self.faults.during(then=fault, retry_after=retry_after):
+            self.call(30, 20)
+        self._let_pause_end()
+
+    def refuse_in_the_middle(self, after, fault, retry_after):
+        with self.faults.during(("forward", after), then=fault, retry_after=retry_after):
+            self.call(30, 20)
+        self._let_pause_end()
+
+    def _let_pause_end(self):
+        """What the server asked for with Retry-After, a second."""
+        wait_for(lambda: self.db.value(
+            "SELECT count(*) = 0 FROM (SELECT * FROM worker_runs ORDER BY id DESC LIMIT 1) r "
+            "WHERE r.osrm_resume_at > clock_timestamp()"), 10, "the pause that OSRM asked for to end")
+
+    def refuse_some(self, fault, every):
+        self.faults.now_and_then(fault, every)
+
+    def calm(self):
+        self.faults.calm()
+
+    def time_out(self, milliseconds, probes):
+        # A request that timed out is asked again in a smaller form, and that of another line: silence must last
+        # until those who wait have given up.
+        self.be_alone()
+        with self.faults.during(then="hang", probes_too=not probes):
+            self.do("CALL process_pending(2, 5)", **{"osrm_matcher.request_timeout": milliseconds})
+
+    def time_out_once(self, milliseconds, silent):
+        self.be_alone()
+        with self.faults.during(("hang", silent), probes_too=False):
+            self.do("CALL process_pending(10, 5)", **{"osrm_matcher.request_timeout": milliseconds})
+
+    def run_out_of_time(self, delay):
+        with self.faults.during(then="slow"):
+            self.faults.delay = delay
+            self.call(1, 20)
+
+    def kill_osrm(self, under_a_worker):
+        if under_a_worker:
+            self.call_in_background(30, 5)
+        self.osrm.kill()
+        self.call(5, 5)
+        self.osrm.start()
+
+    # -- others who use the database ---------------------------------------------------------------
+
+    def hold_device(self, name, device):
+        self.hold(name, device_lock(device))
+
+    def hold_rows(self, name, numbers):
+        with self.hold(name).cursor() as cursor:
+            for source, rows in self.by_source(numbers):
+                for row in rows:
+                    cursor.execute(f"SELECT FROM {source} WHERE {SOURCES[source].found} FOR UPDATE SKIP LOCKED", row)
+
+    def hold_batches(self, name, statement):
+        self.hold(name, statement)
+
+    def hold_snapshot(self, name):
+        self.hold(name, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM gps_coordinates")
+
+    def let_go(self, name, commit):
+        self.free(name, commit)
+
+    def read(self, device):
+        self.do(f"SELECT get_device_page('{device}', tail => true)", f"SELECT * FROM get_device_paths('{device}')",
+                f"SELECT * FROM get_device_tail('{device}')")
+
+    def vacuum(self, table):
+        self.do(f"VACUUM (ANALYZE) {table}")
+
+    # -- operators ---------------------------------------------------------------------------------
+
+    def change_length(self, length):
+        self.db.set("osrm_matcher.window", length)
+
+    def start_job(self, kind, era, begin, end, device):
+        first, last = self.scene.moment(era, begin), self.scene.moment(era, end)
+        devices = f"ARRAY['{device}']" if device else "NULL"
+        self.do(f"SELECT start_{kind}('{first}', '{last}', {devices})")
+
+    def stop_jobs(self):
+        self.do("SELECT stop_job(job_id) FROM matching_jobs WHERE status = 'active'")
+
+    def resume_jobs(self):
+        self.do("SELECT resume_job(job_id) FROM matching_jobs WHERE status = 'stopped'")
+
+    def retry_failed(self):
+        self.do("SELECT retry_failed()")
+
+    def forget_what_is_old(self):
+        # What a worker or another session has in hand would be passed over.
+        self.be_alone()
+        self.do(f"CALL upkeep({OLD}, {OLD}, {OLD})")
+        # Tables of the application are its own to keep small.
+        self.do(*(f"DELETE FROM {source} WHERE processed AND {shape.time} < now() - interval {OLD}"
+                  for source, shape in SOURCES.items()))
+
+    def forget_old_batches(self):
+        self.be_alone()
+        self.do(f"CALL upkeep(NULL, {OLD}, NULL)")

@@ -8,6 +8,55 @@
 -- ---------------------------------------------------------------------------------------------
 -- Adopting
 -- ---------------------------------------------------------------------------------------------
+-- They stay where the extension was dropped without release_source().
+CREATE FUNCTION _has_columns(relation regclass) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT count(*) = 2
+      FROM pg_attribute a
+      LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+     WHERE a.attrelid = _has_columns.relation AND NOT a.attisdropped
+       AND CASE a.attname
+               WHEN 'processed' THEN a.atttypid = 'boolean'::regtype AND a.attnotnull
+                                     AND pg_get_expr(d.adbin, d.adrelid) = 'false'
+               WHEN 'batch_id' THEN a.atttypid = 'uuid'::regtype AND NOT a.attnotnull AND d.oid IS NULL END;
+END;
+COMMENT ON FUNCTION _has_columns IS 'whether a table has the columns that adoption adds; stable';
+
+-- The index of an earlier adoption, or else a name that no other relation of the schema has or is to have.
+CREATE FUNCTION _index_name(relation regclass, suffix text) RETURNS name
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    base text;
+    space oid;
+    candidate text;
+    number integer := 1;
+BEGIN
+    SELECT c.relname INTO candidate
+      FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+     WHERE i.indrelid = relation AND i.indisvalid AND right(c.relname, length(suffix)) = suffix
+     ORDER BY 1 LIMIT 1;
+    IF FOUND THEN
+        RETURN candidate;
+    END IF;
+    SELECT c.relname, c.relnamespace INTO base, space FROM pg_class c WHERE c.oid = relation;
+    WHILE octet_length(base) > 40 LOOP
+        base := left(base, -1);
+    END LOOP;
+    candidate := base || suffix;
+    WHILE EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = space AND c.relname = candidate)
+       OR EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE candidate = ANY (a.added))
+    LOOP
+        number := number + 1;
+        candidate := format('%s_%s%s', base, number, suffix);
+    END LOOP;
+    RETURN candidate;
+END
+$$;
+COMMENT ON FUNCTION _index_name IS 'the name of an index that adoption adds, or of the one that it has added before; stable';
+
 CREATE FUNCTION _require_adoptable(relation regclass) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -30,8 +79,10 @@ BEGIN
                   AND d.refclassid = 'pg_extension'::regclass AND e.extname = 'osrm_matcher') THEN
         RAISE EXCEPTION 'table % belongs to osrm_matcher itself', relation USING ERRCODE = 'wrong_object_type';
     END IF;
-    IF EXISTS (SELECT FROM pg_attribute a
-                WHERE a.attrelid = relation AND a.attname IN ('processed', 'batch_id') AND NOT a.attisdropped) THEN
+    IF NOT @extschema@._has_columns(relation) AND EXISTS (
+        SELECT FROM pg_attribute a
+         WHERE a.attrelid = relation AND a.attname IN ('processed', 'batch_id') AND NOT a.attisdropped)
+    THEN
         RAISE EXCEPTION 'table % has a column "processed" or "batch_id" of its own', relation
             USING ERRCODE = 'duplicate_column', HINT = 'Rename it: adoption adds columns of these names.';
     END IF;
@@ -48,7 +99,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     source @extschema@.adopted_sources;
-    base name := (SELECT c.relname FROM pg_class c WHERE c.oid = relation);
+    context text;
 BEGIN
     source.relation := relation;
     source.device_column := device_column;
@@ -69,12 +120,17 @@ BEGIN
     IF accuracy_column IS NOT NULL THEN
         source.accuracy_expression := @extschema@._number_expression(relation, accuracy_column, 'an accuracy', 0, 100000);
     END IF;
-    source.added := ARRAY[left(base, 40) || '_osrm_unprocessed'];
-    IF NOT @extschema@._has_index(relation, device_column, time_column, false) THEN
-        source.added := source.added || (left(base, 40) || '_osrm_device_time');
+    source.added := ARRAY[@extschema@._index_name(relation, '_osrm_unprocessed')];
+    context := @extschema@._index_name(relation, '_osrm_device_time');
+    IF @extschema@._is_index_of(context, relation)
+       OR NOT @extschema@._has_index(relation, device_column, time_column, false)
+    THEN
+        source.added := source.added || context;
     END IF;
     -- An index of four megabytes of table is built in a tenth of a second or so.
-    source.ready := pg_relation_size(relation) <= 4 * 1024 * 1024;
+    source.ready := pg_relation_size(relation) <= 4 * 1024 * 1024
+        OR @extschema@._has_index(relation, device_column, time_column, true)
+       AND @extschema@._has_index(relation, device_column, time_column, false);
     source.adopted_at := now();
     RETURN source;
 END
@@ -94,16 +150,24 @@ DECLARE
     columns text := format('(%I, %I)', source.device_column, source.time_column);
     qualified text := (SELECT format('%I.%I', n.nspname, c.relname)
                          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = source.relation);
-    has_context boolean := cardinality(source.added) < 2;
+    has_columns boolean := @extschema@._has_columns(source.relation);
+    has_queue boolean := @extschema@._is_index_of(source.added[1], source.relation);
+    has_context boolean := cardinality(source.added) < 2 OR @extschema@._is_index_of(source.added[2], source.relation);
 BEGIN
     RETURN QUERY VALUES
-        (1, 'adds the column processed; no row is rewritten',
-         format('ALTER TABLE %s ADD COLUMN processed boolean NOT NULL DEFAULT false', qualified), true),
-        (2, 'adds the column batch_id; no row is rewritten',
-         format('ALTER TABLE %s ADD COLUMN batch_id uuid', qualified), true),
-        (3, CASE WHEN source.ready THEN 'adds the index that finds new points; the table is small'
+        (1, CASE WHEN has_columns THEN 'nothing to do: the column processed is there'
+                 ELSE 'adds the column processed; no row is rewritten' END,
+         CASE WHEN NOT has_columns THEN
+             format('ALTER TABLE %s ADD COLUMN processed boolean NOT NULL DEFAULT false', qualified) END, true),
+        (2, CASE WHEN has_columns THEN 'nothing to do: the column batch_id is there'
+                 ELSE 'adds the column batch_id; no row is rewritten' END,
+         CASE WHEN NOT has_columns THEN format('ALTER TABLE %s ADD COLUMN batch_id uuid', qualified) END, true),
+        (3, CASE WHEN has_queue THEN 'nothing to do: the index that finds new points is there'
+                 WHEN source.ready THEN 'adds the index that finds new points; the table is small'
                  ELSE by_hand || 'finds new points' END,
-         format('%s%I ON %s %s WHERE NOT processed', create_index, source.added[1], qualified, columns), source.ready),
+         CASE WHEN NOT has_queue THEN
+             format('%s%I ON %s %s WHERE NOT processed', create_index, source.added[1], qualified, columns) END,
+         has_queue OR source.ready),
         (4, CASE WHEN has_context THEN 'nothing to do: an index on the device and the time is there'
                  WHEN source.ready THEN 'adds the index that reads a device''s points; the table is small'
                  ELSE by_hand || 'reads a device''s points' END,
@@ -185,8 +249,7 @@ SET lock_timeout = '200ms'
 AS $$
 DECLARE
     source @extschema@.adopted_sources;
-    space name := (SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation);
-    item text;
+    item regclass;
 BEGIN
     DELETE FROM @extschema@.adopted_sources a
      WHERE a.relation = release_source.relation
@@ -196,8 +259,9 @@ BEGIN
     END IF;
     PERFORM @extschema@._lock_table(
         relation, 'A run or a long transaction is using the table; release it when that has ended.');
-    FOREACH item IN ARRAY source.added LOOP
-        EXECUTE format('DROP INDEX IF EXISTS %I.%I', space, item);
+    FOR item IN SELECT i.indexrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+                 WHERE i.indrelid = relation AND c.relname = ANY (source.added) LOOP
+        EXECUTE format('DROP INDEX %s', item);
     END LOOP;
     EXECUTE format('ALTER TABLE %s DROP COLUMN IF EXISTS processed, DROP COLUMN IF EXISTS batch_id', relation);
     RETURN true;

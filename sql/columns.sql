@@ -46,6 +46,12 @@ AS $$
 DECLARE
     type_id regtype := @extschema@._column_type(relation, column_name);
 BEGIN
+    IF EXISTS (SELECT FROM pg_attribute a JOIN pg_collation c ON c.oid = a.attcollation
+                WHERE a.attrelid = relation AND a.attname = column_name AND NOT c.collisdeterministic) THEN
+        RAISE EXCEPTION 'column "%" of table % takes different texts for equal, and so cannot tell devices apart',
+            column_name, relation
+            USING ERRCODE = 'collation_mismatch', HINT = 'Give it a deterministic collation, or name a generated column that has one.';
+    END IF;
     CASE
         WHEN type_id IN ('text'::regtype, 'varchar', 'name') THEN
             RETURN '$value';
@@ -193,6 +199,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _time_expressions IS 'the expressions of a column that holds a time; stable';
+
+CREATE FUNCTION _is_index_of(index_name text, relation regclass) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+                    WHERE i.indrelid = _is_index_of.relation AND c.relname = _is_index_of.index_name);
+END;
+COMMENT ON FUNCTION _is_index_of IS 'whether an index of this name belongs to a table; stable';
 
 -- Whether a valid index leads with these two columns: over the unprocessed rows, or over all of them.
 CREATE FUNCTION _has_index(relation regclass, first_column name, second_column name, partial boolean) RETURNS boolean

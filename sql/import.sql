@@ -29,6 +29,24 @@ END
 $$;
 COMMENT ON FUNCTION _old_paths IS 'the query that reads an older cache, as text; stable';
 
+CREATE FUNCTION _is_taken(device_id text, from_time timestamptz, to_time timestamptz) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM cached_polylines c
+                    WHERE c.device_id = _is_taken.device_id
+                      AND c.start_time < _is_taken.to_time AND c.end_time > _is_taken.from_time
+                      AND c.end_time < _is_taken.to_time + interval '2 days')
+        OR EXISTS (SELECT FROM processing_batches b
+                    WHERE b.device_id = _is_taken.device_id
+                      AND b.start_time < _is_taken.to_time AND b.end_time > _is_taken.from_time
+                      AND b.start_time > _is_taken.from_time - interval '2 days')
+        OR _is_taken.to_time >= now() - _look_back()
+           AND _oldest_waiting(_is_taken.device_id, greatest(_is_taken.from_time, now() - _look_back()),
+                               _is_taken.to_time) IS NOT NULL;
+END;
+COMMENT ON FUNCTION _is_taken IS
+    'whether a device has paths in a range, or windows that are on record or that a run is about to take; stable';
+
 CREATE FUNCTION import_matched_paths(
     relation regclass DEFAULT NULL,
     device_column name DEFAULT 'device_id',
@@ -52,7 +70,8 @@ BEGIN
     IF "precision" NOT IN (5, 6) THEN
         RAISE EXCEPTION 'precision is %, and must be 5 or 6', "precision" USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    -- What lies where paths are already, or is too long for the readers' search, is left out.
+    -- What lies where paths are already, where windows are on record or are about to be, or is too long for
+    -- the readers' search, is left out.
     EXECUTE format(
         'WITH old AS (
             %s
@@ -74,9 +93,7 @@ BEGIN
                    CASE WHEN j.confidence IS NOT NULL THEN least(1, greatest(0, j.confidence)) END, j.numbers / 2, ''matched'', ''good''
               FROM judged j
              WHERE j.usable
-               AND NOT EXISTS (SELECT FROM @extschema@.cached_polylines c
-                                WHERE c.device_id = j.device_id AND c.start_time < j.end_time
-                                  AND c.end_time > j.start_time AND c.end_time < j.end_time + interval ''2 days'')
+               AND NOT @extschema@._is_taken(j.device_id, j.start_time, j.end_time)
              ORDER BY j.device_id, j.start_time, j.end_time DESC
             ON CONFLICT (device_id, start_time) DO NOTHING
             RETURNING id

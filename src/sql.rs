@@ -78,7 +78,11 @@ extension_sql_file!(
 extension_sql_file!("../sql/status.sql", name = "status");
 extension_sql_file!("../sql/alerts.sql", name = "alerts");
 extension_sql_file!("../sql/upkeep.sql", name = "upkeep");
-extension_sql_file!("../sql/import.sql", name = "import");
+extension_sql_file!(
+    "../sql/import.sql",
+    name = "import",
+    requires = ["sources", internal::_look_back]
+);
 extension_sql_file!("../sql/way_back.sql", name = "way_back");
 
 extension_sql_file!("../sql/roles.sql", name = "roles", finalize);

@@ -226,3 +226,57 @@ def test_what_cannot_be_adopted_is_refused_with_a_reason(db, table, call, state)
         db.rows(f"SELECT * FROM adopt_source({call})")
     assert refusal.value.pgcode == state
     assert db.value("SELECT count(*) FROM adopted_sources") == 0
+
+
+def test_an_extension_that_was_dropped_leaves_tables_that_can_be_adopted_again(db, osrm):
+    make_markers(db)
+    before = shape(db, "markers")
+    fill_markers(db, "car", drive(osrm, recent_window(), seconds=300))
+    db.rows("SELECT * FROM adopt_source('markers')")
+    adopted = shape(db, "markers")
+    db.rows("DROP EXTENSION osrm_matcher")
+    assert shape(db, "markers") == adopted
+    db.rows("CREATE EXTENSION osrm_matcher")
+    assert {statement for statement, in db.rows("SELECT statement FROM adopt_source('markers')")} == {None}
+    assert shape(db, "markers") == adopted
+    process_all(db)
+    assert db.value("SELECT count(*) FROM markers WHERE NOT processed") == 0
+    db.rows("SELECT release_source('markers')")
+    assert shape(db, "markers") == before
+
+
+def test_tables_with_long_names_that_begin_alike_have_indexes_of_their_own(db):
+    names = ["a_table_with_a_very_long_name_that_goes_on_january", "a_table_with_a_very_long_name_that_goes_on_february",
+             "ä" * 31, "ä" * 30 + "a"]
+    before = {}
+    for name in names:
+        db.rows(f'CREATE TABLE "{name}" (username text, coords float8[], created_at timestamptz)')
+        before[name] = shape(db, name)
+        db.rows("SELECT * FROM adopt_source(%s)", (f'"{name}"',))
+    adopted = {name: shape(db, name) for name in names}
+    for name in names:
+        assert len(adopted[name][1]) == 2
+        assert db.value("SELECT release_source(%s)", (f'"{name}"',)) is True
+        assert shape(db, name) == before[name]
+        for other in names[names.index(name) + 1:]:
+            assert shape(db, other) == adopted[other]
+
+
+def test_a_collation_that_takes_texts_for_equal_is_refused(db):
+    if not db.value("SELECT count(*) FROM pg_collation WHERE collprovider = 'i'"):
+        pytest.skip("this PostgreSQL has no ICU")
+    db.rows("""CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+               CREATE TABLE x (username text COLLATE blind, created_at timestamptz, coords float8[])""")
+    with pytest.raises(psycopg2.errors.CollationMismatch) as refusal:
+        db.rows("SELECT * FROM adopt_source('x')")
+    assert "deterministic" in refusal.value.diag.message_hint
+
+
+def test_a_writer_that_names_its_columns_goes_on_as_before(db):
+    make_markers(db)
+    db.rows("SELECT * FROM adopt_source('markers')")
+    db.psql("-c", "COPY markers (username, coords, created_at) FROM STDIN", input="car\t{24.9,60.1}\t2024-05-04 08:00Z\n")
+    db.rows("CREATE TABLE archive (LIKE markers); ALTER TABLE archive DROP processed, DROP batch_id")
+    db.rows("INSERT INTO archive SELECT id, username, coords, created_at FROM markers")
+    db.rows("INSERT INTO markers SELECT * FROM archive ON CONFLICT DO NOTHING")
+    assert db.value("SELECT count(*) FROM archive") == db.value("SELECT count(*) FROM markers") == 1

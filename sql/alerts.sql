@@ -120,7 +120,8 @@ BEGIN
         RETURN QUERY SELECT 'warning', 'delay',
             format('a point has been waiting for %s', waiting_for),
             CASE WHEN now_is.osrm_reachable IS FALSE THEN 'OSRM has to be back first.'
-                 ELSE 'If runs use their whole time, raise osrm_matcher.concurrency or give OSRM more threads.' END;
+                 ELSE 'If runs use their whole time, raise osrm_matcher.concurrency or give OSRM more threads; '
+                      'if not, see pg_stat_activity for a long transaction that holds rows of the device.' END;
     END IF;
 
     RETURN QUERY SELECT a.* FROM @extschema@._run_alerts(max_failures, waiting_for) a;

@@ -154,7 +154,10 @@ impl Run {
 
     /// Claims windows and works them off; returns how many, or nothing if the run had better end.
     fn round(&mut self, matchers: &mut Matchers, most: usize) -> Result<Option<usize>, Error> {
+        let passed = self.passed.len();
         let claims = claiming::claim(&self.settings, &self.sources, most, &mut self.passed)?;
+        // A window each at least.
+        self.report.windows_deferred += (self.passed.len() - passed) as i32;
         if claims.is_empty() {
             return Ok(None);
         }

@@ -280,3 +280,11 @@ def test_a_writer_that_names_its_columns_goes_on_as_before(db):
     db.rows("INSERT INTO archive SELECT id, username, coords, created_at FROM markers")
     db.rows("INSERT INTO markers SELECT * FROM archive ON CONFLICT DO NOTHING")
     assert db.value("SELECT count(*) FROM archive") == db.value("SELECT count(*) FROM markers") == 1
+
+
+def test_a_device_id_that_no_index_holds_is_refused_after_adoption(db):
+    make_markers(db)
+    db.rows("SELECT * FROM adopt_source('markers')")
+    name = "(SELECT string_agg(md5(n::text), '') FROM generate_series(1, 100) n)"
+    with pytest.raises(psycopg2.errors.ProgramLimitExceeded):
+        db.rows(f"INSERT INTO markers (username, coords) VALUES ({name}, '{{24.9,60.1}}')")

@@ -88,6 +88,8 @@ def test_a_row_of_ours_that_is_held_holds_up_its_device_alone(db, osrm, fleet, s
         more_points(db, osrm, number)
     run(db, statement)
     assert waiting_devices(db) == ([] if what == "reads" else ["car-2"])
+    if what != "reads":
+        assert db.value("SELECT windows_deferred FROM worker_runs ORDER BY id DESC LIMIT 1") == 1
     session.rollback()
     process_all(db)
     assert leftovers(db) == {}

@@ -17,20 +17,19 @@ OLD = "'11 days'"  # before that lies the old era, and nothing else
 
 
 class Storm(Sessions):
-    def __init__(self, plan, scene, db, faults, osrm, say=lambda line: None):
-        super().__init__(plan, scene, db)
+    def __init__(self, plan, scene, db, faults, osrm, tell=lambda line: None, others=None, longest=30):
+        super().__init__(plan, scene, db, others)
         self.faults = faults
         self.osrm = osrm
-        self.say = say
+        self.tell = tell
+        self.longest = longest  # seconds that a call may take
+        self._begun = time.monotonic()
 
     def blow(self, steps=None):
         """Takes the plan's steps (or those with these numbers), lets everything settle, and returns what failed."""
-        begun = time.monotonic()
         try:
-            for number, step in enumerate(self.plan.steps):
-                if steps is None or number in steps:
-                    self.say(f"{time.monotonic() - begun:6.1f} s  {number:4}  {step}")
-                    getattr(self, step.name)(**step.arguments)
+            for number in range(len(self.plan.steps)) if steps is None else steps:
+                self.take(number)
                 if self.failures:
                     return self.failures
             self.settle()
@@ -38,11 +37,16 @@ class Storm(Sessions):
         finally:
             self.give_up()
 
+    def take(self, number):
+        step = self.plan.steps[number]
+        self.tell(f"{time.monotonic() - self._begun:6.1f} s  {number:4}  {step}")
+        getattr(self, step.name)(**step.arguments)
+
     def settle(self):
         """Faults off, locks free, all that is due done."""
-        self.be_alone()
-        self.faults.calm()
-        self.failures += drain(self.db, self.scene)
+        with self.alone():
+            self.faults.calm()
+            self.failures += drain(self.db, self.scene)
 
     # -- points ------------------------------------------------------------------------------------
 
@@ -82,10 +86,10 @@ class Storm(Sessions):
         self.do(f"SELECT * FROM process_pending_gps({max_windows}, {max_seconds})")
 
     def call(self, max_seconds, windows_per_round):
-        self.do(f"CALL process_pending({max_seconds}, {windows_per_round})")
+        self.do(f"CALL process_pending({min(max_seconds, self.longest)}, {windows_per_round})")
 
     def call_in_background(self, max_seconds, windows_per_round):
-        self.work_in_background(f"CALL process_pending({max_seconds}, {windows_per_round})")
+        self.work_in_background(f"CALL process_pending({min(max_seconds, self.longest)}, {windows_per_round})")
 
     def several_workers(self, workers, windows_per_round):
         threads = [threading.Thread(target=self.call, args=(30, windows_per_round)) for _ in range(workers)]
@@ -96,13 +100,12 @@ class Storm(Sessions):
 
     def by_hand(self, make, claim, match):
         self.do(f"SELECT make_batches({make})",
-                 "CREATE TEMP TABLE claimed AS SELECT * FROM "
-                 f"(SELECT claim_batches({claim}) AS batch) AS c",
-                 f"SELECT match_batches(ARRAY(SELECT batch FROM claimed LIMIT {match}))")
+                f"CREATE TEMP TABLE claimed AS SELECT claim_batches({claim}) AS batch",
+                f"SELECT match_batches(ARRAY(SELECT batch FROM claimed LIMIT {match}))")
 
     def cut_short(self, milliseconds):
         self.do("SELECT * FROM process_pending_gps()", expected=psycopg2.errors.QueryCanceled,
-                 statement_timeout=milliseconds)
+                statement_timeout=milliseconds)
 
     def take_back(self, max_windows):
         self.do("BEGIN", f"SELECT * FROM process_pending_gps({max_windows})", "ROLLBACK")
@@ -137,13 +140,11 @@ class Storm(Sessions):
     def time_out(self, milliseconds, probes):
         # A request that timed out is asked again in a smaller form, and that of another line: silence must last
         # until those who wait have given up.
-        self.be_alone()
-        with self.faults.during(then="hang", probes_too=not probes):
+        with self.alone(), self.faults.during(then="hang", probes_too=not probes):
             self.do("CALL process_pending(2, 5)", **{"osrm_matcher.request_timeout": milliseconds})
 
     def time_out_once(self, milliseconds, silent):
-        self.be_alone()
-        with self.faults.during(("hang", silent), probes_too=False):
+        with self.alone(), self.faults.during(("hang", silent), probes_too=False):
             self.do("CALL process_pending(10, 5)", **{"osrm_matcher.request_timeout": milliseconds})
 
     def run_out_of_time(self, delay):
@@ -206,12 +207,12 @@ class Storm(Sessions):
 
     def forget_what_is_old(self):
         # What a worker or another session has in hand would be passed over.
-        self.be_alone()
-        self.do(f"CALL upkeep({OLD}, {OLD}, {OLD})")
-        # Tables of the application are its own to keep small.
-        self.do(*(f"DELETE FROM {source} WHERE processed AND {shape.time} < now() - interval {OLD}"
-                  for source, shape in SOURCES.items()))
+        with self.alone():
+            self.do(f"CALL upkeep({OLD}, {OLD}, {OLD})")
+            # Tables of the application are its own to keep small.
+            self.do(*(f"DELETE FROM {source} WHERE processed AND {shape.time} < now() - interval {OLD}"
+                      for source, shape in SOURCES.items()))
 
     def forget_old_batches(self):
-        self.be_alone()
-        self.do(f"CALL upkeep(NULL, {OLD}, NULL)")
+        with self.alone():
+            self.do(f"CALL upkeep(NULL, {OLD}, NULL)")

@@ -32,7 +32,7 @@ LONGEST_CALL = 4  # seconds; there is always work, so calls of the storm take al
 COUNT_MARKS = """
     CREATE TABLE marks (point bigint, change integer);
     CREATE FUNCTION count_marks() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN INSERT INTO marks VALUES (new.id, new.processed::integer - old.processed::integer); RETURN NULL; END $$;
+        $$ BEGIN INSERT INTO marks VALUES (new.id, CASE WHEN new.processed THEN 1 ELSE -1 END); RETURN NULL; END $$;
     CREATE TRIGGER count_marks AFTER UPDATE ON gps_coordinates
         FOR EACH ROW WHEN (new.processed <> old.processed) EXECUTE FUNCTION count_marks()"""
 NOT_ONCE = """
@@ -88,8 +88,8 @@ class Soak:
             for number in itertools.count():
                 plan = draw(self._seed + number, switched_on(), number=number)
                 log.write(f"seed {plan.seed}, fleet {number}\n")
-                storm = Storm(plan, self._scene, self._db, self._faults, self._osrm, lambda line: log.write(line + "\n"),
-                              self._gate, LONGEST_CALL)
+                storm = Storm(plan, self._scene, self._db, self._faults, self._osrm,
+                              lambda line: log.write(line + "\n"), self._gate, LONGEST_CALL)
                 storm.failures = self.failures
                 try:
                     for step in range(len(plan.steps)):

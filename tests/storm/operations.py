@@ -113,7 +113,8 @@ def terminate(draft):
 
 # -- OSRM --------------------------------------------------------------------------------------------
 
-AWAY = ("error_429", "error_500", "error_502", "half_body")
+BROKEN = ("error_500", "error_502", "half_body")
+AWAY = ("error_429", *BROKEN)
 
 
 def refuse_all(draft):
@@ -122,13 +123,13 @@ def refuse_all(draft):
 
 
 def refuse_in_the_middle(draft):
-    """OSRM answers some requests of a run, then none."""
-    return {"after": draft.chance.choice([1, 3, 8, 15]), **refuse_all(draft)}
+    """Points come late to several windows, and OSRM answers some requests of the run that takes them, then none."""
+    return {"numbers": draft.late(), "after": draft.chance.choice([1, 3, 8, 15, 30]), **refuse_all(draft)}
 
 
 def refuse_some(draft):
     """OSRM answers most requests, during some steps."""
-    return {"fault": draft.chance.choice(("error_500", "error_502", "half_body")), "every": draft.chance.choice([2, 5, 9])}
+    return {"fault": draft.chance.choice(BROKEN), "every": draft.chance.choice([2, 5, 9])}
 
 
 def calm(draft):
@@ -147,8 +148,8 @@ def time_out_once(draft):
 
 
 def run_out_of_time(draft):
-    """A run's time is up while OSRM is slow."""
-    return {"delay": draft.chance.choice([0.05, 0.2])}
+    """Points come late to several windows, and the time of the run that takes them is up while OSRM is slow."""
+    return {"numbers": draft.late(), "delay": draft.chance.choice([0.05, 0.2])}
 
 
 def kill_osrm(draft):

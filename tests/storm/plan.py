@@ -53,6 +53,11 @@ class Draft:
         self.sent += sorted(gone)
         return numbers
 
+    def late(self):
+        """Some points of a drive, here and there; they come now."""
+        unsent = self.unsent()
+        return self.send(sorted(self.chance.sample(unsent, min(10, len(unsent)))))
+
     def some_sent(self, most):
         """Points that have come, close to each other."""
         begin = self.chance.randrange(len(self.sent))

@@ -14,7 +14,7 @@ SHOWN = 10  # differences
 
 @contextmanager
 def servers(name):
-    """A cluster, the name of a database in it with the extension, an OSRM that may be killed, and a proxy that fails."""
+    """A cluster, the name of a database in it with the extension, an OSRM that may be killed, a proxy that fails."""
     with Osrm(name=f"osrm-{name}") as osrm, Faults(osrm) as faults, \
             Cluster(name, conf={"osrm_matcher.osrm_url": osrm.url, "fsync": "off"}) as cluster:
         cluster.create_database(TEMPLATE)

@@ -120,7 +120,8 @@ class Storm(Sessions):
             self.call(30, 20)
         self._let_pause_end()
 
-    def refuse_in_the_middle(self, after, fault, retry_after):
+    def refuse_in_the_middle(self, numbers, after, fault, retry_after):
+        self.arrive("late", numbers)
         with self.faults.during(("forward", after), then=fault, retry_after=retry_after):
             self.call(30, 20)
         self._let_pause_end()
@@ -147,7 +148,8 @@ class Storm(Sessions):
         with self.alone(), self.faults.during(("hang", silent), probes_too=False):
             self.do("CALL process_pending(10, 5)", **{"osrm_matcher.request_timeout": milliseconds})
 
-    def run_out_of_time(self, delay):
+    def run_out_of_time(self, numbers, delay):
+        self.arrive("late", numbers)
         with self.faults.during(then="slow"):
             self.faults.delay = delay
             self.call(1, 20)

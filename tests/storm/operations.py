@@ -66,10 +66,18 @@ def move_in_time(draft):
 
 
 def delete(draft):
-    """Points go: a few, or all of some minutes."""
+    """Points go, a few or all of some minutes, and a re-match is asked for."""
     if not draft.sent:
         return None
     return {"numbers": draft.some_sent(5), "around": draft.chance.choice([0, 30, 400])}
+
+
+def forget_device(draft):
+    """A device, or some minutes of it, is to be forgotten, with its points or to be matched anew."""
+    if not draft.sent:
+        return None
+    return {"numbers": draft.some_sent(1), "around": draft.chance.choice([60, 400, 100_000]),
+            "with_points": draft.chance.random() < 0.7}
 
 
 # -- runs --------------------------------------------------------------------------------------------
@@ -245,6 +253,7 @@ OPERATIONS = {
         Operation(3, correct),
         Operation(1, move_in_time, "the old path stays beside the new one"),
         Operation(1, delete, "the path of deleted points stays"),
+        Operation(1, forget_device, "there is no such function"),
         Operation(8, run),
         Operation(8, call),
         Operation(5, call_in_background),

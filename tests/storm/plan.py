@@ -56,7 +56,7 @@ class Draft:
     def late(self):
         """Some points of a drive, here and there; they come now."""
         unsent = self.unsent()
-        return self.send(sorted(self.chance.sample(unsent, min(10, len(unsent)))))
+        return self.send(sorted(self.chance.sample(unsent, min(self.chance.choice([1, 2, 10]), len(unsent)))))
 
     def some_sent(self, most):
         """Points that have come, close to each other."""

@@ -30,12 +30,12 @@ class Sessions:
         options = {"statement_timeout": PATIENCE, **settings}
         return self.db.connect(options=" ".join(f"-c {name}={value}" for name, value in options.items()))
 
-    def do(self, *statements, expected=(), **settings):
+    def do(self, *statements, expected=(), parameters=None, **settings):
         """Runs statements in a session of their own; an error that is not expected has failed the storm."""
         try:
             with closing(self.connect(**settings)) as connection, connection.cursor() as cursor:
                 for statement in statements:
-                    cursor.execute(statement)
+                    cursor.execute(statement, parameters)
         except expected:
             pass
         except psycopg2.Error as error:

@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import closing
+from datetime import timedelta
 
 import psycopg2.errors
 
@@ -75,10 +76,40 @@ class Storm(Sessions):
 
     def delete(self, numbers, around):
         self.change(numbers, "DELETE FROM {source} WHERE {found}")
-        if around:
-            self.change(numbers[:1], "DELETE FROM {source} WHERE {device} AND {time} BETWEEN "
-                        "{at} - make_interval(secs => %(around)s) AND {at} + make_interval(secs => %(around)s)",
-                        lambda row: {"around": around})
+        for number in numbers[:1]:
+            self._delete_between(SOURCES, self._span(number, around))
+        for number in numbers:
+            span = self._span(number, max(around, 1))
+            # What is older than all points of a device went because of its age, as far as a re-match can know.
+            if self.db.value("SELECT coalesce(min(recorded_at) >= %(first)s, true) FROM every_point "
+                             "WHERE device_id = %(device)s", span):
+                self._forget(span, False)
+            self._rematch(span)
+
+    def forget_device(self, numbers, around, with_points):
+        span = self._span(numbers[0], around)
+        if with_points:
+            # Rows of adopted tables are the application's.
+            self._delete_between(SOURCES.keys() - {"gps_coordinates"}, span)
+        self._forget(span, with_points)
+        if not with_points:
+            self._rematch(span)
+
+    def _span(self, number, around):
+        """The device of a point, and the time around it."""
+        row = self.scene.row(number, self.plan.points[number])
+        around = timedelta(seconds=around)
+        return {"device": row["device"], "first": row["time"] - around, "last": row["time"] + around}
+
+    def _delete_between(self, sources, span):
+        self.do(*(f"DELETE FROM {source} WHERE {SOURCES[source].between}" for source in sources), parameters=span)
+
+    def _forget(self, span, with_points):
+        with self.alone():
+            self.do(f"SELECT forget_device(%(device)s, %(first)s, %(last)s, {with_points})", parameters=span)
+
+    def _rematch(self, span):
+        self.do("SELECT start_rematch(%(first)s, %(last)s, ARRAY[%(device)s])", parameters=span)
 
     # -- runs --------------------------------------------------------------------------------------
 

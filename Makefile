@@ -40,7 +40,7 @@ picture: ## draw a noisy trace as OSRM alone does and as we do: docs/images/nois
 	@$(prepare) picture
 	@$(PYTHON) tests/quality/noisy_trace.py
 
-soak: ## workers, writers, readers, backfill, vacuum and a dump at once, for ten minutes
+soak: ## a storm with workers, writers, readers, backfill, vacuum and a dump around it, for ten minutes
 	@$(prepare) test
 	@$(PYTHON) tests/soak/run.py
 

@@ -14,6 +14,7 @@ from harness.cluster import Cluster  # noqa: E402
 from harness.database import Database  # noqa: E402
 from harness.osrm import Osrm  # noqa: E402
 from harness.process import exit_on_signals  # noqa: E402
+from storm.faults import Faults  # noqa: E402
 
 from optional import need  # noqa: E402
 
@@ -115,3 +116,10 @@ def cron_db(own_db):
     need("pg_cron")
     own_db.rows("CREATE EXTENSION pg_cron")
     return own_db
+
+
+@pytest.fixture(scope="session")
+def stormy_osrm():
+    """An OSRM that may be killed, behind a proxy that may fail."""
+    with Osrm(name=f"osrm-storm-{os.getpid()}") as osrm, Faults(osrm) as faults:
+        yield osrm, faults

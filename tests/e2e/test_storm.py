@@ -5,19 +5,10 @@ import random
 import pytest
 
 from conftest import TEMPLATE
-from harness.osrm import Osrm
-from storm.faults import Faults
 from storm.plan import draw, switched_on
 from storm.trial import trial
 
 SEEDS = [1, 2, 3, random.SystemRandom().randrange(1_000_000)]
-
-
-@pytest.fixture(scope="module")
-def stormy_osrm():
-    """An OSRM that may be killed, behind a proxy that may fail."""
-    with Osrm(name="osrm-storm") as osrm, Faults(osrm) as faults:
-        yield osrm, faults
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -21,9 +21,10 @@ def drain(db, scene):
     for _ in range(ROUNDS):
         db.rows(SKIP_PAUSES)
         db.rows("SELECT retry_failed()")
+        db.rows("SELECT resume_job(job_id) FROM matching_jobs")
         db.rows("CALL process_pending(60)")
         left = leftovers(db, "every_point")
-        working = db.rows("SELECT job_id FROM matching_jobs WHERE status NOT IN ('done', 'stopped')")
+        working = db.rows("SELECT job_id FROM matching_jobs WHERE status <> 'done'")
         failed = db.value("SELECT count(*) FROM processing_batches WHERE status = 'failed'")
         if not left and not working and not failed:
             return []

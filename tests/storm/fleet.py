@@ -27,13 +27,15 @@ class Point(NamedTuple):
     accuracy: float | None
 
 
-def points(chance):
-    """All points that a storm may bring, by device and time."""
+def points(chance, number=0):
+    """All points that a storm may bring, by device and time. Fleets of other numbers have other vehicles."""
     found = []
     for device, sources in DEVICES.items():
+        # One of the tables takes numbers only.
+        name = str(int(device) + 10 * number) if device.isdigit() else f"{device}.{number}"
         for era, seconds in ERAS.items():
             if era == "recent" or chance.random() < 0.7:
-                found += _drive(device, sources, era, seconds, chance)
+                found += _drive(name, sources, era, seconds, chance)
     return found
 
 

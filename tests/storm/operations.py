@@ -66,10 +66,18 @@ def move_in_time(draft):
 
 
 def delete(draft):
-    """Points go: a few, or all of some minutes."""
+    """Points go, a few or all of some minutes, and a re-match is asked for."""
     if not draft.sent:
         return None
     return {"numbers": draft.some_sent(5), "around": draft.chance.choice([0, 30, 400])}
+
+
+def forget_device(draft):
+    """A device, or some minutes of it, is to be forgotten, with its points or to be matched anew."""
+    if not draft.sent:
+        return None
+    return {"numbers": draft.some_sent(1), "around": draft.chance.choice([60, 400, 100_000]),
+            "with_points": draft.chance.random() < 0.7}
 
 
 # -- runs --------------------------------------------------------------------------------------------
@@ -113,7 +121,8 @@ def terminate(draft):
 
 # -- OSRM --------------------------------------------------------------------------------------------
 
-AWAY = ("error_429", "error_500", "error_502", "half_body")
+BROKEN = ("error_500", "error_502", "half_body")
+AWAY = ("error_429", *BROKEN)
 
 
 def refuse_all(draft):
@@ -122,13 +131,13 @@ def refuse_all(draft):
 
 
 def refuse_in_the_middle(draft):
-    """OSRM answers some requests of a run, then none."""
-    return {"after": draft.chance.choice([1, 3, 8, 15]), **refuse_all(draft)}
+    """Points come late to several windows, and OSRM answers some requests of the run that takes them, then none."""
+    return {"numbers": draft.late(), "after": draft.chance.choice([1, 3, 8, 15, 30]), **refuse_all(draft)}
 
 
 def refuse_some(draft):
     """OSRM answers most requests, during some steps."""
-    return {"fault": draft.chance.choice(("error_500", "error_502", "half_body")), "every": draft.chance.choice([2, 5, 9])}
+    return {"fault": draft.chance.choice(BROKEN), "every": draft.chance.choice([2, 5, 9])}
 
 
 def calm(draft):
@@ -147,8 +156,8 @@ def time_out_once(draft):
 
 
 def run_out_of_time(draft):
-    """A run's time is up while OSRM is slow."""
-    return {"delay": draft.chance.choice([0.05, 0.2])}
+    """Points come late to several windows, and the time of the run that takes them is up while OSRM is slow."""
+    return {"numbers": draft.late(), "delay": draft.chance.choice([0.05, 0.2])}
 
 
 def kill_osrm(draft):
@@ -244,6 +253,7 @@ OPERATIONS = {
         Operation(3, correct),
         Operation(1, move_in_time, "the old path stays beside the new one"),
         Operation(1, delete, "the path of deleted points stays"),
+        Operation(1, forget_device, "there is no such function"),
         Operation(8, run),
         Operation(8, call),
         Operation(5, call_in_background),

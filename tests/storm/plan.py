@@ -32,6 +32,7 @@ class Draft:
 
     def __init__(self, chance, points):
         self.chance = chance
+        self._devices = sorted({point.device for point in points})
         self.sent = []
         self.held = []
         self._sessions = 0
@@ -52,13 +53,18 @@ class Draft:
         self.sent += sorted(gone)
         return numbers
 
+    def late(self):
+        """Some points of a drive, here and there; they come now."""
+        unsent = self.unsent()
+        return self.send(sorted(self.chance.sample(unsent, min(self.chance.choice([1, 2, 10]), len(unsent)))))
+
     def some_sent(self, most):
         """Points that have come, close to each other."""
         begin = self.chance.randrange(len(self.sent))
         return self.sent[begin:begin + self.chance.randint(1, most)]
 
     def device(self):
-        return self.chance.choice(list(fleet.DEVICES))
+        return self.chance.choice(self._devices)
 
     def hold(self):
         """The name of a session that will hold something."""
@@ -75,10 +81,10 @@ def switched_on(more=(), all_of_them=False):
     return {name for name, operation in OPERATIONS.items() if all_of_them or not operation.defect or name in more}
 
 
-def draw(seed, names, length=STEPS):
-    """The plan of a seed: so many steps of the operations named."""
+def draw(seed, names, length=STEPS, number=0):
+    """The plan of a seed: so many steps of the operations named, with a fleet of its own."""
     chance = random.Random(seed)
-    points = fleet.points(chance)
+    points = fleet.points(chance, number)
     settings = {
         "window": chance.choice(LENGTHS),
         "max_retries": chance.choice([1, 100]),

@@ -4,23 +4,17 @@ import argparse
 import random
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness.cluster import Cluster  # noqa: E402
-from harness.database import Database  # noqa: E402
-from harness.osrm import Osrm  # noqa: E402
 from harness.process import exit_on_signals  # noqa: E402
-from storm.faults import Faults  # noqa: E402
 from storm.operations import OPERATIONS  # noqa: E402
 from storm.plan import STEPS, draw, switched_on  # noqa: E402
+from storm.servers import servers, show  # noqa: E402
 from storm.shrink import shrink  # noqa: E402
 from storm.trial import trial  # noqa: E402
 
-TEMPLATE = "with_osrm_matcher"
-SHOWN = 10  # differences
 TRIES = 3
 
 
@@ -50,26 +44,6 @@ def seeds(options):
         yield random.SystemRandom().randrange(1_000_000)
 
 
-@contextmanager
-def servers():
-    """What a storm needs: a function that tries a plan, or some of its steps."""
-    with Osrm(name="osrm-storm") as osrm, Faults(osrm) as faults, \
-            Cluster("storm", conf={"osrm_matcher.osrm_url": osrm.url, "fsync": "off"}) as cluster:
-        cluster.create_database(TEMPLATE)
-        template = Database(cluster, TEMPLATE)
-        template.rows("CREATE EXTENSION osrm_matcher")
-        template.disconnect()
-        yield lambda plan, steps=None, tell=lambda line: None: trial(
-            cluster, TEMPLATE, osrm, faults, plan, steps, tell)
-
-
-def show(wrong):
-    for line in wrong[:SHOWN]:
-        say(f"wrong: {line}")
-    if len(wrong) > SHOWN:
-        say(f"wrong: and {len(wrong) - SHOWN} things more")
-
-
 def show_fewest(plan, attempt):
     """The fewest steps that fail at times: what workers do at the same time is chance, whatever the seed."""
     def fails(steps):
@@ -94,7 +68,10 @@ def main():
     for name in OPERATIONS.keys() - names:
         say(f"left out: {name}: {OPERATIONS[name].defect or 'as was asked'}")
     passed = 0
-    with servers() as attempt:
+    with servers("storm") as place:
+        def attempt(plan, steps=None, tell=lambda line: None):
+            return trial(*place, plan, steps, tell)
+
         for seed in seeds(options):
             plan = draw(seed, names, options.steps)
             say(f"seed {seed}: {len(plan.steps)} steps, {plan.settings}")

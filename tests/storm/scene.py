@@ -25,31 +25,35 @@ class Source(NamedTuple):
 
     columns: str
     values: str
-    device: str  # "is the point's"
+    device: str  # as text
     time: str  # the column
-    at: str  # the point's time as a value of it
+    moment: str  # the same as timestamptz
     place: str
 
     @property
     def found(self):
-        return f"{self.device} AND {self.time} = {self.at}"
+        return f"{self.device} = %(device)s AND {self.moment} = %(time)s"
+
+    @property
+    def between(self):
+        return f"{self.device} = %(device)s AND {self.moment} >= %(first)s AND {self.moment} < %(last)s"
 
 
 SOURCES = {
     "gps_coordinates": Source(
         "device_id, longitude, latitude, recorded_at, accuracy",
         "(%(device)s, %(longitude)s, %(latitude)s, %(time)s, %(accuracy)s)",
-        "device_id = %(device)s", "recorded_at", "%(time)s",
+        "device_id", "recorded_at", "recorded_at",
         "longitude = %(longitude)s, latitude = %(latitude)s"),
     "markers": Source(
         "username, coords, created_at",
         "(%(device)s, ARRAY[%(longitude)s, %(latitude)s]::float8[], %(time)s)",
-        "username = %(device)s", "created_at", "%(time)s",
+        "username", "created_at", "created_at",
         "coords = ARRAY[%(longitude)s, %(latitude)s]::float8[]"),
     "positions": Source(
         "vehicle, lon, lat, at",
         "(%(device)s::integer, %(longitude)s, %(latitude)s, timezone('Asia/Kolkata', %(time)s))",
-        "vehicle = %(device)s::integer", "at", "timezone('Asia/Kolkata', %(time)s)",
+        "vehicle::text", "at", "timezone('Asia/Kolkata', at)",
         "lon = %(longitude)s, lat = %(latitude)s"),
 }
 TABLES = """

@@ -1,11 +1,12 @@
 """The sessions of a storm: those that end with their step, those that hold something, workers in the background."""
 
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import psycopg2
 import psycopg2.errors
 
+from .gate import Gate
 from .scene import SOURCES, insert
 
 PATIENCE = "60s"  # of a statement that nothing should hold up for long
@@ -13,7 +14,10 @@ BACKGROUND = 3  # workers at most
 
 
 class Sessions:
-    def __init__(self, plan, scene, db):
+    """`others` is the gate through which workers go that are not the storm's own."""
+
+    def __init__(self, plan, scene, db, others=None):
+        self.others = others or Gate()
         self.plan = plan
         self.scene = scene
         self.db = db
@@ -26,12 +30,12 @@ class Sessions:
         options = {"statement_timeout": PATIENCE, **settings}
         return self.db.connect(options=" ".join(f"-c {name}={value}" for name, value in options.items()))
 
-    def do(self, *statements, expected=(), **settings):
+    def do(self, *statements, expected=(), parameters=None, **settings):
         """Runs statements in a session of their own; an error that is not expected has failed the storm."""
         try:
             with closing(self.connect(**settings)) as connection, connection.cursor() as cursor:
                 for statement in statements:
-                    cursor.execute(statement)
+                    cursor.execute(statement, parameters)
         except expected:
             pass
         except psycopg2.Error as error:
@@ -77,8 +81,9 @@ class Sessions:
             self._terminated.add(pid)
             self.db.rows("SELECT pg_terminate_backend(%s)", (pid,))
 
-    def be_alone(self):
-        """Waits for the workers in the background, and frees what is held: what comes next must not meet them."""
+    @contextmanager
+    def alone(self):
+        """Without workers in the background, and with nothing held."""
         for name in list(self._held):
             self.free(name, True)
         for thread, _ in self._workers:
@@ -86,6 +91,8 @@ class Sessions:
             if thread.is_alive():
                 self.failures.append("a worker did not end within two minutes")
         self._workers = []
+        with self.others.closed():
+            yield
 
     def give_up(self):
         """Ends what is still open after a failure."""

@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import closing
+from datetime import timedelta
 
 import psycopg2.errors
 
@@ -17,20 +18,19 @@ OLD = "'11 days'"  # before that lies the old era, and nothing else
 
 
 class Storm(Sessions):
-    def __init__(self, plan, scene, db, faults, osrm, say=lambda line: None):
-        super().__init__(plan, scene, db)
+    def __init__(self, plan, scene, db, faults, osrm, tell=lambda line: None, others=None, longest=30):
+        super().__init__(plan, scene, db, others)
         self.faults = faults
         self.osrm = osrm
-        self.say = say
+        self.tell = tell
+        self.longest = longest  # seconds that a call may take
+        self._begun = time.monotonic()
 
     def blow(self, steps=None):
         """Takes the plan's steps (or those with these numbers), lets everything settle, and returns what failed."""
-        begun = time.monotonic()
         try:
-            for number, step in enumerate(self.plan.steps):
-                if steps is None or number in steps:
-                    self.say(f"{time.monotonic() - begun:6.1f} s  {number:4}  {step}")
-                    getattr(self, step.name)(**step.arguments)
+            for number in range(len(self.plan.steps)) if steps is None else steps:
+                self.take(number)
                 if self.failures:
                     return self.failures
             self.settle()
@@ -38,11 +38,16 @@ class Storm(Sessions):
         finally:
             self.give_up()
 
+    def take(self, number):
+        step = self.plan.steps[number]
+        self.tell(f"{time.monotonic() - self._begun:6.1f} s  {number:4}  {step}")
+        getattr(self, step.name)(**step.arguments)
+
     def settle(self):
         """Faults off, locks free, all that is due done."""
-        self.be_alone()
-        self.faults.calm()
-        self.failures += drain(self.db, self.scene)
+        with self.alone():
+            self.faults.calm()
+            self.failures += drain(self.db, self.scene)
 
     # -- points ------------------------------------------------------------------------------------
 
@@ -71,10 +76,40 @@ class Storm(Sessions):
 
     def delete(self, numbers, around):
         self.change(numbers, "DELETE FROM {source} WHERE {found}")
-        if around:
-            self.change(numbers[:1], "DELETE FROM {source} WHERE {device} AND {time} BETWEEN "
-                        "{at} - make_interval(secs => %(around)s) AND {at} + make_interval(secs => %(around)s)",
-                        lambda row: {"around": around})
+        for number in numbers[:1]:
+            self._delete_between(SOURCES, self._span(number, around))
+        for number in numbers:
+            span = self._span(number, max(around, 1))
+            # What is older than all points of a device went because of its age, as far as a re-match can know.
+            if self.db.value("SELECT coalesce(min(recorded_at) >= %(first)s, true) FROM every_point "
+                             "WHERE device_id = %(device)s", span):
+                self._forget(span, False)
+            self._rematch(span)
+
+    def forget_device(self, numbers, around, with_points):
+        span = self._span(numbers[0], around)
+        if with_points:
+            # Rows of adopted tables are the application's.
+            self._delete_between(SOURCES.keys() - {"gps_coordinates"}, span)
+        self._forget(span, with_points)
+        if not with_points:
+            self._rematch(span)
+
+    def _span(self, number, around):
+        """The device of a point, and the time around it."""
+        row = self.scene.row(number, self.plan.points[number])
+        around = timedelta(seconds=around)
+        return {"device": row["device"], "first": row["time"] - around, "last": row["time"] + around}
+
+    def _delete_between(self, sources, span):
+        self.do(*(f"DELETE FROM {source} WHERE {SOURCES[source].between}" for source in sources), parameters=span)
+
+    def _forget(self, span, with_points):
+        with self.alone():
+            self.do(f"SELECT forget_device(%(device)s, %(first)s, %(last)s, {with_points})", parameters=span)
+
+    def _rematch(self, span):
+        self.do("SELECT start_rematch(%(first)s, %(last)s, ARRAY[%(device)s])", parameters=span)
 
     # -- runs --------------------------------------------------------------------------------------
 
@@ -82,10 +117,10 @@ class Storm(Sessions):
         self.do(f"SELECT * FROM process_pending_gps({max_windows}, {max_seconds})")
 
     def call(self, max_seconds, windows_per_round):
-        self.do(f"CALL process_pending({max_seconds}, {windows_per_round})")
+        self.do(f"CALL process_pending({min(max_seconds, self.longest)}, {windows_per_round})")
 
     def call_in_background(self, max_seconds, windows_per_round):
-        self.work_in_background(f"CALL process_pending({max_seconds}, {windows_per_round})")
+        self.work_in_background(f"CALL process_pending({min(max_seconds, self.longest)}, {windows_per_round})")
 
     def several_workers(self, workers, windows_per_round):
         threads = [threading.Thread(target=self.call, args=(30, windows_per_round)) for _ in range(workers)]
@@ -96,13 +131,12 @@ class Storm(Sessions):
 
     def by_hand(self, make, claim, match):
         self.do(f"SELECT make_batches({make})",
-                 "CREATE TEMP TABLE claimed AS SELECT * FROM "
-                 f"(SELECT claim_batches({claim}) AS batch) AS c",
-                 f"SELECT match_batches(ARRAY(SELECT batch FROM claimed LIMIT {match}))")
+                f"CREATE TEMP TABLE claimed AS SELECT claim_batches({claim}) AS batch",
+                f"SELECT match_batches(ARRAY(SELECT batch FROM claimed LIMIT {match}))")
 
     def cut_short(self, milliseconds):
         self.do("SELECT * FROM process_pending_gps()", expected=psycopg2.errors.QueryCanceled,
-                 statement_timeout=milliseconds)
+                statement_timeout=milliseconds)
 
     def take_back(self, max_windows):
         self.do("BEGIN", f"SELECT * FROM process_pending_gps({max_windows})", "ROLLBACK")
@@ -117,7 +151,8 @@ class Storm(Sessions):
             self.call(30, 20)
         self._let_pause_end()
 
-    def refuse_in_the_middle(self, after, fault, retry_after):
+    def refuse_in_the_middle(self, numbers, after, fault, retry_after):
+        self.arrive("late", numbers)
         with self.faults.during(("forward", after), then=fault, retry_after=retry_after):
             self.call(30, 20)
         self._let_pause_end()
@@ -137,16 +172,15 @@ class Storm(Sessions):
     def time_out(self, milliseconds, probes):
         # A request that timed out is asked again in a smaller form, and that of another line: silence must last
         # until those who wait have given up.
-        self.be_alone()
-        with self.faults.during(then="hang", probes_too=not probes):
+        with self.alone(), self.faults.during(then="hang", probes_too=not probes):
             self.do("CALL process_pending(2, 5)", **{"osrm_matcher.request_timeout": milliseconds})
 
     def time_out_once(self, milliseconds, silent):
-        self.be_alone()
-        with self.faults.during(("hang", silent), probes_too=False):
+        with self.alone(), self.faults.during(("hang", silent), probes_too=False):
             self.do("CALL process_pending(10, 5)", **{"osrm_matcher.request_timeout": milliseconds})
 
-    def run_out_of_time(self, delay):
+    def run_out_of_time(self, numbers, delay):
+        self.arrive("late", numbers)
         with self.faults.during(then="slow"):
             self.faults.delay = delay
             self.call(1, 20)
@@ -206,12 +240,12 @@ class Storm(Sessions):
 
     def forget_what_is_old(self):
         # What a worker or another session has in hand would be passed over.
-        self.be_alone()
-        self.do(f"CALL upkeep({OLD}, {OLD}, {OLD})")
-        # Tables of the application are its own to keep small.
-        self.do(*(f"DELETE FROM {source} WHERE processed AND {shape.time} < now() - interval {OLD}"
-                  for source, shape in SOURCES.items()))
+        with self.alone():
+            self.do(f"CALL upkeep({OLD}, {OLD}, {OLD})")
+            # Tables of the application are its own to keep small.
+            self.do(*(f"DELETE FROM {source} WHERE processed AND {shape.time} < now() - interval {OLD}"
+                      for source, shape in SOURCES.items()))
 
     def forget_old_batches(self):
-        self.be_alone()
-        self.do(f"CALL upkeep(NULL, {OLD}, NULL)")
+        with self.alone():
+            self.do(f"CALL upkeep(NULL, {OLD}, NULL)")

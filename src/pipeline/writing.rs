@@ -23,10 +23,10 @@ pub struct Outbox<'run> {
     settings: &'run Settings,
     sources: &'run [Source],
     /// All windows of the round. Those of one device were read in one scan, so none of them can
-    /// have missed another's points.
+    /// have missed another's points; those that come back untried become due.
     claimed: BTreeSet<DeviceWindow>,
     waiting: Vec<Attempted>,
-    untried: i32,
+    untried: Vec<DeviceWindow>,
 }
 
 impl<'run> Outbox<'run> {
@@ -37,14 +37,14 @@ impl<'run> Outbox<'run> {
             sources,
             claimed,
             waiting: Vec::new(),
-            untried: 0,
+            untried: Vec::new(),
         }
     }
 
     /// Takes in what a job came to.
     pub fn put(&mut self, done: Done) {
         self.waiting.extend(done.attempted);
-        self.untried += done.untried as i32;
+        self.untried.extend(done.untried);
     }
 
     /// Takes in windows that cannot be told from empty ones, for a source is set aside.
@@ -55,7 +55,7 @@ impl<'run> Outbox<'run> {
 
     /// Writes what waits, if it is `least` windows or more, and counts it in the report.
     pub fn write_if(&mut self, least: usize, report: &mut RunRow) -> Result<(), Error> {
-        report.windows_deferred += std::mem::take(&mut self.untried);
+        self.put_off_untried(report)?;
         if self.waiting.len() < least {
             return Ok(());
         }
@@ -116,6 +116,17 @@ impl<'run> Outbox<'run> {
         }
         self.mark(&done)?;
         self.reopen_neighbours(&done)
+    }
+
+    /// New points of other windows may have been what finished ones were claimed for: those points are
+    /// no longer new, so it must be on record.
+    fn put_off_untried(&mut self, report: &mut RunRow) -> Result<(), Error> {
+        let untried = std::mem::take(&mut self.untried);
+        report.windows_deferred += untried.len() as i32;
+        if untried.is_empty() {
+            return Ok(());
+        }
+        store::reopen(&untried)
     }
 
     fn batch_row(&self, attempted: &Attempted) -> BatchRow {

@@ -147,15 +147,25 @@ COMMENT ON FUNCTION _windows_with_points IS
 
 -- A device's window may lie in two sources: once is enough.
 CREATE FUNCTION _queue_windows(job matching_jobs, starts timestamptz[]) RETURNS bigint
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-    SELECT _make_due(array_agg((job).cursor_device), array_agg(w.start), array_agg(w.start + _window()),
-                     array_agg((job).job_id))
-      FROM unnest(_queue_windows.starts) AS w (start)
-     WHERE NOT EXISTS (SELECT FROM processing_batches b
-                        WHERE b.device_id = (job).cursor_device AND b.start_time = w.start
-                          AND b.job_id = (job).job_id);
-END;
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    devices text[] := array_fill(job.cursor_device, ARRAY[coalesce(cardinality(starts), 0)]);
+    recut bigint;
+    due bigint;
+BEGIN
+    recut := @extschema@._recut(devices, starts, job.job_id);
+    SELECT @extschema@._make_due(array_agg(job.cursor_device), array_agg(w.start),
+                                 array_agg(w.start + @extschema@._window()), array_agg(job.job_id))
+      INTO due
+      FROM unnest(starts) AS w (start)
+     WHERE NOT EXISTS (SELECT FROM @extschema@.processing_batches b
+                        WHERE b.device_id = job.cursor_device AND b.start_time = w.start
+                          AND b.job_id = job.job_id);
+    RETURN recut + due;
+END
+$$;
 COMMENT ON FUNCTION _queue_windows IS
     'makes windows of the device that a job has come to due, but for those that it has had; returns how many; volatile';
 

@@ -40,7 +40,11 @@ extension_sql_file!(
         api::decode_polyline
     ]
 );
-extension_sql_file!("../sql/batches.sql", name = "batches");
+extension_sql_file!(
+    "../sql/batches.sql",
+    name = "batches",
+    requires = [internal::_window]
+);
 extension_sql_file!(
     "../sql/jobs.sql",
     name = "jobs",

@@ -24,8 +24,6 @@ const MANY_DEVICES: usize = 200;
 pub struct Claim {
     pub window: DeviceWindow,
     pub known: Known,
-    /// The window replaces one of another length, so that all its points get a new batch.
-    pub recut: bool,
 }
 
 /// Claims grouped by device, each group ascending.
@@ -256,48 +254,40 @@ fn complete(
     for window in store::neighbours(&new, track::context_reach(recipe))? {
         wanted.entry(window).or_default();
     }
-    let windows: Vec<DeviceWindow> = wanted.keys().cloned().collect();
-    passed.extend(store::lock_windows(&windows)?);
+    cover_odd(recipe.window, &mut wanted);
+    for window in store::overlapped(&windows(&wanted))? {
+        wanted.entry(window).or_default();
+    }
+    passed.extend(store::lock_windows(&windows(&wanted))?);
     wanted.retain(|window, _| !passed.contains(&window.device));
-    let recut = recut(recipe.window, &mut wanted)?;
+    cover_odd(recipe.window, &mut wanted);
+    store::recut(&windows(&wanted))?;
     let windows: Vec<DeviceWindow> = wanted.into_keys().collect();
     let known = store::known_batches(&windows)?;
     Ok(windows
         .into_iter()
         .zip(known)
-        .map(|(window, known)| Claim {
-            recut: recut.contains(&window),
-            window,
-            known,
-        })
+        .map(|(window, known)| Claim { window, known })
         .collect())
 }
 
-/// Replaces windows and batches of another length by windows of the present one, and says which
-/// those are. Lengths divide each other, so replacing spreads no further than the longer of both.
-fn recut(length: Micros, wanted: &mut Wanted) -> Result<BTreeSet<DeviceWindow>, Error> {
-    let mut new = BTreeSet::new();
-    loop {
-        let odd: Vec<DeviceWindow> = wanted
-            .keys()
-            .filter(|w| w.span.end - w.span.start != length)
-            .cloned()
-            .collect();
-        for window in odd {
-            wanted.remove(&window);
-            for cover in covers(&window, length) {
-                wanted.entry(cover.clone()).or_default();
-                new.insert(cover);
-            }
+fn windows(wanted: &Wanted) -> Vec<DeviceWindow> {
+    wanted.keys().cloned().collect()
+}
+
+/// Puts windows of the present length in the place of others. Lengths divide each other, so that
+/// they reach no further than the longer of both.
+fn cover_odd(length: Micros, wanted: &mut Wanted) {
+    let odd: Vec<DeviceWindow> = wanted
+        .keys()
+        .filter(|w| w.span.end - w.span.start != length)
+        .cloned()
+        .collect();
+    for window in odd {
+        wanted.remove(&window);
+        for cover in covers(&window, length) {
+            wanted.entry(cover).or_default();
         }
-        let windows: Vec<DeviceWindow> = wanted.keys().cloned().collect();
-        let (ids, old): (Vec<Uuid>, Vec<DeviceWindow>) =
-            store::recut_windows(&windows)?.into_iter().unzip();
-        if ids.is_empty() {
-            return Ok(new);
-        }
-        store::forget_batches(ids)?;
-        wanted.extend(old.into_iter().map(|window| (window, None)));
     }
 }
 
@@ -331,8 +321,8 @@ impl Claim {
             known: Known {
                 batch: Uuid::from_bytes([0; 16]),
                 retries: 0,
+                new: true,
             },
-            recut: false,
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct Target {
     pub window: DeviceWindow,
     pub batch: Uuid,
     pub retries: i32,
+    /// All its points are to name its batch, those of an earlier one too.
+    fresh: bool,
     /// All points of the window, usable or not.
     pub points: usize,
     pub rejected: usize,
@@ -43,6 +45,7 @@ impl Target {
             window: claim.window,
             batch: claim.known.batch,
             retries: claim.known.retries,
+            fresh: claim.known.new,
             points: 0,
             rejected: 0,
             marks: vec![Vec::new(); sources],
@@ -103,7 +106,6 @@ fn read_scan(
     let from = track::view(first.window.span, recipe).0;
     let to = track::view(last.window.span, recipe).1;
     let now = backend::now();
-    let recut = claims.iter().any(|c| c.recut);
     let mut targets: Vec<Target> = claims
         .into_iter()
         .map(|claim| Target::new(claim, sources.len()))
@@ -117,7 +119,7 @@ fn read_scan(
             };
             target.points += 1;
             target.rejected += usize::from(row.fix.is_none());
-            if !row.processed || recut {
+            if !row.processed || target.fresh {
                 target.marks[nth].push(row.id);
             }
             if !row.processed {

@@ -37,6 +37,8 @@ pub struct Job {
     pub targets: Vec<Target>,
     /// Points of all the windows' views; two jobs of one device may share them.
     pub fixes: Arc<Fixes>,
+    /// How many of them count for this job.
+    pub share: usize,
 }
 
 impl Target {
@@ -134,6 +136,7 @@ fn read_scan(
 
 /// Cuts windows that were read together into jobs.
 fn jobs(mut targets: Vec<Target>, fixes: Fixes) -> Vec<Job> {
+    let share = fixes.all().len() / targets.len().div_ceil(JOB).max(1);
     let fixes = Arc::new(fixes);
     let mut jobs = Vec::new();
     while !targets.is_empty() {
@@ -141,6 +144,7 @@ fn jobs(mut targets: Vec<Target>, fixes: Fixes) -> Vec<Job> {
         jobs.push(Job {
             targets,
             fixes: fixes.clone(),
+            share,
         });
         targets = rest;
     }

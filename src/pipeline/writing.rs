@@ -17,6 +17,8 @@ use crate::track::{self, Micros, Path, Stop};
 const LONGEST_PAUSE: Micros = 6 * 3_600_000_000;
 /// Decimals that stored lines keep: the precision that map libraries expect.
 const PRECISION: u32 = 5;
+/// Points that are marked in one go, whatever the number of windows.
+const POINTS: usize = 100_000;
 
 /// Outcomes that wait to be written.
 pub struct Outbox<'run> {
@@ -53,10 +55,16 @@ impl<'run> Outbox<'run> {
             .extend(targets.into_iter().map(Attempted::unread));
     }
 
-    /// Writes what waits, if it is `least` windows or more, and counts it in the report.
+    /// Takes in windows that the run has no time for.
+    pub fn leave(&mut self, claims: Vec<Claim>) {
+        self.untried.extend(claims.into_iter().map(|c| c.window));
+    }
+
+    /// Writes what waits, if it is `least` windows or many points, and counts it in the report.
     pub fn write_if(&mut self, least: usize, report: &mut RunRow) -> Result<(), Error> {
         self.put_off_untried(report)?;
-        if self.waiting.len() < least {
+        let points: usize = self.waiting.iter().map(|a| a.target.points).sum();
+        if self.waiting.len() < least && points < POINTS {
             return Ok(());
         }
         let lot = std::mem::take(&mut self.waiting);

@@ -107,7 +107,7 @@ impl Setback {
 
 impl Shared {
     /// Matches the windows of a job.
-    pub fn work_off(&self, Job { targets, fixes }: Job) -> Done {
+    pub fn work_off(&self, Job { targets, fixes, .. }: Job) -> Done {
         let begin = Instant::now();
         let windows: Vec<Window> = targets.iter().map(|t| t.window.span).collect();
         let session = Session::new(&self.client, self.request_timeout);

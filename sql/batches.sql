@@ -9,6 +9,14 @@ RETURN pg_try_advisory_xact_lock(hashtextextended(device_id, 7206149128));
 COMMENT ON FUNCTION _lock_device IS
     'makes a device the caller''s own until its transaction ends; false where somebody else has it; volatile';
 
+CREATE FUNCTION _wait_for_device(device_id text) RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT pg_advisory_xact_lock(hashtextextended(_wait_for_device.device_id, 7206149128));
+END;
+COMMENT ON FUNCTION _wait_for_device IS
+    'the same, after a wait for whoever has it; for those who may wait, which no worker may; volatile';
+
 -- One that waits for its next attempt or is in somebody's hands stays as it is.
 CREATE FUNCTION _make_due(device_ids text[], starts timestamptz[], ends timestamptz[], job_ids bigint[] DEFAULT NULL)
 RETURNS bigint

@@ -15,6 +15,7 @@ extension_sql_file!(
         internal::_enabled,
         internal::_window,
         internal::_max_gap,
+        internal::_context_reach,
         internal::_look_back
     ]
 );
@@ -50,6 +51,7 @@ extension_sql_file!(
     name = "jobs",
     requires = ["batches", internal::_window]
 );
+extension_sql_file!("../sql/forget.sql", name = "forget");
 
 extension_sql_file!(
     "../sql/read.sql",

@@ -29,6 +29,8 @@ pub struct Target {
     /// First and last point that was unprocessed.
     pub new: Option<(Micros, Micros)>,
     pub delay: Delay,
+    /// Batches of other windows that its unprocessed points were in before they were moved.
+    pub left: Vec<Uuid>,
 }
 
 /// Windows of one device that lie close together, with the points that decide them.
@@ -53,7 +55,18 @@ impl Target {
             marks: vec![Vec::new(); sources],
             new: None,
             delay: Delay::default(),
+            left: Vec::new(),
         }
+    }
+
+    /// Notes an unprocessed point.
+    fn take_new(&mut self, time: Micros, earlier_batch: Option<Uuid>, now: Micros) {
+        let (low, high) = self.new.unwrap_or((time, time));
+        self.new = Some((low.min(time), high.max(time)));
+        self.delay.count(now - time);
+        self.left.extend(
+            earlier_batch.filter(|batch| *batch != self.batch && !self.left.contains(batch)),
+        );
     }
 }
 
@@ -125,9 +138,7 @@ fn read_scan(
                 target.marks[nth].push(row.id);
             }
             if !row.processed {
-                let (low, high) = target.new.unwrap_or((row.time, row.time));
-                target.new = Some((low.min(row.time), high.max(row.time)));
-                target.delay.count(now - row.time);
+                target.take_new(row.time, row.earlier_batch, now);
             }
         }
     }

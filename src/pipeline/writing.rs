@@ -176,9 +176,9 @@ impl<'run> Outbox<'run> {
     }
 
     /// Points may have come after the windows were chosen; finished windows of other rounds that
-    /// those reach must be done again.
+    /// those reach must be done again, and so must those that points were moved away from.
     fn reopen_neighbours(&self, done: &[&Attempted]) -> Result<(), Error> {
-        let new: Vec<_> = done
+        let mut new: Vec<_> = done
             .iter()
             .filter_map(|a| {
                 let target = &a.target;
@@ -186,6 +186,15 @@ impl<'run> Outbox<'run> {
                 Some((target.window.device.clone(), first, last))
             })
             .collect();
+        let left = done.iter().flat_map(|Attempted { target, .. }| {
+            let device = target.window.device.as_str();
+            target.left.iter().map(move |batch| (*batch, device))
+        });
+        let left = store::windows_of(left.collect())?;
+        new.extend(
+            left.into_iter()
+                .map(|w| (w.device, w.span.start, w.span.end)),
+        );
         let mut reached = store::neighbours(&new, track::context_reach(&self.settings.recipe))?;
         reached.retain(|window| !self.claimed.contains(window));
         store::reopen(&reached)

@@ -203,6 +203,22 @@ pub fn neighbours(
     )
 }
 
+/// Windows of batches, as far as these are the devices' that they are named with.
+pub fn windows_of(batches: Vec<(Uuid, &str)>) -> Result<Vec<DeviceWindow>, Error> {
+    if batches.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (ids, devices): (Vec<Uuid>, Vec<&str>) = batches.into_iter().unzip();
+    rows(
+        "look up windows that points were moved away from",
+        "SELECT b.device_id, b.start_time, b.end_time \
+           FROM unnest($1::uuid[], $2::text[]) AS moved (batch, device) \
+           JOIN processing_batches b ON b.batch_id = moved.batch AND b.device_id = moved.device",
+        &[ids.into(), devices.into()],
+        |row| device_window(row, 1),
+    )
+}
+
 /// Batches of another length that overlap windows of the present one.
 pub fn overlapped(windows: &[DeviceWindow]) -> Result<Vec<DeviceWindow>, Error> {
     rows(

@@ -14,7 +14,7 @@ pub use adopted::{reject_unreachable, take_back, use_ready_sources};
 pub use claims::{
     DeviceWindow, Known, due_devices, due_windows, hand_back, held_windows, known_batches,
     lock_devices, lock_windows, make_pending, neighbours, overlapped, reclaim, recut, take_pending,
-    waiting_devices, waiting_windows,
+    waiting_devices, waiting_windows, windows_of,
 };
 pub use points::{RowId, read_points};
 pub use results::{

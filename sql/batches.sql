@@ -9,6 +9,14 @@ RETURN pg_try_advisory_xact_lock(hashtextextended(device_id, 7206149128));
 COMMENT ON FUNCTION _lock_device IS
     'makes a device the caller''s own until its transaction ends; false where somebody else has it; volatile';
 
+CREATE FUNCTION _wait_for_device(device_id text) RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT pg_advisory_xact_lock(hashtextextended(_wait_for_device.device_id, 7206149128));
+END;
+COMMENT ON FUNCTION _wait_for_device IS
+    'the same, after a wait for whoever has it; for those who may wait, which no worker may; volatile';
+
 -- One that waits for its next attempt or is in somebody's hands stays as it is.
 CREATE FUNCTION _make_due(device_ids text[], starts timestamptz[], ends timestamptz[], job_ids bigint[] DEFAULT NULL)
 RETURNS bigint
@@ -27,6 +35,69 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _make_due IS
     'puts windows on record as due, finished ones again, on behalf of a job or none; returns how many were not due before; volatile';
+
+-- Batches of a device never overlap, so that of those that begin before a moment only the last can reach
+-- beyond it, however long windows were when it was made.
+CREATE FUNCTION _overlapped(device_ids text[], starts timestamptz[]) RETURNS SETOF processing_batches
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT b.*
+      FROM unnest(_overlapped.device_ids, _overlapped.starts) AS w (device_id, start_time)
+     CROSS JOIN LATERAL (
+        (SELECT l.* FROM processing_batches l
+          WHERE l.device_id = w.device_id AND l.start_time < w.start_time
+          ORDER BY l.start_time DESC LIMIT 1)
+        UNION ALL
+        SELECT i.* FROM processing_batches i
+         WHERE i.device_id = w.device_id
+           AND i.start_time >= w.start_time AND i.start_time < w.start_time + _window()) AS b
+     WHERE b.end_time > w.start_time
+       AND (b.start_time, b.end_time) <> (w.start_time, w.start_time + _window());
+END;
+COMMENT ON FUNCTION _overlapped IS
+    'batches of another length that overlap windows of the present one; stable';
+
+-- What goes and what takes its place stand in one statement: whatever becomes of the caller's run, the time
+-- that an old batch covered stays on record. Old paths stay until the new ones are written.
+CREATE FUNCTION _recut(device_ids text[], starts timestamptz[], job_id bigint DEFAULT NULL) RETURNS bigint
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    WITH forgotten AS (
+        DELETE FROM processing_batches b
+         WHERE b.batch_id = ANY (ARRAY(SELECT o.batch_id FROM _overlapped(_recut.device_ids, _recut.starts) o))
+        RETURNING b.device_id, b.start_time, b.end_time
+    ), covers AS (
+        INSERT INTO processing_batches AS b (device_id, start_time, end_time, job_id)
+        SELECT DISTINCT f.device_id, w.start_time, w.start_time + _window(), _recut.job_id
+          FROM forgotten f
+         CROSS JOIN LATERAL generate_series(date_bin(_window(), f.start_time, 'epoch'),
+                                            f.end_time - interval '1 us', _window()) AS w (start_time)
+        RETURNING b.batch_id
+    )
+    SELECT count(*) FROM covers;
+END;
+COMMENT ON FUNCTION _recut IS
+    'replaces those batches by windows that are due, on behalf of a job or none; returns how many; volatile';
+
+CREATE FUNCTION _reached(device_ids text[], firsts timestamptz[], lasts timestamptz[], reach interval)
+RETURNS TABLE (device_id text, start_time timestamptz, end_time timestamptz)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT DISTINCT b.device_id, b.start_time, b.end_time
+      FROM unnest(_reached.device_ids, _reached.firsts, _reached.lasts) AS new (device_id, first, last)
+     CROSS JOIN LATERAL (
+        (SELECT l.* FROM processing_batches l
+          WHERE l.device_id = new.device_id AND l.start_time < new.first - _reached.reach
+          ORDER BY l.start_time DESC LIMIT 1)
+        UNION ALL
+        SELECT n.* FROM processing_batches n
+         WHERE n.device_id = new.device_id
+           AND n.start_time BETWEEN new.first - _reached.reach AND new.last + _reached.reach) AS b
+     WHERE b.status IN ('completed', 'failed')
+       AND b.context_start <= new.last AND b.context_end > new.first;
+END;
+COMMENT ON FUNCTION _reached IS
+    'finished windows whose outcome was decided by a span that new points lie in, from the first to the last of each device; reach is the furthest that a span goes beyond its window; stable';
 
 CREATE FUNCTION retry_failed(device_ids text[] DEFAULT NULL, from_time timestamptz DEFAULT '-infinity',
                              to_time timestamptz DEFAULT 'infinity')

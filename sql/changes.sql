@@ -2,19 +2,44 @@
 --
 -- What changes, changes by windows: a window's outcome replaces what the window held. So the answer
 -- names the windows whose outcome was stored since, each with all that it holds now; whoever keeps a copy
--- replaces what it has of them. An outcome becomes visible when its transaction commits, a moment after
--- the time it bears: the search begins two minutes early, and what is told twice replaces itself.
+-- replaces what it has of them.
 
+-- An outcome becomes visible when its transaction commits, which may be long after the time it bears. Each run
+-- notes which transactions had ended by then: whatever was committed after the last run before `since` is told.
+-- (That run's own outcomes are, too: it had not committed when it made the note.) Clocks differ, so the search
+-- begins two minutes early; what is told twice replaces itself. Transactions after a restore into another cluster
+-- are numbered anew: numbers that are still to come say nothing.
 CREATE FUNCTION _changed_windows(since timestamptz, device_ids text[]) RETURNS SETOF processing_batches
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT b.*
-      FROM processing_batches b
-     WHERE b.processing_completed_at >= _changed_windows.since - interval '2 min'
-       AND (_changed_windows.device_ids IS NULL OR b.device_id = ANY (_changed_windows.device_ids));
-END;
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    early timestamptz := since - interval '2 min';
+    next_xid xid8 := pg_snapshot_xmax(pg_current_snapshot());
+    before record;
+BEGIN
+    SELECT r.xid, r.snapshot INTO before
+      FROM @extschema@.worker_runs r
+     WHERE r.started_at <= early AND r.finished_at <= early AND r.xid < next_xid
+     ORDER BY r.started_at DESC LIMIT 1;
+    IF FOUND THEN
+        RETURN QUERY
+        SELECT b.* FROM @extschema@.processing_batches b
+         WHERE b.outcome_xid >= pg_snapshot_xmin(before.snapshot)
+           AND (b.outcome_xid < next_xid OR b.processing_completed_at >= now())
+           AND (b.outcome_xid = before.xid OR NOT pg_visible_in_snapshot(b.outcome_xid, before.snapshot))
+           AND (device_ids IS NULL OR b.device_id = ANY (device_ids));
+    ELSE
+        RETURN QUERY
+        SELECT b.* FROM @extschema@.processing_batches b
+         WHERE b.processing_completed_at >= early
+           AND (device_ids IS NULL OR b.device_id = ANY (device_ids));
+    END IF;
+END
+$$;
 COMMENT ON FUNCTION _changed_windows IS
-    'windows of some devices (null: all) whose outcome was stored since a moment; stable, parallel safe';
+    'windows of some devices (null: all) whose outcome was committed since a moment; stable, parallel safe';
 
 -- The order keeps the planner from a join by hash, which would read the paths of all times.
 CREATE FUNCTION _window_paths(device_id text, window_start timestamptz, window_end timestamptz)
@@ -42,13 +67,13 @@ BEGIN ATOMIC
      ORDER BY w.device_id, w.start_time, p.start_time;
 END;
 COMMENT ON FUNCTION get_changes IS
-    'windows of some devices (null: all) whose outcome was stored since a moment, a row a path; path columns are null where a window holds none; stable, parallel safe';
+    'windows of some devices (null: all) whose outcome was committed since a moment, a row a path; path columns are null where a window holds none; stable, parallel safe';
 
 CREATE FUNCTION get_page_changes(since timestamptz, device_ids text[] DEFAULT NULL) RETURNS json
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT json_build_object(
-               'since', coalesce(max(w.processing_completed_at), get_page_changes.since),
+               'since', greatest(max(w.processing_completed_at), get_page_changes.since),
                'windows', coalesce(json_agg(json_build_object(
                               'device', w.device_id, 'start_time', w.start_time, 'end_time', w.end_time,
                               'paths', _known_json(concat('[', held.paths, ']')))

@@ -145,17 +145,80 @@ $$;
 COMMENT ON FUNCTION _windows_with_points IS
     'where the next windows of a device begin that hold points in a range, null if there are none; stable';
 
--- A device's window may lie in two sources: once is enough.
+-- What is older than the oldest point that a device still has is left alone: its points went because of their
+-- age, and its line is all that is left of them. Points that went from among others were deleted for a reason.
+CREATE FUNCTION _windows_on_record(device_id text, from_time timestamptz, to_time timestamptz, most integer)
+RETURNS timestamptz[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    source record;
+    oldest timestamptz;
+BEGIN
+    FOR source IN SELECT s.fragments FROM @extschema@._sources() s LOOP
+        SELECT least(oldest, min(q.at)) INTO oldest
+          FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(source.fragments,
+            'SELECT {time_expression} AS at FROM {relation} p
+              WHERE p.{device} = {named:$1} AND isfinite({time_expression})
+              ORDER BY p.{time} LIMIT 1', device_id))) AS q (at timestamptz);
+    END LOOP;
+    RETURN (SELECT array_agg(w.start ORDER BY w.start)
+              FROM (SELECT DISTINCT date_bin(@extschema@._window(), b.start_time, 'epoch') AS start
+                      FROM @extschema@.processing_batches b
+                     WHERE b.device_id = _windows_on_record.device_id AND b.coordinate_count > 0
+                       AND b.start_time >= from_time AND b.start_time < to_time AND b.end_time > oldest
+                     ORDER BY 1 LIMIT most) w);
+END
+$$;
+COMMENT ON FUNCTION _windows_on_record IS
+    'where the next windows of a device begin that held points of a range when they were matched, null if there are none; stable';
+
+CREATE FUNCTION _next_windows(job matching_jobs, fragments json, most integer) RETURNS timestamptz[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    starts timestamptz[] := @extschema@._windows_with_points(fragments, job.cursor_device, job.cursor_time, job.to_time,
+                                                             job.kind = 'backfill', most);
+BEGIN
+    IF job.kind = 'rematch' THEN
+        starts := starts || @extschema@._windows_on_record(job.cursor_device, job.cursor_time, job.to_time, most);
+        starts := ARRAY(SELECT DISTINCT w FROM unnest(starts) w ORDER BY w LIMIT most);
+    END IF;
+    RETURN nullif(starts, '{}');
+END
+$$;
+COMMENT ON FUNCTION _next_windows IS
+    'where the next windows begin that a job has to visit of the device that it has come to, null if there are none; stable';
+
+-- A device's window may lie in two sources: once is enough. A re-match takes windows along that points of
+-- these reach: points may have been moved or deleted.
 CREATE FUNCTION _queue_windows(job matching_jobs, starts timestamptz[]) RETURNS bigint
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-    SELECT _make_due(array_agg((job).cursor_device), array_agg(w.start), array_agg(w.start + _window()),
-                     array_agg((job).job_id))
-      FROM unnest(_queue_windows.starts) AS w (start)
-     WHERE NOT EXISTS (SELECT FROM processing_batches b
-                        WHERE b.device_id = (job).cursor_device AND b.start_time = w.start
-                          AND b.job_id = (job).job_id);
-END;
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    devices text[] := array_fill(job.cursor_device, ARRAY[coalesce(cardinality(starts), 0)]);
+    ends timestamptz[] := ARRAY(SELECT w + @extschema@._window() FROM unnest(starts) w);
+    recut bigint;
+    due bigint;
+BEGIN
+    recut := @extschema@._recut(devices, starts, job.job_id);
+    SELECT @extschema@._make_due(array_agg(job.cursor_device), array_agg(w.start), array_agg(w."end"),
+                                 array_agg(job.job_id))
+      INTO due
+      FROM (SELECT * FROM unnest(starts, ends)
+            UNION
+            SELECT r.start_time, r.end_time
+              FROM @extschema@._reached(devices, starts, ends, @extschema@._context_reach()) r
+             WHERE job.kind = 'rematch') AS w (start, "end")
+     WHERE NOT EXISTS (SELECT FROM @extschema@.processing_batches b
+                        WHERE b.device_id = job.cursor_device AND b.start_time = w.start
+                          AND b.job_id = job.job_id);
+    RETURN recut + due;
+END
+$$;
 COMMENT ON FUNCTION _queue_windows IS
     'makes windows of the device that a job has come to due, but for those that it has had; returns how many; volatile';
 
@@ -195,8 +258,7 @@ BEGIN
             job.cursor_time := date_bin(@extschema@._window(), job.from_time, 'epoch');
         END IF;
 
-        starts := @extschema@._windows_with_points(fragments, job.cursor_device, job.cursor_time, job.to_time,
-                                                   job.kind = 'backfill', max_windows - queued);
+        starts := @extschema@._next_windows(job, fragments, max_windows - queued);
         -- Whoever has the device must not be waited for.
         EXIT WHEN starts IS NOT NULL AND NOT @extschema@._lock_device(job.cursor_device);
         added := @extschema@._queue_windows(job, starts);

@@ -98,6 +98,7 @@ CREATE TABLE processing_batches (
     outlier_count           integer NOT NULL DEFAULT 0,
     rejected_count          integer NOT NULL DEFAULT 0,
     job_id                  bigint,
+    outcome_xid             xid8,
     UNIQUE (device_id, start_time)
 );
 COMMENT ON TABLE processing_batches IS 'one row a device and window: what was done, or when it is due';
@@ -114,13 +115,16 @@ COMMENT ON COLUMN processing_batches.duplicate_count IS 'points that repeat a se
 COMMENT ON COLUMN processing_batches.outlier_count IS 'points left out as impossible: at (0, 0), reached or left at a speed no vehicle has';
 COMMENT ON COLUMN processing_batches.rejected_count IS 'rows of adopted tables that hold no usable coordinate';
 COMMENT ON COLUMN processing_batches.job_id IS 'the backfill or re-match that asked for the batch';
+COMMENT ON COLUMN processing_batches.outcome_xid IS 'the transaction that stored the outcome';
 
 CREATE INDEX processing_batches_pending ON processing_batches (next_attempt_at) WHERE status IN ('pending', 'processing');
 COMMENT ON INDEX processing_batches_pending IS 'finds what is due';
 CREATE INDEX processing_batches_failed ON processing_batches (updated_at) WHERE status = 'failed';
 COMMENT ON INDEX processing_batches_failed IS 'finds what failed';
 CREATE INDEX processing_batches_completed_at ON processing_batches (processing_completed_at);
-COMMENT ON INDEX processing_batches_completed_at IS 'changes since a moment';
+COMMENT ON INDEX processing_batches_completed_at IS 'what was done since a moment';
+CREATE INDEX processing_batches_outcome_xid ON processing_batches (outcome_xid);
+COMMENT ON INDEX processing_batches_outcome_xid IS 'what was committed since a snapshot';
 CREATE INDEX processing_batches_job ON processing_batches (job_id) WHERE status IN ('pending', 'processing') AND job_id IS NOT NULL;
 COMMENT ON INDEX processing_batches_job IS 'finds what a job has left';
 
@@ -205,13 +209,17 @@ CREATE TABLE worker_runs (
     osrm_resume_at    timestamptz,
     points_waiting    bigint,
     delay_avg_ms      double precision,
-    delay_max_ms      double precision
+    delay_max_ms      double precision,
+    xid               xid8,
+    snapshot          pg_snapshot
 );
 COMMENT ON TABLE worker_runs IS 'what each run did; osrm_error is set where OSRM could not be reached';
 COMMENT ON COLUMN worker_runs.osrm_resume_at IS 'when the server wants to be asked again, where it said so (Retry-After)';
 COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog()';
 COMMENT ON COLUMN worker_runs.delay_avg_ms IS 'mean age of the live points that the run took in, in milliseconds';
 COMMENT ON COLUMN worker_runs.delay_max_ms IS 'greatest age of a live point that the run took in, in milliseconds';
+COMMENT ON COLUMN worker_runs.xid IS 'the transaction of the run''s last round';
+COMMENT ON COLUMN worker_runs.snapshot IS 'which transactions had ended when that round did';
 
 CREATE INDEX worker_runs_started_at ON worker_runs (started_at);
 COMMENT ON INDEX worker_runs_started_at IS 'finds the runs since a moment, and the last one';

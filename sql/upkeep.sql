@@ -70,9 +70,17 @@ BEGIN
         paths := @extschema@._delete_before('@extschema@.cached_polylines', 'end_time', now() - paths_older_than, 'true', max_rows);
         stops := @extschema@._delete_before('@extschema@.stops', 'start_time', now() - paths_older_than, 'true', max_rows);
     END IF;
-    IF batches_older_than IS NOT NULL THEN
-        batches := @extschema@._delete_before('@extschema@.processing_batches', 'start_time', now() - batches_older_than,
-                                              't.status = ''completed''', max_rows);
+    -- Late points find by its batch what they change, so it stays as long as there is anything to change.
+    IF paths_older_than IS NOT NULL AND batches_older_than IS NOT NULL AND paths < max_rows AND stops < max_rows THEN
+        batches := @extschema@._delete_before(
+            '@extschema@.processing_batches', 'start_time', now() - greatest(paths_older_than, batches_older_than),
+            't.status = ''completed''
+             AND (SELECT c.id FROM @extschema@.cached_polylines c
+                   WHERE c.device_id = t.device_id AND c.start_time >= t.start_time AND c.start_time < t.end_time
+                   LIMIT 1) IS NULL
+             AND (SELECT s.id FROM @extschema@.stops s
+                   WHERE s.device_id = t.device_id AND s.start_time >= t.start_time AND s.start_time < t.end_time
+                   LIMIT 1) IS NULL', max_rows);
     END IF;
     IF points_older_than IS NOT NULL THEN
         points := @extschema@._delete_before('@extschema@.gps_coordinates', 'recorded_at', now() - points_older_than,

@@ -10,20 +10,24 @@ use std::time::Duration;
 /// Threads that turn jobs into results. Dropping it waits for the threads, so whatever lets them
 /// return early must have been told before.
 pub struct Pool<J, R> {
-    jobs: Option<Sender<J>>,
-    results: Receiver<thread::Result<R>>,
+    jobs: Option<Sender<(J, usize)>>,
+    results: Receiver<(thread::Result<R>, usize)>,
     threads: Vec<JoinHandle<()>>,
     open: usize,
+    /// What the open jobs weigh together, and what they should.
+    load: usize,
+    capacity: usize,
 }
 
 impl<J: Send + 'static, R: Send + 'static> Pool<J, R> {
     /// Starts `size` threads that never see a signal: the backend's handlers must run on its main
-    /// thread only.
+    /// main thread only. Jobs that weigh more than `capacity` together make it full.
     pub fn start(
         size: usize,
+        capacity: usize,
         work: impl Fn(J) -> R + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
-        let (jobs, queue) = mpsc::channel::<J>();
+        let (jobs, queue) = mpsc::channel::<(J, usize)>();
         let (done, results) = mpsc::channel();
         let queue = Arc::new(Mutex::new(queue));
         let work = Arc::new(work);
@@ -32,6 +36,8 @@ impl<J: Send + 'static, R: Send + 'static> Pool<J, R> {
             results,
             threads: Vec::new(),
             open: 0,
+            load: 0,
+            capacity,
         };
         let _masked = MaskedSignals::new();
         for _ in 0..size {
@@ -41,11 +47,9 @@ impl<J: Send + 'static, R: Send + 'static> Pool<J, R> {
                 .spawn(move || {
                     loop {
                         let job = queue.lock().unwrap_or_else(|e| e.into_inner()).recv();
-                        let Ok(job) = job else { break };
-                        if done
-                            .send(catch_unwind(AssertUnwindSafe(|| work(job))))
-                            .is_err()
-                        {
+                        let Ok((job, weight)) = job else { break };
+                        let result = catch_unwind(AssertUnwindSafe(|| work(job)));
+                        if done.send((result, weight)).is_err() {
                             break;
                         }
                     }
@@ -56,12 +60,18 @@ impl<J: Send + 'static, R: Send + 'static> Pool<J, R> {
     }
 
     /// Hands a job to whichever thread is free first.
-    pub fn submit(&mut self, job: J) {
+    pub fn submit(&mut self, job: J, weight: usize) {
         if let Some(jobs) = &self.jobs
-            && jobs.send(job).is_ok()
+            && jobs.send((job, weight)).is_ok()
         {
             self.open += 1;
+            self.load += weight;
         }
+    }
+
+    /// Whether the next job had better wait until some of the open ones are received.
+    pub fn is_full(&self) -> bool {
+        self.load > self.capacity
     }
 
     /// Jobs that were submitted and have not been received yet.
@@ -73,8 +83,9 @@ impl<J: Send + 'static, R: Send + 'static> Pool<J, R> {
     /// panic of the job comes as the error.
     pub fn receive(&mut self, wait: Duration) -> Option<thread::Result<R>> {
         match self.results.recv_timeout(wait) {
-            Ok(result) => {
+            Ok((result, weight)) => {
                 self.open -= 1;
+                self.load -= weight;
                 Some(result)
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
@@ -125,8 +136,8 @@ mod tests {
 
     #[test]
     fn every_job_gives_one_result() {
-        let mut pool = Pool::start(3, |n: u64| n * n).unwrap();
-        (0..100).for_each(|n| pool.submit(n));
+        let mut pool = Pool::start(3, 0, |n: u64| n * n).unwrap();
+        (0..100).for_each(|n| pool.submit(n, 1));
         let mut squares: Vec<u64> = (0..100)
             .map(|_| pool.receive(LIMIT).unwrap().unwrap())
             .collect();
@@ -137,23 +148,39 @@ mod tests {
 
     #[test]
     fn a_panic_ends_its_job_only() {
-        let mut pool = Pool::start(1, |n: u8| if n == 0 { panic!("zero") } else { n }).unwrap();
-        pool.submit(0);
-        pool.submit(7);
+        let mut pool = Pool::start(1, 0, |n: u8| if n == 0 { panic!("zero") } else { n }).unwrap();
+        pool.submit(0, 1);
+        pool.submit(7, 1);
         assert!(pool.receive(LIMIT).unwrap().is_err());
         assert_eq!(pool.receive(LIMIT).unwrap().unwrap(), 7);
     }
 
     #[test]
+    fn a_pool_is_full_while_its_open_jobs_weigh_more_than_it_is_for() {
+        let mut pool = Pool::start(2, 100, |n: u8| n).unwrap();
+        pool.submit(1, 50);
+        pool.submit(2, 50);
+        assert!(!pool.is_full());
+        pool.submit(3, 50);
+        assert!(pool.is_full(), "what is done weighs until it is received");
+        assert!(pool.receive(LIMIT).is_some());
+        assert!(!pool.is_full());
+        assert!(pool.receive(LIMIT).is_some());
+        assert!(pool.receive(LIMIT).is_some());
+        pool.submit(4, 100);
+        assert!(!pool.is_full());
+    }
+
+    #[test]
     fn threads_see_no_signals() {
-        let mut pool = Pool::start(1, |_: ()| unsafe {
+        let mut pool = Pool::start(1, 0, |_: ()| unsafe {
             let mut mask = std::mem::zeroed();
             libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut mask);
             libc::sigismember(&mask, libc::SIGINT) == 1
                 && libc::sigismember(&mask, libc::SIGTERM) == 1
         })
         .unwrap();
-        pool.submit(());
+        pool.submit((), 1);
         assert!(pool.receive(LIMIT).unwrap().unwrap());
     }
 }

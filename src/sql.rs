@@ -15,6 +15,7 @@ extension_sql_file!(
         internal::_enabled,
         internal::_window,
         internal::_max_gap,
+        internal::_context_reach,
         internal::_look_back
     ]
 );
@@ -40,12 +41,17 @@ extension_sql_file!(
         api::decode_polyline
     ]
 );
-extension_sql_file!("../sql/batches.sql", name = "batches");
+extension_sql_file!(
+    "../sql/batches.sql",
+    name = "batches",
+    requires = [internal::_window]
+);
 extension_sql_file!(
     "../sql/jobs.sql",
     name = "jobs",
     requires = ["batches", internal::_window]
 );
+extension_sql_file!("../sql/forget.sql", name = "forget");
 
 extension_sql_file!(
     "../sql/read.sql",

@@ -5,8 +5,9 @@ use pgrx::datum::{Interval, Json, TimestampWithTimeZone};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::settings::Settings;
 use crate::store::{self, Fragments};
-use crate::track::Micros;
+use crate::track::{self, Micros};
 use crate::{backend, cron, settings};
 
 /// Whether the worker may work.
@@ -28,6 +29,11 @@ fn _max_gap() -> Interval {
 #[pg_extern(stable, parallel_safe)]
 fn _look_back() -> Interval {
     interval(settings::look_back())
+}
+
+#[pg_extern(stable, parallel_safe)]
+fn _context_reach() -> Interval {
+    interval(track::context_reach(&Settings::read().recipe))
 }
 
 fn interval(micros: Micros) -> Interval {

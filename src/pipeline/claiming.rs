@@ -1,14 +1,16 @@
 //! Which windows a run takes: live ones first, then what is due again, then the oldest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{BTreeSet, HashMap};
 
 use pgrx::datum::Uuid;
 
+use super::windows::{covers, floor, window_at};
 use crate::backend;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::store::{self, DeviceWindow, Known, Source};
-use crate::track::{self, Micros, Recipe, Window};
+use crate::track::{self, Micros, Recipe};
 
 const MINUTE: Micros = 60_000_000;
 /// A device's clock may be ahead by this much; points later than that wait for their time.
@@ -24,8 +26,6 @@ const MANY_DEVICES: usize = 200;
 pub struct Claim {
     pub window: DeviceWindow,
     pub known: Known,
-    /// The window replaces one of another length, so that all its points get a new batch.
-    pub recut: bool,
 }
 
 /// Claims grouped by device, each group ascending.
@@ -46,15 +46,17 @@ type Wanted = BTreeMap<DeviceWindow, Option<(Micros, Micros)>>;
 /// Devices that a run leaves alone, for somebody holds a row that it would have to write.
 pub type PassedOver = BTreeSet<String>;
 
-/// Takes up to about `most` windows; their devices are ours until the transaction ends.
+/// Takes up to about `most` windows, and no more than `of_a_device` of any one; their devices are
+/// ours until the transaction ends.
 pub fn claim(
     settings: &Settings,
     sources: &[Source],
     most: usize,
+    of_a_device: usize,
     passed: &mut PassedOver,
 ) -> Result<Vec<Claim>, Error> {
     loop {
-        let wanted = choose(settings, sources, most, passed)?;
+        let wanted = choose(settings, sources, most, of_a_device, passed)?;
         let none = wanted.is_empty();
         let claims = complete(&settings.recipe, wanted, passed)?;
         if none || !claims.is_empty() {
@@ -87,6 +89,7 @@ fn choose(
     settings: &Settings,
     sources: &[Source],
     most: usize,
+    of_a_device: usize,
     passed: &PassedOver,
 ) -> Result<Wanted, Error> {
     let now = backend::now();
@@ -115,9 +118,11 @@ fn choose(
         sources,
         length,
         wanted: Wanted::new(),
+        counts: HashMap::new(),
         held,
         passed,
         most,
+        of_a_device,
     };
     choice.add_waiting(&in_order(live), (live_since, until), 1)?;
     choice.add_due(false)?;
@@ -141,6 +146,7 @@ fn in_order(mut devices: Vec<(Micros, String)>) -> Vec<String> {
 }
 
 /// Windows that must be left alone for now: put off, or in somebody's hands.
+#[derive(Default)]
 struct Held {
     windows: BTreeSet<DeviceWindow>,
     /// The most that any one device has.
@@ -168,9 +174,12 @@ struct Choice<'run> {
     /// Of a window.
     length: Micros,
     wanted: Wanted,
+    /// How many are wanted of each device.
+    counts: HashMap<String, usize>,
     held: Held,
     passed: &'run PassedOver,
     most: usize,
+    of_a_device: usize,
 }
 
 impl Choice<'_> {
@@ -214,8 +223,7 @@ impl Choice<'_> {
                 if self.held.windows.contains(&window) {
                     continue;
                 }
-                let new = self.wanted.entry(window).or_default();
-                *new = Some(new.map_or((first, last), |s| (s.0.min(first), s.1.max(last))));
+                self.add(window, Some((first, last)));
             }
         }
         Ok(())
@@ -233,9 +241,28 @@ impl Choice<'_> {
             return Ok(());
         }
         for window in store::due_windows(&locked, self.left())? {
-            self.wanted.entry(window).or_default();
+            self.add(window, None);
         }
         Ok(())
+    }
+
+    /// Adds a window or its new points, unless there are enough windows of its device.
+    fn add(&mut self, window: DeviceWindow, new: Option<(Micros, Micros)>) {
+        let known = match self.wanted.entry(window) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let count = self.counts.entry(place.key().device.clone()).or_default();
+                if *count >= self.of_a_device {
+                    return;
+                }
+                *count += 1;
+                place.insert(None)
+            }
+        };
+        *known = match (*known, new) {
+            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+            (known, new) => known.or(new),
+        };
     }
 }
 
@@ -256,70 +283,38 @@ fn complete(
     for window in store::neighbours(&new, track::context_reach(recipe))? {
         wanted.entry(window).or_default();
     }
-    let windows: Vec<DeviceWindow> = wanted.keys().cloned().collect();
-    passed.extend(store::lock_windows(&windows)?);
+    cover_odd(recipe.window, &mut wanted);
+    for window in store::overlapped(&windows(&wanted))? {
+        wanted.entry(window).or_default();
+    }
+    passed.extend(store::lock_windows(&windows(&wanted))?);
     wanted.retain(|window, _| !passed.contains(&window.device));
-    let recut = recut(recipe.window, &mut wanted)?;
+    cover_odd(recipe.window, &mut wanted);
+    store::recut(&windows(&wanted))?;
     let windows: Vec<DeviceWindow> = wanted.into_keys().collect();
     let known = store::known_batches(&windows)?;
     Ok(windows
         .into_iter()
         .zip(known)
-        .map(|(window, known)| Claim {
-            recut: recut.contains(&window),
-            window,
-            known,
-        })
+        .map(|(window, known)| Claim { window, known })
         .collect())
 }
 
-/// Replaces windows and batches of another length by windows of the present one, and says which
-/// those are. Lengths divide each other, so replacing spreads no further than the longer of both.
-fn recut(length: Micros, wanted: &mut Wanted) -> Result<BTreeSet<DeviceWindow>, Error> {
-    let mut new = BTreeSet::new();
-    loop {
-        let odd: Vec<DeviceWindow> = wanted
-            .keys()
-            .filter(|w| w.span.end - w.span.start != length)
-            .cloned()
-            .collect();
-        for window in odd {
-            wanted.remove(&window);
-            for cover in covers(&window, length) {
-                wanted.entry(cover.clone()).or_default();
-                new.insert(cover);
-            }
+fn windows(wanted: &Wanted) -> Vec<DeviceWindow> {
+    wanted.keys().cloned().collect()
+}
+
+/// Puts windows of the present length in the place of others. Lengths divide each other, so that
+/// they reach no further than the longer of both.
+fn cover_odd(length: Micros, wanted: &mut Wanted) {
+    let is_odd = |w: &&DeviceWindow| w.span.end - w.span.start != length;
+    let odd: Vec<DeviceWindow> = wanted.keys().filter(is_odd).cloned().collect();
+    for window in odd {
+        wanted.remove(&window);
+        for cover in covers(&window, length) {
+            wanted.entry(cover).or_default();
         }
-        let windows: Vec<DeviceWindow> = wanted.keys().cloned().collect();
-        let (ids, old): (Vec<Uuid>, Vec<DeviceWindow>) =
-            store::recut_windows(&windows)?.into_iter().unzip();
-        if ids.is_empty() {
-            return Ok(new);
-        }
-        store::forget_batches(ids)?;
-        wanted.extend(old.into_iter().map(|window| (window, None)));
     }
-}
-
-/// Windows of a length that lie in or over another.
-fn covers(window: &DeviceWindow, length: Micros) -> impl Iterator<Item = DeviceWindow> {
-    (floor(window.span.start, length)..window.span.end)
-        .step_by(length as usize)
-        .map(move |start| window_at(window.device.clone(), start, length))
-}
-
-/// The window of a length that holds a moment.
-fn window_at(device: String, moment: Micros, length: Micros) -> DeviceWindow {
-    let start = floor(moment, length);
-    let span = Window {
-        start,
-        end: start + length,
-    };
-    DeviceWindow { device, span }
-}
-
-fn floor(moment: Micros, length: Micros) -> Micros {
-    moment.div_euclid(length) * length
 }
 
 #[cfg(test)]
@@ -331,8 +326,8 @@ impl Claim {
             known: Known {
                 batch: Uuid::from_bytes([0; 16]),
                 retries: 0,
+                new: true,
             },
-            recut: false,
         }
     }
 }
@@ -340,8 +335,6 @@ impl Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const HOUR: Micros = 60 * MINUTE;
 
     fn window(device: &str, minute: i64, minutes: i64) -> DeviceWindow {
         window_at(device.into(), minute * MINUTE, minutes * MINUTE)
@@ -370,21 +363,31 @@ mod tests {
     }
 
     #[test]
-    fn a_window_holds_its_start_and_not_its_end() {
-        assert_eq!(window("a", 5, 5), window("a", 9, 5));
-        assert_ne!(window("a", 5, 5), window("a", 10, 5));
-        let before_the_epoch = window_at("a".into(), -1, HOUR).span;
-        assert_eq!((before_the_epoch.start, before_the_epoch.end), (-HOUR, 0));
-    }
-
-    #[test]
-    fn windows_of_another_length_leave_no_time_uncovered() {
-        let hour: Vec<_> = covers(&window("a", 60, 60), 15 * MINUTE).collect();
+    fn a_device_gets_no_more_windows_than_are_read_together_and_those_that_came_first() {
+        let mut choice = Choice {
+            sources: &[],
+            length: 5 * MINUTE,
+            wanted: Wanted::new(),
+            counts: HashMap::new(),
+            held: Held::default(),
+            passed: &PassedOver::new(),
+            most: 100,
+            of_a_device: 2,
+        };
+        choice.add(window("a", 60, 5), Some((61, 62)));
+        for minute in [0, 5, 60] {
+            choice.add(window("a", minute, 5), Some((60, 61)));
+            choice.add(window("b", minute, 5), None);
+        }
         assert_eq!(
-            hour,
-            [60, 75, 90, 105].map(|minute| window("a", minute, 15))
+            choice.wanted.get(&window("a", 60, 5)),
+            Some(&Some((60, 62)))
         );
-        let within: Vec<_> = covers(&window("a", 75, 15), HOUR).collect();
-        assert_eq!(within, [window("a", 60, 60)]);
+        let wanted: Vec<_> = choice.wanted.into_keys().collect();
+        let expected = [("a", 0), ("a", 60), ("b", 0), ("b", 5)];
+        assert_eq!(
+            wanted,
+            expected.map(|(device, minute)| window(device, minute, 5))
+        );
     }
 }

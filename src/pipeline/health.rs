@@ -12,8 +12,8 @@ use crate::pool::Pool;
 pub fn ask_health(client: Client) -> Result<Result<Health, Away>, Error> {
     let client = Arc::new(client);
     let asked = client.clone();
-    let mut pool = Pool::start(1, move |()| asked.health()).map_err(Error::Threads)?;
-    pool.submit(());
+    let mut pool = Pool::start(1, 0, move |()| asked.health()).map_err(Error::Threads)?;
+    pool.submit((), 0);
     let mut pool = Some(pool);
     while pool.is_some() {
         if let Some(answer) = receive(&mut pool, &client, POLL)? {

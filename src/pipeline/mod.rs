@@ -7,6 +7,7 @@ mod claiming;
 mod health;
 mod matching;
 mod reading;
+mod windows;
 mod writing;
 
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ use writing::Outbox;
 const ROUND: usize = 200;
 /// Results are written in lots of this many windows while the threads go on.
 const LOT: usize = 64;
+/// Where windows are long, those of one device that are read together hold a day at most.
+const DAY: Micros = 24 * 3_600_000_000;
 /// Steps that an operator calls by hand end when they are done; this is long enough for any.
 const HAND_TIME: Duration = Duration::from_secs(3600);
 
@@ -89,7 +92,7 @@ pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
 /// Puts windows that want work on record as pending and returns how many.
 pub fn plan(most: usize) -> Result<i64, Error> {
     let mut run = Run::begin(HAND_TIME, false)?;
-    let claims = claiming::claim(&run.settings, &run.sources, most, &mut run.passed)?;
+    let claims = claiming::claim(&run.settings, &run.sources, most, most, &mut run.passed)?;
     let windows: Vec<_> = claims.into_iter().map(|c| c.window).collect();
     store::make_pending(&windows)?;
     Ok(windows.len() as i64)
@@ -154,8 +157,15 @@ impl Run {
 
     /// Claims windows and works them off; returns how many, or nothing if the run had better end.
     fn round(&mut self, matchers: &mut Matchers, most: usize) -> Result<Option<usize>, Error> {
+        let of_a_device = (DAY / self.settings.recipe.window) as usize;
         let passed = self.passed.len();
-        let claims = claiming::claim(&self.settings, &self.sources, most, &mut self.passed)?;
+        let claims = claiming::claim(
+            &self.settings,
+            &self.sources,
+            most,
+            of_a_device,
+            &mut self.passed,
+        )?;
         // A window each at least.
         self.report.windows_deferred += (self.passed.len() - passed) as i32;
         if claims.is_empty() {
@@ -186,23 +196,28 @@ impl Run {
     ) -> Result<(), Error> {
         let mut outbox = Outbox::new(&self.settings, &self.sources, &claims);
         for device in claiming::by_device(claims) {
+            if self.out_of_time() {
+                outbox.leave(device);
+                continue;
+            }
             let read = reading::read(&self.settings.recipe, &self.sources, device)?;
             read.jobs.into_iter().for_each(|job| matchers.submit(job));
             outbox.put_unread(read.unread);
-            while let Some(done) = matchers.receive(Duration::ZERO)? {
-                outbox.put(done);
-            }
-            outbox.write_if(LOT, &mut self.report)?;
+            collect(
+                matchers,
+                &mut outbox,
+                &mut self.report,
+                self.deadline,
+                Matchers::is_full,
+            )?;
         }
-        while matchers.open() > 0 {
-            if self.out_of_time() {
-                matchers.cancel();
-            }
-            if let Some(done) = matchers.receive(POLL)? {
-                outbox.put(done);
-                outbox.write_if(LOT, &mut self.report)?;
-            }
-        }
+        collect(
+            matchers,
+            &mut outbox,
+            &mut self.report,
+            self.deadline,
+            |m| m.open() > 0,
+        )?;
         outbox.write_if(1, &mut self.report)
     }
 
@@ -223,5 +238,31 @@ impl Run {
     fn record(&mut self, earlier: Option<i64>, more: bool) -> Result<i64, Error> {
         self.report.millis = self.begun.elapsed().as_millis() as i32;
         store::record_run(earlier, &self.report, !more)
+    }
+}
+
+/// Takes in what is matched, and waits for more as long as there is `too_much` under way; ends all
+/// requests at the deadline.
+fn collect(
+    matchers: &mut Matchers,
+    outbox: &mut Outbox,
+    report: &mut RunRow,
+    deadline: Instant,
+    too_much: impl Fn(&Matchers) -> bool,
+) -> Result<(), Error> {
+    loop {
+        let waits = too_much(matchers);
+        if waits && Instant::now() >= deadline {
+            matchers.cancel();
+        }
+        let pause = if waits { POLL } else { Duration::ZERO };
+        match matchers.receive(pause)? {
+            Some(done) => {
+                outbox.put(done);
+                outbox.write_if(LOT, report)?;
+            }
+            None if waits => {}
+            None => return Ok(()),
+        }
     }
 }

@@ -19,6 +19,8 @@ pub struct Target {
     pub window: DeviceWindow,
     pub batch: Uuid,
     pub retries: i32,
+    /// All its points are to name its batch, those of an earlier one too.
+    fresh: bool,
     /// All points of the window, usable or not.
     pub points: usize,
     pub rejected: usize,
@@ -27,6 +29,8 @@ pub struct Target {
     /// First and last point that was unprocessed.
     pub new: Option<(Micros, Micros)>,
     pub delay: Delay,
+    /// Batches of other windows that its unprocessed points were in before they were moved.
+    pub left: Vec<Uuid>,
 }
 
 /// Windows of one device that lie close together, with the points that decide them.
@@ -35,6 +39,8 @@ pub struct Job {
     pub targets: Vec<Target>,
     /// Points of all the windows' views; two jobs of one device may share them.
     pub fixes: Arc<Fixes>,
+    /// How many of them count for this job.
+    pub share: usize,
 }
 
 impl Target {
@@ -43,12 +49,24 @@ impl Target {
             window: claim.window,
             batch: claim.known.batch,
             retries: claim.known.retries,
+            fresh: claim.known.new,
             points: 0,
             rejected: 0,
             marks: vec![Vec::new(); sources],
             new: None,
             delay: Delay::default(),
+            left: Vec::new(),
         }
+    }
+
+    /// Notes an unprocessed point.
+    fn take_new(&mut self, time: Micros, earlier_batch: Option<Uuid>, now: Micros) {
+        let (low, high) = self.new.unwrap_or((time, time));
+        self.new = Some((low.min(time), high.max(time)));
+        self.delay.count(now - time);
+        self.left.extend(
+            earlier_batch.filter(|batch| *batch != self.batch && !self.left.contains(batch)),
+        );
     }
 }
 
@@ -103,7 +121,6 @@ fn read_scan(
     let from = track::view(first.window.span, recipe).0;
     let to = track::view(last.window.span, recipe).1;
     let now = backend::now();
-    let recut = claims.iter().any(|c| c.recut);
     let mut targets: Vec<Target> = claims
         .into_iter()
         .map(|claim| Target::new(claim, sources.len()))
@@ -117,13 +134,11 @@ fn read_scan(
             };
             target.points += 1;
             target.rejected += usize::from(row.fix.is_none());
-            if !row.processed || recut {
+            if !row.processed || target.fresh {
                 target.marks[nth].push(row.id);
             }
             if !row.processed {
-                let (low, high) = target.new.unwrap_or((row.time, row.time));
-                target.new = Some((low.min(row.time), high.max(row.time)));
-                target.delay.count(now - row.time);
+                target.take_new(row.time, row.earlier_batch, now);
             }
         }
     }
@@ -132,6 +147,7 @@ fn read_scan(
 
 /// Cuts windows that were read together into jobs.
 fn jobs(mut targets: Vec<Target>, fixes: Fixes) -> Vec<Job> {
+    let share = fixes.all().len() / targets.len().div_ceil(JOB).max(1);
     let fixes = Arc::new(fixes);
     let mut jobs = Vec::new();
     while !targets.is_empty() {
@@ -139,6 +155,7 @@ fn jobs(mut targets: Vec<Target>, fixes: Fixes) -> Vec<Job> {
         jobs.push(Job {
             targets,
             fixes: fixes.clone(),
+            share,
         });
         targets = rest;
     }

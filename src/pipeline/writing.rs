@@ -17,16 +17,18 @@ use crate::track::{self, Micros, Path, Stop};
 const LONGEST_PAUSE: Micros = 6 * 3_600_000_000;
 /// Decimals that stored lines keep: the precision that map libraries expect.
 const PRECISION: u32 = 5;
+/// Points that are marked in one go, whatever the number of windows.
+const POINTS: usize = 100_000;
 
 /// Outcomes that wait to be written.
 pub struct Outbox<'run> {
     settings: &'run Settings,
     sources: &'run [Source],
     /// All windows of the round. Those of one device were read in one scan, so none of them can
-    /// have missed another's points.
+    /// have missed another's points; those that come back untried become due.
     claimed: BTreeSet<DeviceWindow>,
     waiting: Vec<Attempted>,
-    untried: i32,
+    untried: Vec<DeviceWindow>,
 }
 
 impl<'run> Outbox<'run> {
@@ -37,14 +39,14 @@ impl<'run> Outbox<'run> {
             sources,
             claimed,
             waiting: Vec::new(),
-            untried: 0,
+            untried: Vec::new(),
         }
     }
 
     /// Takes in what a job came to.
     pub fn put(&mut self, done: Done) {
         self.waiting.extend(done.attempted);
-        self.untried += done.untried as i32;
+        self.untried.extend(done.untried);
     }
 
     /// Takes in windows that cannot be told from empty ones, for a source is set aside.
@@ -53,10 +55,16 @@ impl<'run> Outbox<'run> {
             .extend(targets.into_iter().map(Attempted::unread));
     }
 
-    /// Writes what waits, if it is `least` windows or more, and counts it in the report.
+    /// Takes in windows that the run has no time for.
+    pub fn leave(&mut self, claims: Vec<Claim>) {
+        self.untried.extend(claims.into_iter().map(|c| c.window));
+    }
+
+    /// Writes what waits, if it is `least` windows or many points, and counts it in the report.
     pub fn write_if(&mut self, least: usize, report: &mut RunRow) -> Result<(), Error> {
-        report.windows_deferred += std::mem::take(&mut self.untried);
-        if self.waiting.len() < least {
+        self.put_off_untried(report)?;
+        let points: usize = self.waiting.iter().map(|a| a.target.points).sum();
+        if self.waiting.len() < least && points < POINTS {
             return Ok(());
         }
         let lot = std::mem::take(&mut self.waiting);
@@ -118,6 +126,17 @@ impl<'run> Outbox<'run> {
         self.reopen_neighbours(&done)
     }
 
+    /// New points of other windows may have been what finished ones were claimed for: those points are
+    /// no longer new, so it must be on record.
+    fn put_off_untried(&mut self, report: &mut RunRow) -> Result<(), Error> {
+        let untried = std::mem::take(&mut self.untried);
+        report.windows_deferred += untried.len() as i32;
+        if untried.is_empty() {
+            return Ok(());
+        }
+        store::reopen(&untried)
+    }
+
     fn batch_row(&self, attempted: &Attempted) -> BatchRow {
         let Attempted {
             target, outcome, ..
@@ -157,9 +176,9 @@ impl<'run> Outbox<'run> {
     }
 
     /// Points may have come after the windows were chosen; finished windows of other rounds that
-    /// those reach must be done again.
+    /// those reach must be done again, and so must those that points were moved away from.
     fn reopen_neighbours(&self, done: &[&Attempted]) -> Result<(), Error> {
-        let new: Vec<_> = done
+        let mut new: Vec<_> = done
             .iter()
             .filter_map(|a| {
                 let target = &a.target;
@@ -167,6 +186,15 @@ impl<'run> Outbox<'run> {
                 Some((target.window.device.clone(), first, last))
             })
             .collect();
+        let left = done.iter().flat_map(|Attempted { target, .. }| {
+            let device = target.window.device.as_str();
+            target.left.iter().map(move |batch| (*batch, device))
+        });
+        let left = store::windows_of(left.collect())?;
+        new.extend(
+            left.into_iter()
+                .map(|w| (w.device, w.span.start, w.span.end)),
+        );
         let mut reached = store::neighbours(&new, track::context_reach(&self.settings.recipe))?;
         reached.retain(|window| !self.claimed.contains(window));
         store::reopen(&reached)

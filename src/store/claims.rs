@@ -26,6 +26,8 @@ pub struct DeviceWindow {
 pub struct Known {
     pub batch: Uuid,
     pub retries: i32,
+    /// No outcome of the window is on record: all its points are to name this batch.
+    pub new: bool,
 }
 
 fn interval(micros: Micros) -> Interval {
@@ -176,20 +178,21 @@ pub fn known_batches(windows: &[DeviceWindow]) -> Result<Vec<Known>, Error> {
             Ok(Known {
                 batch: row.get(1)?,
                 retries: row.get(2)?,
+                new: row.get(3)?,
             })
         },
     )
 }
 
 /// Finished windows that new points (device, first, last) reach; `reach` is the furthest that a
-/// window's context goes beyond it.
+/// window's context goes beyond its start and its end.
 pub fn neighbours(
     new: &[(String, Micros, Micros)],
     reach: Micros,
 ) -> Result<Vec<DeviceWindow>, Error> {
     rows(
         "look for windows that new points reach",
-        include_str!("neighbours.sql"),
+        "SELECT device_id, start_time, end_time FROM _reached($1, $2, $3, $4)",
         &[
             new.iter().map(|n| n.0.as_str()).collect::<Vec<_>>().into(),
             timestamps(new.iter().map(|n| n.1)).into(),
@@ -200,17 +203,38 @@ pub fn neighbours(
     )
 }
 
-/// Batches of another window length that overlap these windows.
-pub fn recut_windows(windows: &[DeviceWindow]) -> Result<Vec<(Uuid, DeviceWindow)>, Error> {
+/// Windows of batches, as far as these are the devices' that they are named with.
+pub fn windows_of(batches: Vec<(Uuid, &str)>) -> Result<Vec<DeviceWindow>, Error> {
+    if batches.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (ids, devices): (Vec<Uuid>, Vec<&str>) = batches.into_iter().unzip();
+    rows(
+        "look up windows that points were moved away from",
+        "SELECT b.device_id, b.start_time, b.end_time \
+           FROM unnest($1::uuid[], $2::text[]) AS moved (batch, device) \
+           JOIN processing_batches b ON b.batch_id = moved.batch AND b.device_id = moved.device",
+        &[ids.into(), devices.into()],
+        |row| device_window(row, 1),
+    )
+}
+
+/// Batches of another length that overlap windows of the present one.
+pub fn overlapped(windows: &[DeviceWindow]) -> Result<Vec<DeviceWindow>, Error> {
     rows(
         "look for windows of another length",
-        include_str!("recut_windows.sql"),
-        &[
-            devices(windows).into(),
-            starts(windows).into(),
-            ends(windows).into(),
-        ],
-        |row| Ok((row.get(1)?, device_window(row, 2)?)),
+        "SELECT DISTINCT device_id, start_time, end_time FROM _overlapped($1, $2)",
+        &[devices(windows).into(), starts(windows).into()],
+        |row| device_window(row, 1),
+    )
+}
+
+/// Replaces those batches by windows that are on record as due from here on.
+pub fn recut(windows: &[DeviceWindow]) -> Result<(), Error> {
+    execute(
+        "replace batches of another window length",
+        "SELECT _recut($1, $2)",
+        &[devices(windows).into(), starts(windows).into()],
     )
 }
 

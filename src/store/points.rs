@@ -1,5 +1,6 @@
 //! Reading points: the bulk of what a run reads.
 
+use pgrx::datum::Uuid;
 use pgrx::pg_sys;
 
 use super::source::Source;
@@ -17,6 +18,8 @@ pub struct Row {
     pub fix: Option<Fix>,
     pub processed: bool,
     pub id: RowId,
+    /// The batch that took an unprocessed point in before it was corrected.
+    pub earlier_batch: Option<Uuid>,
 }
 
 /// All points of a device in `[from, to)`, in no particular order.
@@ -36,6 +39,7 @@ pub fn read_points(
                 fix: usable(time, row.maybe(2)?, row.maybe(3)?, row.maybe(4)?),
                 processed: row.maybe(5)?.unwrap_or(false),
                 id: (row.get(6)?, row.get(7)?),
+                earlier_batch: row.maybe(8)?,
             })
         },
     )

@@ -6,7 +6,8 @@ SELECT {time_expression},
        ({accuracy})::double precision,
        p.processed,
        p.tableoid,
-       p.ctid
+       p.ctid,
+       CASE WHEN NOT p.processed THEN p.batch_id END
   FROM {relation} p
  WHERE p.{device} = {named:$1}
    AND {since:$2} AND {until:$3}

@@ -2,10 +2,11 @@
 INSERT INTO worker_runs AS r (
     id, started_at, finished_at, windows_completed, windows_failed, windows_deferred, points,
     rejected, paths, osrm_calls, duration_ms, osrm_error, delay_avg_ms, delay_max_ms,
-    points_waiting, osrm_resume_at)
+    points_waiting, osrm_resume_at, xid, snapshot)
 VALUES (coalesce($1, nextval('worker_runs_id_seq')), $2, clock_timestamp(), $3, $4, $5, $6,
         $7, $8, $9, $10, $11, $12, $13,
-        CASE WHEN $14 THEN (SELECT b.points FROM _backlog() AS b) END, $15)
+        CASE WHEN $14 THEN (SELECT b.points FROM _backlog() AS b) END, $15,
+        pg_current_xact_id(), pg_current_snapshot())
 ON CONFLICT (id) DO UPDATE SET
     finished_at = excluded.finished_at,
     windows_completed = r.windows_completed + excluded.windows_completed,
@@ -18,6 +19,8 @@ ON CONFLICT (id) DO UPDATE SET
     duration_ms = r.duration_ms + excluded.duration_ms,
     osrm_error = excluded.osrm_error,
     osrm_resume_at = excluded.osrm_resume_at,
+    xid = excluded.xid,
+    snapshot = excluded.snapshot,
     delay_avg_ms = coalesce(
         (r.delay_avg_ms * r.points + excluded.delay_avg_ms * excluded.points)
             / nullif(r.points + excluded.points, 0),

@@ -176,7 +176,8 @@ fn remove_others<T>(
     keep: &[Written<T>],
     start: impl Fn(&T) -> Micros,
 ) -> Result<Vec<String>, Error> {
-    rows(
+    let mut changed = remove_overtaken(table, windows)?;
+    changed.extend(rows(
         "remove what is no longer right",
         &include_str!("remove_others.sql").replace("{table}", table),
         &[
@@ -186,6 +187,18 @@ fn remove_others<T>(
             each(keep, |k| k.device.clone()).into(),
             each(keep, |k| timestamp(start(&k.item))).into(),
         ],
+        |row| row.get(1),
+    )?);
+    Ok(changed)
+}
+
+/// Deletes what a longer window of an earlier length holds in `table` and reaches into `windows`;
+/// returns the devices it belonged to.
+fn remove_overtaken(table: &str, windows: &[DeviceWindow]) -> Result<Vec<String>, Error> {
+    rows(
+        "remove what windows of another length held",
+        &include_str!("remove_overtaken.sql").replace("{table}", table),
+        &[devices(windows).into(), starts(windows).into()],
         |row| row.get(1),
     )
 }
@@ -229,15 +242,6 @@ fn unmarked(
         |row| row.get(1),
     )?;
     Ok(found.first() == Some(&true))
-}
-
-/// Removes batches that windows of another length replace.
-pub fn forget_batches(batches: Vec<Uuid>) -> Result<(), Error> {
-    execute(
-        "remove batches of another window length",
-        "DELETE FROM processing_batches WHERE batch_id = ANY ($1)",
-        &[batches.into()],
-    )
 }
 
 /// Makes finished windows due again.

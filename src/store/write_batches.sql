@@ -3,8 +3,9 @@ INSERT INTO processing_batches AS b (
     batch_id, device_id, start_time, end_time, status, coordinate_count, osrm_calls,
     processing_started_at, error_message, error_code, retry_count, next_attempt_at,
     context_start, context_end, duplicate_count, outlier_count, rejected_count,
-    processing_completed_at)
-SELECT n.*, CASE WHEN n.status <> 'pending' THEN clock_timestamp() END
+    processing_completed_at, outcome_xid)
+SELECT n.*, CASE WHEN n.status <> 'pending' THEN clock_timestamp() END,
+       CASE WHEN n.status <> 'pending' THEN pg_current_xact_id() END
   FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[],
               $6::integer[], $7::integer[], $8::timestamptz[], $9::text[], $10::text[],
               $11::integer[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[],
@@ -18,6 +19,7 @@ ON CONFLICT (device_id, start_time) DO UPDATE SET
     osrm_calls = excluded.osrm_calls,
     processing_started_at = excluded.processing_started_at,
     processing_completed_at = coalesce(excluded.processing_completed_at, b.processing_completed_at),
+    outcome_xid = coalesce(excluded.outcome_xid, b.outcome_xid),
     error_message = excluded.error_message,
     error_code = excluded.error_code,
     retry_count = excluded.retry_count,

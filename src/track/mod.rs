@@ -53,16 +53,10 @@ pub fn view(window: Window, recipe: &Recipe) -> (Micros, Micros) {
     )
 }
 
-/// How far a window's outcome can depend on points beyond its start.
+/// How far a window's outcome can depend on points beyond its start and beyond its end.
 pub fn context_reach(recipe: &Recipe) -> Micros {
-    let (from, to) = view(
-        Window {
-            start: 0,
-            end: recipe.window,
-        },
-        recipe,
-    );
-    to.max(-from)
+    let slot = slot::at(0);
+    view(slot, recipe).1 - slot.start
 }
 
 /// Matches windows of one device.

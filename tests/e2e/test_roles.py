@@ -20,7 +20,7 @@ WORKS = ["process_pending_gps()", "make_batches()", "claim_batches()", "match_ba
 WATCHES = ["worker_status()", "worker_alerts()", "storage_advice()", "get_jobs()", "osrm_health()"]
 ADMINISTERS = ["adopt_source('pg_class')", "release_source('pg_class')", "start_backfill(now() - interval '1 h', now())",
                "start_rematch(now() - interval '1 h', now())", "stop_job(1)", "resume_job(1)", "retry_failed()",
-               "delete_old()", "schedule_processing()", "unschedule_processing()", "schedule_upkeep()",
+               "delete_old()", "forget_device('bus')", "schedule_processing()", "unschedule_processing()", "schedule_upkeep()",
                "unschedule_upkeep()", "release_all()", "keep_paths('x')", "import_matched_paths('pg_class')",
                "grant_reader('nobody')", "grant_worker('nobody')", "grant_monitor('nobody')", "_advance_jobs(1)",
                "_use_ready_sources()", "_ask_source(NULL, NULL)", "_store_reads()"]

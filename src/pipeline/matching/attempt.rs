@@ -8,7 +8,7 @@ use crate::error::{Error, Failure};
 use crate::osrm::client::Client;
 use crate::osrm::{MatchAnswer, MatchError, MatchRequest, Matcher, Refusal, Session};
 use crate::pipeline::reading::{Job, Target};
-use crate::store::Status;
+use crate::store::{DeviceWindow, Status};
 use crate::track::{Fixes, Outcome, Recipe, Window, match_windows};
 
 /// What the threads of a run share.
@@ -24,7 +24,7 @@ pub struct Shared {
 pub struct Done {
     pub attempted: Vec<Attempted>,
     /// Windows of which nothing was learnt.
-    pub untried: usize,
+    pub untried: Vec<DeviceWindow>,
 }
 
 /// A window that was tried.
@@ -107,7 +107,7 @@ impl Setback {
 
 impl Shared {
     /// Matches the windows of a job.
-    pub fn work_off(&self, Job { targets, fixes }: Job) -> Done {
+    pub fn work_off(&self, Job { targets, fixes, .. }: Job) -> Done {
         let begin = Instant::now();
         let windows: Vec<Window> = targets.iter().map(|t| t.window.span).collect();
         let session = Session::new(&self.client, self.request_timeout);
@@ -125,8 +125,8 @@ impl Shared {
         let mut done = Done::default();
         for (target, result) in targets.into_iter().zip(results) {
             match self.conclude(target, result, &fixes, millis as i32) {
-                Some(attempted) => done.attempted.push(attempted),
-                None => done.untried += 1,
+                Ok(attempted) => done.attempted.push(attempted),
+                Err(window) => done.untried.push(window),
             }
         }
         done
@@ -150,19 +150,19 @@ impl Shared {
         }
     }
 
-    /// What is to be stored of a window, if it was tried. One that failed is due again after a
-    /// pause; after the last attempt it ends with raw paths, so that the map has no hole and its
-    /// points are settled.
+    /// What is to be stored of a window, or the window itself if it was not tried. One that failed
+    /// is due again after a pause; after the last attempt it ends with raw paths, so that the map
+    /// has no hole and its points are settled.
     fn conclude(
         &self,
         target: Target,
         result: Result<Outcome, Setback>,
         fixes: &Fixes,
         millis: i32,
-    ) -> Option<Attempted> {
+    ) -> Result<Attempted, DeviceWindow> {
         let (status, retries, error, outcome) = match result {
             Ok(outcome) => (Status::Completed, 0, outcome.refusal.clone(), outcome),
-            Err(Setback::Untried) => return None,
+            Err(Setback::Untried) => return Err(target.window),
             Err(Setback::Failed(why)) => {
                 let retries = target.retries + 1;
                 let (status, outcome) = if retries > self.max_retries {
@@ -174,7 +174,7 @@ impl Shared {
                 (status, retries, Some(why), outcome)
             }
         };
-        Some(Attempted {
+        Ok(Attempted {
             target,
             status,
             retries,
@@ -235,7 +235,6 @@ mod tests {
     use super::*;
     use crate::osrm::client::ClientSettings;
     use crate::pipeline::claiming::Claim;
-    use crate::store::DeviceWindow;
     use crate::track::{Fix, Micros, PathKind};
 
     const SECOND: Micros = 1_000_000;
@@ -339,6 +338,6 @@ mod tests {
         let matched = matched.unwrap();
         assert_eq!((matched.status, matched.retries), (Status::Completed, 0));
         let untried = shared.conclude(target(0, 2), Err(Setback::Untried), &Fixes::default(), 0);
-        assert!(untried.is_none());
+        assert!(untried.is_err());
     }
 }

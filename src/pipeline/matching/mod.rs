@@ -18,6 +18,9 @@ pub use attempt::{Attempted, Done};
 /// How soon a cancel is noticed while all wait for OSRM.
 pub const POLL: Duration = Duration::from_millis(50);
 
+/// Fixes that are read and not matched yet, beyond which no more are read: some tens of megabytes.
+const CAPACITY: usize = 500_000;
+
 enum Task {
     Probe,
     Match(Job),
@@ -57,8 +60,8 @@ impl Matchers {
                 }
                 Task::Match(job) => Some(shared.work_off(job)),
             };
-            let mut pool = Pool::start(self.threads, work).map_err(Error::Threads)?;
-            pool.submit(Task::Probe);
+            let mut pool = Pool::start(self.threads, CAPACITY, work).map_err(Error::Threads)?;
+            pool.submit(Task::Probe, 0);
             self.pool = Some(pool);
             while self.open() > 0 {
                 self.receive(POLL)?;
@@ -69,13 +72,19 @@ impl Matchers {
 
     pub fn submit(&mut self, job: Job) {
         if let Some(pool) = &mut self.pool {
-            pool.submit(Task::Match(job));
+            let weight = job.share;
+            pool.submit(Task::Match(job), weight);
         }
     }
 
     /// Jobs under way.
     pub fn open(&self) -> usize {
         self.pool.as_ref().map_or(0, Pool::open)
+    }
+
+    /// Whether so much is under way that nothing more should be read.
+    pub fn is_full(&self) -> bool {
+        self.pool.as_ref().is_some_and(Pool::is_full)
     }
 
     /// The next job that is done, waiting no longer than `wait`.

@@ -1,0 +1,132 @@
+"""Points that are corrected, moved, deleted or forgotten leave no line behind that does not follow from the
+points that are there."""
+
+from contextlib import closing
+from datetime import timedelta
+
+import psycopg2
+import pytest
+from drives import drive, insert, paths, process_all, recent_window
+from harness.outcome import leftovers
+from scratch import from_scratch, shown
+
+START = recent_window(120)
+MINUTE = timedelta(minutes=1)
+WINDOW = 5 * MINUTE
+
+
+@pytest.fixture
+def matched(db, osrm):
+    """Four windows of a drive, and another device that nothing must happen to."""
+    fixes = drive(osrm, START, 1200)
+    insert(db, "car", fixes)
+    insert(db, "van", drive(osrm, START, 600, seed=2))
+    process_all(db)
+    return db
+
+
+def lines_of(db, device):
+    return [row for row in paths(db) if row[0] == device]
+
+
+def assert_as_from_scratch(db):
+    process_all(db)
+    assert leftovers(db) == {}
+    history = shown(db)
+    assert history == from_scratch(db)
+
+
+def test_a_corrected_coordinate_changes_its_windows(matched):
+    before = shown(matched)
+    matched.rows("""UPDATE gps_coordinates SET latitude = latitude + 0.0004, processed = false
+                     WHERE device_id = 'car' AND recorded_at = %s""", (START + 2 * WINDOW,))
+    process_all(matched)
+    assert shown(matched) != before
+    assert_as_from_scratch(matched)
+
+
+@pytest.mark.parametrize("seconds", [1, 400, 3600])
+def test_a_window_that_its_points_were_moved_away_from_loses_its_line(matched, seconds):
+    matched.rows("""UPDATE gps_coordinates SET recorded_at = recorded_at + %s * interval '1 s', processed = false
+                     WHERE device_id = 'car' AND recorded_at >= %s AND recorded_at < %s""",
+                 (seconds, START + WINDOW, START + 2 * WINDOW))
+    assert_as_from_scratch(matched)
+
+
+def test_a_single_point_that_is_moved_across_an_edge(matched):
+    matched.rows("""UPDATE gps_coordinates SET recorded_at = recorded_at + interval '6 s', processed = false
+                     WHERE device_id = 'car' AND recorded_at = %s""", (START + WINDOW - timedelta(seconds=5),))
+    assert_as_from_scratch(matched)
+
+
+@pytest.mark.parametrize("begin, end", [(WINDOW, 2 * WINDOW), (WINDOW - MINUTE / 2, WINDOW),
+                                        (3 * WINDOW, 4 * WINDOW)])
+def test_a_rematch_sees_that_points_were_deleted(matched, begin, end):
+    matched.rows("DELETE FROM gps_coordinates WHERE device_id = 'car' AND recorded_at >= %s AND recorded_at < %s",
+                 (START + begin, START + end))
+    job = matched.value("SELECT start_rematch(%s, %s, '{car}')", (START + begin, START + end))
+    process_all(matched)
+    assert matched.value("SELECT status FROM get_jobs() WHERE job_id = %s", (job,)) == "done"
+    assert_as_from_scratch(matched)
+
+
+def test_a_rematch_keeps_lines_whose_points_went_because_of_their_age(matched):
+    before = lines_of(matched, "car")
+    matched.rows("DELETE FROM gps_coordinates WHERE device_id = 'car' AND recorded_at < %s", (START + 2 * WINDOW,))
+    matched.rows("DELETE FROM gps_coordinates WHERE device_id = 'van'")
+    van = lines_of(matched, "van")
+    matched.rows("SELECT start_rematch(%s, %s)", (START - 10 * WINDOW, START + 10 * WINDOW))
+    process_all(matched)
+    # The windows beside the oldest point are matched with the points that are left.
+    assert lines_of(matched, "car")[0] == before[0]
+    assert lines_of(matched, "van") == van != []
+
+
+def test_a_device_is_forgotten_as_a_whole(matched):
+    van = lines_of(matched, "van")
+    matched.rows("SELECT get_device_page('car')")
+    gone = matched.row("SELECT * FROM forget_device('car', with_points => true)")
+    assert gone["points"] == 240 and gone["reads"] == 1 and gone["paths"] > 0 and gone["batches"] == 4
+    for table in "gps_coordinates", "cached_polylines", "stops", "processing_batches", "path_reads":
+        assert matched.value(f"SELECT count(*) FROM {table} WHERE device_id = 'car'") == 0, table
+    assert_as_from_scratch(matched)
+    assert lines_of(matched, "van") == van != []
+
+
+@pytest.mark.parametrize("begin, end", [(WINDOW, 2 * WINDOW), (WINDOW + MINUTE, 3 * WINDOW + MINUTE)])
+def test_a_range_is_forgotten_at_once_and_what_is_around_it_matched_anew(matched, begin, end):
+    begin, end = START + begin, START + end
+    matched.rows("SELECT * FROM forget_device('car', %s, %s, with_points => true)", (begin, end))
+    assert not [line for line in lines_of(matched, "car") if line[1] < end and line[2] > begin]
+    assert_as_from_scratch(matched)
+    assert lines_of(matched, "car")[0][1] == START
+    assert not [line for line in lines_of(matched, "car") if begin <= line[1] < end]
+
+
+def test_lines_alone_are_forgotten_and_stay_so_until_a_rematch(matched):
+    before = shown(matched)
+    gone = matched.row("SELECT * FROM forget_device('car', %s, %s)", (START + WINDOW, START + 2 * WINDOW))
+    assert (gone["batches"], gone["points"]) == (1, 0)
+    process_all(matched)
+    assert not [line for line in lines_of(matched, "car") if START + WINDOW <= line[1] < START + 2 * WINDOW]
+    matched.rows("SELECT start_rematch(%s, %s, '{car}')", (START + WINDOW, START + 2 * WINDOW))
+    process_all(matched)
+    assert shown(matched) == before
+
+
+def test_what_a_run_has_in_hand_is_forgotten_after_it(matched):
+    matched.rows("SELECT start_rematch(%s, %s, '{car}')", (START, START + WINDOW))
+    with closing(matched.connect(autocommit=False)) as worker:
+        worker.cursor().execute("SELECT process_pending_gps()")
+        matched.rows("SET lock_timeout = '200ms'")
+        with pytest.raises(psycopg2.errors.LockNotAvailable):
+            matched.rows("SELECT forget_device('car')")
+        worker.commit()
+    matched.rows("SELECT forget_device('car')")
+    assert lines_of(matched, "car") == []
+
+
+@pytest.mark.parametrize("arguments", ["NULL", "'car', NULL", "'car', now(), NULL", "'car', with_points => NULL"])
+def test_nothing_is_forgotten_by_a_null(matched, arguments):
+    with pytest.raises(psycopg2.errors.NullValueNotAllowed, match="nothing is forgotten"):
+        matched.rows(f"SELECT forget_device({arguments})")

@@ -44,6 +44,7 @@ def refusal(db):
 
 
 def test_where_pg_cron_is_not_created_the_error_says_what_to_do(own_db):
+    need("pg_cron")
     said = refusal(own_db)
     assert "pg_cron is not installed in database" in said.message_primary
     assert said.message_hint == "CREATE EXTENSION pg_cron."

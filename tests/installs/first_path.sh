@@ -3,16 +3,11 @@
 # matched. usage: first_path.sh MAJOR OSRM_FOLDER
 set -euo pipefail
 major=$1
-osrm=$2
 
 pg_lsclusters --no-header | grep -q "^$major " || pg_createcluster "$major" main
 pg_ctlcluster "$major" main start
-"$osrm/osrm-bindings/osrm/bin/osrm-routed" --algorithm mld --ip 127.0.0.1 --port 5000 "$osrm/graph/helsinki.osrm" \
-    >/tmp/osrm.log 2>&1 &
-for ((second = 0; second < 60; second++)); do
-    (: >/dev/tcp/127.0.0.1/5000) 2>/dev/null && break
-    sleep 1
-done
+# shellcheck source=tests/installs/start_osrm.sh
+. "$(dirname "$0")/start_osrm.sh" "$2"
 
 ask() { runuser -u postgres -- psql --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 "$@"; }
 ask <<'END'

@@ -1,15 +1,12 @@
 #!/usr/bin/env bash
 # From PostgreSQL 15 to 17, in place and by a dump: what waits is matched there, what was matched is still there, an
-# adopted table stays adopted, and the schedule stays at the first. usage, as postgres: new_postgres.sh OSRM_FOLDER
+# adopted table stays adopted, and the schedule stays at the first. Runs as postgres, beside an OSRM.
 set -euo pipefail
 old=/usr/lib/postgresql/15/bin
 new=/usr/lib/postgresql/17/bin
-osrm=$1
 work=$(mktemp -d)
 cd "$work"
 
-"$osrm/osrm-bindings/osrm/bin/osrm-routed" --algorithm mld --ip 127.0.0.1 --port 5000 "$osrm/graph/helsinki.osrm" \
-    >osrm.log 2>&1 &
 start() { "$1/pg_ctl" --silent --wait --pgdata "$2" --log "$2.log" --options "-k $work -h ''" start; }
 stop() { "$1/pg_ctl" --silent --wait --pgdata "$2" --mode fast stop; }
 make_cluster() {

@@ -81,7 +81,7 @@ def postgres(suite):
     with DebianRoot(suite, folders) as root:
         run(root, f"sed 's/{suite}/bookworm/' /etc/apt/sources.list >/etc/apt/sources.list.d/old.list; {UPDATE} "
                   f"{INSTALL} /deb/*/*.deb postgresql-15-cron postgresql-17-cron")
-        said = run(root, "runuser -u postgres -- /try/new_postgres.sh /osrm", network=False)
+        said = run(root, "set -e; . /try/start_osrm.sh /osrm; runuser -u postgres -- /try/new_postgres.sh", network=False)
         return ", ".join(said.splitlines()[-2:])
 
 

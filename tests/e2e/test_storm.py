@@ -8,7 +8,7 @@ from conftest import TEMPLATE
 from storm.plan import draw, switched_on
 from storm.trial import trial
 
-SEEDS = [1, 2, 3, random.SystemRandom().randrange(1_000_000)]
+SEEDS = [1, 2, random.SystemRandom().randrange(1_000_000)]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

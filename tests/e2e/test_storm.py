@@ -1,6 +1,4 @@
-"""The short form of `make storm`: a few seeds, and a fresh one."""
-
-import random
+"""The short form of `make storm`: a few seeds that are the same each time; fresh ones are `make storm`'s."""
 
 import pytest
 
@@ -8,7 +6,7 @@ from conftest import TEMPLATE
 from storm.plan import draw, switched_on
 from storm.trial import trial
 
-SEEDS = [1, 2, random.SystemRandom().randrange(1_000_000)]
+SEEDS = [1, 2, 3]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

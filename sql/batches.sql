@@ -1,11 +1,15 @@
 -- Whose a device is, and how windows become due.
 
--- The lock that a worker takes on a device until its transaction ends; whoever does not get it passes the
--- device over. The number keeps the keys apart from other users'; those of another osrm_matcher, in another
--- database, have a lock space of their own anyway.
+-- A lock on a row takes no place in PostgreSQL's table of locks, however many a transaction has, and nobody
+-- can take it who may not write to the table: an advisory lock is anybody's. Two devices may share a slot;
+-- then one worker has both, and others come to them later.
 CREATE FUNCTION _lock_device(device_id text) RETURNS boolean
 LANGUAGE sql VOLATILE
-RETURN pg_try_advisory_xact_lock(hashtextextended(device_id, 7206149128));
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM device_locks l
+                    WHERE l.slot = hashtextextended(_lock_device.device_id, 0) & 65535
+                      FOR UPDATE SKIP LOCKED);
+END;
 COMMENT ON FUNCTION _lock_device IS
     'makes a device the caller''s own until its transaction ends; false where somebody else has it; volatile';
 

@@ -30,3 +30,9 @@ pub fn in_own_memory<T>(part: impl FnOnce() -> T) -> T {
     // SAFETY: nothing of the part's own memory is in its result, all of which Rust allocates.
     unsafe { PgMemoryContexts::new("osrm_matcher round").switch_to(|_| part()) }
 }
+
+/// Pages of tables and indexes that this session has looked at so far.
+pub fn pages() -> i64 {
+    // SAFETY: a plain read of the backend's state.
+    unsafe { pg_sys::pgBufferUsage.shared_blks_hit + pg_sys::pgBufferUsage.shared_blks_read }
+}

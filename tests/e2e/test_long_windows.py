@@ -10,7 +10,7 @@ DAYS = 4
 
 def test_each_day_of_a_device_gets_its_turn(db, osrm):
     db.set("osrm_matcher.window", "1d")
-    db.set("osrm_matcher.look_back", "10 days")
+    db.set("osrm_matcher.look_back", "10d")
     for day in range(DAYS):
         for device in "car", "van":
             insert(db, device, drive(osrm, recent_window(60, length=60) - timedelta(days=day), 600, interval=10, seed=day))

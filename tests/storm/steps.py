@@ -70,11 +70,17 @@ class Storm(Sessions):
             self.scene.move(number, seconds)
 
     def delete(self, numbers, around):
+        # To forget a device is to wait for whoever has it.
+        self.be_alone()
         self.change(numbers, "DELETE FROM {source} WHERE {found}")
         if around:
             self.change(numbers[:1], "DELETE FROM {source} WHERE {device} AND {time} BETWEEN "
                         "{at} - make_interval(secs => %(around)s) AND {at} + make_interval(secs => %(around)s)",
                         lambda row: {"around": around})
+        for _, rows in self.by_source(numbers):
+            for row in rows:
+                self.do(f"SELECT forget_device('{row['device']}', '{row['time']}'::timestamptz - interval '{around} s', "
+                        f"'{row['time']}'::timestamptz + interval '{around} s 1 us', with_points => true)")
 
     # -- runs --------------------------------------------------------------------------------------
 

@@ -84,6 +84,11 @@ fn cheapest(answers: [&MatchedTrace; 2], price: &Price) -> MatchedTrace {
     let mut best = vec![[nowhere; WAYS]; observations];
     best[0] = [0.0, OTHER, RAW_BEGINS].map(|cost| Chain { cost, last: None });
     for from in 0..observations - 1 {
+        let legs = answers.map(|answer| {
+            let leg = answer.legs.binary_search_by_key(&from, |leg| leg.from);
+            leg.ok().map(|leg| (leg, price.of_leg(&answer.legs[leg])))
+        });
+        let straight = price.of_straight(from);
         for came in 0..WAYS {
             let chain = best[from][came];
             if chain.cost.is_infinite() {
@@ -96,16 +101,15 @@ fn cheapest(answers: [&MatchedTrace; 2], price: &Price) -> MatchedTrace {
                     best[to][way] = Chain { cost, last };
                 }
             };
-            for (way, answer) in answers.iter().enumerate() {
-                if let Ok(leg) = answer.legs.binary_search_by_key(&from, |leg| leg.from)
+            for (way, leg) in legs.iter().enumerate() {
+                if let Some((leg, cost)) = *leg
                     && let Some(change) = change(answers, (came, chain.last), (way, leg))
                 {
-                    let leg_cost = price.of_leg(&answer.legs[leg]);
-                    go(answer.legs[leg].to, way, change + leg_cost, leg);
+                    go(answers[way].legs[leg].to, way, change + cost, leg);
                 }
             }
             let begins = if came == STRAIGHT { 0.0 } else { RAW_BEGINS };
-            go(from + 1, STRAIGHT, begins + price.of_straight(from), 0);
+            go(from + 1, STRAIGHT, begins + straight, 0);
         }
     }
     assemble(answers, &best)
@@ -167,20 +171,11 @@ fn assemble(answers: [&MatchedTrace; 2], best: &[[Chain; WAYS]]) -> MatchedTrace
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::tests::city::{leg, trace};
+    use crate::track::tests::city::{fixes_at, leg, trace};
 
     /// Every 50 m along a street, and what lies beside it.
     fn street() -> Vec<Observation> {
         trace(&[0.0, 50.0, 100.0, 150.0, 200.0].map(|x| (x, 0.0)))
-    }
-
-    fn fixes(trace: &[Observation]) -> Vec<Smoothed> {
-        let fix = |o: &Observation| Smoothed {
-            time: o.time,
-            place: o.place,
-            deviation: None,
-        };
-        trace.iter().map(fix).collect()
     }
 
     fn answer(trace: &[Observation], legs: &[(usize, usize)]) -> MatchedTrace {
@@ -191,7 +186,7 @@ mod tests {
 
     fn chosen(answers: [&MatchedTrace; 2]) -> Vec<(usize, usize)> {
         let trace = street();
-        let fixes = fixes(&trace);
+        let fixes = fixes_at(&trace);
         let matched = cheapest(answers, &Price::new(&trace, &fixes, 6.0));
         matched.legs.iter().map(|leg| (leg.from, leg.to)).collect()
     }
@@ -214,7 +209,10 @@ mod tests {
         }
         // Eleven metres off all the way is dearer than a straight line at the end is.
         assert_eq!(chosen([&first, &second]), [(0, 1), (1, 2), (2, 3), (3, 4)]);
-        let mixed = cheapest([&first, &second], &Price::new(&trace, &fixes(&trace), 6.0));
+        let mixed = cheapest(
+            [&first, &second],
+            &Price::new(&trace, &fixes_at(&trace), 6.0),
+        );
         assert_eq!(mixed.legs[0].line, second.legs[0].line);
     }
 
@@ -225,7 +223,7 @@ mod tests {
         first.legs[2].distance += 900.0;
         let second = answer(&trace, &[(2, 3)]);
         let price_of = |chosen: &MatchedTrace| chosen.legs[2].distance;
-        let fixes = fixes(&trace);
+        let fixes = fixes_at(&trace);
         let chosen = cheapest([&first, &second], &Price::new(&trace, &fixes, 6.0));
         assert!(price_of(&chosen) < 60.0);
     }

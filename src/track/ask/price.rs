@@ -82,17 +82,12 @@ fn turns_back(line: &[Place]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::tests::city::{leg, trace};
+    use crate::track::tests::city::{fixes_at, leg, trace};
 
     #[test]
     fn a_way_costs_what_its_fixes_say() {
         let trace = trace(&[(0.0, 0.0), (60.0, 0.0), (120.0, 0.0)]);
-        let fix = |o: &Observation| Smoothed {
-            time: o.time,
-            place: o.place,
-            deviation: None,
-        };
-        let fixes: Vec<Smoothed> = trace.iter().map(fix).collect();
+        let fixes = fixes_at(&trace);
         let price = Price::new(&trace, &fixes, 6.0);
         let fits = leg(&trace, 0, 2);
         assert!(price.of_leg(&fits) < 0.01);

@@ -99,11 +99,8 @@ impl Repair<'_> {
 
     /// Looks for ways that turn round at the tip of what a leg, or a straight line, leaves out.
     fn turn_at_tips(&mut self) -> Result<(), MatchError> {
-        let legs = self
-            .matched
-            .legs
-            .iter()
-            .map(|l| (l.from, l.to, l.line.clone()));
+        let leaving_out = self.matched.legs.iter().filter(|l| l.from + 1 < l.to);
+        let legs = leaving_out.map(|l| (l.from, l.to, l.line.clone()));
         let straight = |i: usize| self.matched.place_on_road(i).unwrap_or(self.trace[i].place);
         let gaps = self.matched.gaps().into_iter().map(|gap| {
             let (from, to) = gap.into_inner();
@@ -119,18 +116,11 @@ impl Repair<'_> {
             let Some(found) = self.turn_at(from, tip, to)? else {
                 continue;
             };
-            let shifted = MatchedTrace {
-                legs: found
-                    .legs
-                    .iter()
-                    .cloned()
-                    .map(|leg| leg.later(from))
-                    .collect(),
-                ..MatchedTrace::unknown(self.trace.len())
-            };
-            let before = self.price.of_part(self.matched, from, to);
-            if self.price.of_part(&shifted, from, to) < before {
-                self.matched.replace(from, to, found);
+            let mut turned = self.matched.clone();
+            turned.replace(from, to, found);
+            let price = |matched| self.price.of_part(matched, from, to);
+            if price(&turned) < price(self.matched) {
+                *self.matched = turned;
             }
         }
         Ok(())
@@ -169,20 +159,16 @@ impl Repair<'_> {
         for margin in AROUND {
             let from = gap.start().saturating_sub(margin);
             let to = (gap.end() + margin).min(end);
-            let held = |i: usize, repair: &Self| match i {
-                _ if i < *gap.start() || i > *gap.end() => repair.held(i),
-                _ => repair.trace[i],
-            };
             let mut part: Vec<Observation> = self.trace[from..=to].to_vec();
             for o in part.iter_mut().filter(|o| o.radius > ANCHOR) {
                 o.radius = (AROUND_RADIUS * o.radius).min(LARGEST_RADIUS);
             }
             let last = part.len() - 1;
             if from < *gap.start() {
-                part[0] = held(from, self);
+                part[0] = self.held(from);
             }
             if to > *gap.end() {
-                part[last] = held(to, self);
+                part[last] = self.held(to);
             }
             let found = self.ask(&part, LONG_GAP_BOUND)?;
             let driven = found.legs.iter().all(|leg| leg.is_believable(&part));
@@ -258,7 +244,7 @@ impl Repair<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::tests::city::{City, trace};
+    use crate::track::tests::city::{City, fixes_at, trace};
 
     fn legs(matched: &MatchedTrace) -> Vec<(usize, usize)> {
         matched.legs.iter().map(|leg| (leg.from, leg.to)).collect()
@@ -270,12 +256,7 @@ mod tests {
         spoil: impl Fn(&mut MatchedTrace),
         server: &City,
     ) -> MatchedTrace {
-        let fix = |o: &Observation| Smoothed {
-            time: o.time,
-            place: o.place,
-            deviation: None,
-        };
-        let fixes: Vec<Smoothed> = trace.iter().map(fix).collect();
+        let fixes = fixes_at(trace);
         let mut fitted = Fitted {
             trace: trace.to_vec(),
             matched: Asker::new(&City::default()).follow(trace).unwrap(),

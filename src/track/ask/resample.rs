@@ -51,10 +51,9 @@ fn places_on(leg: &MatchedLeg, from: &[Observation], onto: &[Observation]) -> Ve
         time if time == end => geo::length(&leg.line),
         _ => geo::project_on_line(o.place, &leg.line),
     };
-    let held = onto.iter().enumerate();
-    held.filter(|(_, o)| (begin..=end).contains(&o.time))
-        .map(|(i, o)| (i, along(o)))
-        .collect()
+    let first = onto.partition_point(|o| o.time < begin);
+    let last = onto.partition_point(|o| o.time <= end);
+    (first..last).map(|i| (i, along(&onto[i]))).collect()
 }
 
 /// A leg in the making.

@@ -9,6 +9,7 @@ use crate::osrm::{
 use crate::track::ask::{MatchedLeg, Observation};
 use crate::track::geo::{self, Place, Plane};
 use crate::track::model::{Fix, Micros, SECOND, Window};
+use crate::track::prepare::Smoothed;
 use crate::track::recipe::Recipe;
 
 pub const CENTRE: Place = [24.9, 60.2];
@@ -36,6 +37,16 @@ pub fn trace(places: &[(f64, f64)]) -> Vec<Observation> {
         }
     };
     places.iter().enumerate().map(at).collect()
+}
+
+/// The fixes that observations stand for, if none was left out.
+pub fn fixes_at(trace: &[Observation]) -> Vec<Smoothed> {
+    let fix = |o: &Observation| Smoothed {
+        time: o.time,
+        place: o.place,
+        deviation: None,
+    };
+    trace.iter().map(fix).collect()
 }
 
 /// A straight leg from one observation to another.

@@ -1,18 +1,24 @@
 -- Whose a device is, and how windows become due.
 
+-- The number keeps the keys apart from other users'; those of another osrm_matcher, in another database, have
+-- a lock space of their own anyway.
+CREATE FUNCTION _device_key(device_id text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN hashtextextended(device_id, 7206149128);
+COMMENT ON FUNCTION _device_key IS 'the key of the lock that workers take on a device; immutable, parallel safe';
+
 -- The lock that a worker takes on a device until its transaction ends; whoever does not get it passes the
--- device over. The number keeps the keys apart from other users'; those of another osrm_matcher, in another
--- database, have a lock space of their own anyway.
+-- device over.
 CREATE FUNCTION _lock_device(device_id text) RETURNS boolean
 LANGUAGE sql VOLATILE
-RETURN pg_try_advisory_xact_lock(hashtextextended(device_id, 7206149128));
+RETURN pg_try_advisory_xact_lock(_device_key(device_id));
 COMMENT ON FUNCTION _lock_device IS
     'makes a device the caller''s own until its transaction ends; false where somebody else has it; volatile';
 
 CREATE FUNCTION _wait_for_device(device_id text) RETURNS void
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-    SELECT pg_advisory_xact_lock(hashtextextended(_wait_for_device.device_id, 7206149128));
+    SELECT pg_advisory_xact_lock(_device_key(_wait_for_device.device_id));
 END;
 COMMENT ON FUNCTION _wait_for_device IS
     'the same, after a wait for whoever has it; for those who may wait, which no worker may; volatile';

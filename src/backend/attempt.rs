@@ -7,6 +7,7 @@ use std::ptr;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::{PgSqlErrorCode as Code, PgTryBuilder, pg_sys};
 
+use super::set;
 use crate::error::{Error, Failure};
 
 /// A lock that somebody holds for longer than this is not waited for.
@@ -72,23 +73,6 @@ pub fn attempt_as<T>(actor: &Actor, work: impl FnOnce() -> Result<T, Error>) -> 
         unsafe { pg_sys::SetUserIdAndSecContext(user, context) };
         result
     })
-}
-
-/// Sets an option until the subtransaction ends.
-fn set(name: &CStr, value: &CStr) {
-    // SAFETY: both are valid C strings, and copied.
-    unsafe {
-        pg_sys::set_config_option(
-            name.as_ptr(),
-            value.as_ptr(),
-            pg_sys::GucContext::PGC_USERSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_SAVE,
-            true,
-            0,
-            false,
-        );
-    }
 }
 
 fn in_subtransaction<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {

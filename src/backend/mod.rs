@@ -5,6 +5,8 @@ mod clock;
 pub mod interrupts;
 mod plans;
 
+use std::ffi::CStr;
+
 use pgrx::{PgMemoryContexts, pg_sys};
 
 pub use attempt::{Actor, attempt, attempt_as, unless_locked};
@@ -29,4 +31,21 @@ pub fn require_writable() -> Result<(), Error> {
 pub fn in_own_memory<T>(part: impl FnOnce() -> T) -> T {
     // SAFETY: nothing of the part's own memory is in its result, all of which Rust allocates.
     unsafe { PgMemoryContexts::new("osrm_matcher round").switch_to(|_| part()) }
+}
+
+/// Sets an option until the level of options that was opened last, or the subtransaction, ends.
+fn set(name: &CStr, value: &CStr) {
+    // SAFETY: both are valid C strings, and copied.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+    }
 }

@@ -21,7 +21,7 @@ use crate::store::{self, RunRow};
 
 /// Matches what is pending, live windows first, in the caller's transaction.
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
-#[search_path(@extschema@, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
 fn process_pending_gps(
     max_windows: default!(i32, 500),
@@ -49,7 +49,7 @@ fn process_pending_gps(
 
 /// A round of the procedure `process_pending`: the run's id, and whether another round is worth it.
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
-#[search_path(@extschema@, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn _process_round(
     run: Option<i64>,
     max_windows: i32,
@@ -62,7 +62,7 @@ fn _process_round(
 
 /// Puts windows that want work on record as pending batches and returns how many.
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
-#[search_path(@extschema@, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn make_batches(max_windows: default!(i32, 1000)) -> Result<i64, ErrorReport> {
     let limits = limits(max_windows, 1)?;
     Ok(pipeline::plan(limits.windows)?)
@@ -71,7 +71,7 @@ fn make_batches(max_windows: default!(i32, 1000)) -> Result<i64, ErrorReport> {
 /// Takes pending batches for `match_batches`; what is not matched within ten minutes is taken
 /// back by the next run.
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
-#[search_path(@extschema@, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn claim_batches(
     max_windows: default!(i32, 100),
 ) -> Result<SetOfIterator<'static, Uuid>, ErrorReport> {
@@ -84,7 +84,7 @@ fn claim_batches(
 
 /// Matches batches that `claim_batches` returned, in the caller's transaction.
 #[pg_extern(volatile, parallel_unsafe, security_definer, strict)]
-#[search_path(@extschema@, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
 fn match_batches(
     batch_ids: Vec<Option<Uuid>>,
@@ -143,7 +143,7 @@ fn limits(max_windows: i32, max_seconds: i32) -> Result<Limits, Error> {
 
 /// Asks the OSRM server for a sign of life and says what it is, or what is wrong.
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
-#[search_path(@extschema@, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
 fn osrm_health() -> Result<
     TableIterator<

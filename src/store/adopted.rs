@@ -36,7 +36,7 @@ pub fn take_back(source: &Source) -> Result<(), Error> {
         reopen(&windows)?;
         execute(
             "take a source back",
-            "UPDATE adopted_sources SET set_aside_at = NULL, set_aside_until = NULL, reason = NULL \
+            "UPDATE @extschema@.adopted_sources SET set_aside_at = NULL, set_aside_until = NULL, reason = NULL \
               WHERE relation = $1",
             &[source.relation().into()],
         )
@@ -73,7 +73,7 @@ pub fn reject_unreachable(source: &Source) -> Result<i64, Error> {
 pub fn use_ready_sources() -> Result<(), Error> {
     execute(
         "look for sources that are ready",
-        "SELECT _use_ready_sources()",
+        "SELECT @extschema@._use_ready_sources()",
         &[],
     )
 }

@@ -192,7 +192,7 @@ pub fn neighbours(
 ) -> Result<Vec<DeviceWindow>, Error> {
     rows(
         "look for windows that new points reach",
-        "SELECT device_id, start_time, end_time FROM _reached($1, $2, $3, $4)",
+        "SELECT device_id, start_time, end_time FROM @extschema@._reached($1, $2, $3, $4)",
         &[
             new.iter().map(|n| n.0.as_str()).collect::<Vec<_>>().into(),
             timestamps(new.iter().map(|n| n.1)).into(),
@@ -213,7 +213,7 @@ pub fn windows_of(batches: Vec<(Uuid, &str)>) -> Result<Vec<DeviceWindow>, Error
         "look up windows that points were moved away from",
         "SELECT b.device_id, b.start_time, b.end_time \
            FROM unnest($1::uuid[], $2::text[]) AS moved (batch, device) \
-           JOIN processing_batches b ON b.batch_id = moved.batch AND b.device_id = moved.device",
+           JOIN @extschema@.processing_batches b ON b.batch_id = moved.batch AND b.device_id = moved.device",
         &[ids.into(), devices.into()],
         |row| device_window(row, 1),
     )
@@ -223,7 +223,7 @@ pub fn windows_of(batches: Vec<(Uuid, &str)>) -> Result<Vec<DeviceWindow>, Error
 pub fn overlapped(windows: &[DeviceWindow]) -> Result<Vec<DeviceWindow>, Error> {
     rows(
         "look for windows of another length",
-        "SELECT DISTINCT device_id, start_time, end_time FROM _overlapped($1, $2)",
+        "SELECT DISTINCT device_id, start_time, end_time FROM @extschema@._overlapped($1, $2)",
         &[devices(windows).into(), starts(windows).into()],
         |row| device_window(row, 1),
     )
@@ -233,7 +233,7 @@ pub fn overlapped(windows: &[DeviceWindow]) -> Result<Vec<DeviceWindow>, Error> 
 pub fn recut(windows: &[DeviceWindow]) -> Result<(), Error> {
     execute(
         "replace batches of another window length",
-        "SELECT _recut($1, $2)",
+        "SELECT @extschema@._recut($1, $2)",
         &[devices(windows).into(), starts(windows).into()],
     )
 }
@@ -242,7 +242,7 @@ pub fn recut(windows: &[DeviceWindow]) -> Result<(), Error> {
 pub fn make_pending(windows: &[DeviceWindow]) -> Result<(), Error> {
     execute(
         "make batches",
-        "SELECT _make_due($1, $2, $3)",
+        "SELECT @extschema@._make_due($1, $2, $3)",
         &[
             devices(windows).into(),
             starts(windows).into(),
@@ -265,7 +265,7 @@ pub fn take_pending(most: i32) -> Result<Vec<Uuid>, Error> {
 pub fn reclaim(batches: Vec<Uuid>) -> Result<Vec<DeviceWindow>, Error> {
     rows(
         "look up claimed batches",
-        "SELECT device_id, start_time, end_time FROM processing_batches \
+        "SELECT device_id, start_time, end_time FROM @extschema@.processing_batches \
           WHERE batch_id = ANY ($1) ORDER BY device_id, start_time",
         &[batches.into()],
         |row| device_window(row, 1),

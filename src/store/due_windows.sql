@@ -1,6 +1,6 @@
 -- The windows of devices $2 that are due (see due_devices.sql), at most $3, oldest first.
 SELECT b.device_id, b.start_time, b.end_time
-  FROM processing_batches b
+  FROM @extschema@.processing_batches b
  WHERE b.device_id = ANY ($2)
    AND (b.status = 'pending' AND b.next_attempt_at <= clock_timestamp()
         OR b.status = 'processing' AND b.processing_started_at < clock_timestamp() - $1)

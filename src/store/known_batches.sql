@@ -4,5 +4,5 @@ SELECT coalesce(b.batch_id, gen_random_uuid()),
        CASE WHEN b.status IN ('pending', 'processing') THEN b.retry_count ELSE 0 END,
        b.context_start IS NULL
   FROM unnest($1::text[], $2::timestamptz[]) WITH ORDINALITY AS w (device, start, position)
-  LEFT JOIN processing_batches b ON b.device_id = w.device AND b.start_time = w.start
+  LEFT JOIN @extschema@.processing_batches b ON b.device_id = w.device AND b.start_time = w.start
  ORDER BY w.position

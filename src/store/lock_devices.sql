@@ -3,5 +3,5 @@
 SELECT device
   FROM (SELECT device FROM unnest($1::text[]) WITH ORDINALITY AS d (device, position)
          ORDER BY position OFFSET 0) AS candidates
- WHERE _lock_device(device)
+ WHERE @extschema@._lock_device(device)
  LIMIT $2

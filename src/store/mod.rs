@@ -7,6 +7,7 @@ mod claims;
 mod points;
 mod results;
 mod runs;
+mod schema;
 mod source;
 mod statement;
 

@@ -1,11 +1,11 @@
 -- Adds a run, or what a further round did to run $1. The last round ($14) also says what waits.
-INSERT INTO worker_runs AS r (
+INSERT INTO @extschema@.worker_runs AS r (
     id, started_at, finished_at, windows_completed, windows_failed, windows_deferred, points,
     rejected, paths, osrm_calls, duration_ms, osrm_error, delay_avg_ms, delay_max_ms,
     points_waiting, osrm_resume_at, xid, snapshot)
-VALUES (coalesce($1, nextval('worker_runs_id_seq')), $2, clock_timestamp(), $3, $4, $5, $6,
+VALUES (coalesce($1, nextval('@extschema@.worker_runs_id_seq')), $2, clock_timestamp(), $3, $4, $5, $6,
         $7, $8, $9, $10, $11, $12, $13,
-        CASE WHEN $14 THEN (SELECT b.points FROM _backlog() AS b) END, $15,
+        CASE WHEN $14 THEN (SELECT b.points FROM @extschema@._backlog() AS b) END, $15,
         pg_current_xact_id(), pg_current_snapshot())
 ON CONFLICT (id) DO UPDATE SET
     finished_at = excluded.finished_at,

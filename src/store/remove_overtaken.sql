@@ -10,5 +10,5 @@ DELETE FROM {table} t
  WHERE t.id = last.id
    AND last.end_time > w.start
    AND last.batch_id IS NOT NULL
-   AND (SELECT b.batch_id FROM processing_batches b WHERE b.batch_id = last.batch_id) IS NULL
+   AND (SELECT b.batch_id FROM @extschema@.processing_batches b WHERE b.batch_id = last.batch_id) IS NULL
 RETURNING t.device_id

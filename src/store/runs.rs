@@ -107,7 +107,7 @@ pub fn pause_asked_for() -> Result<Option<(String, Micros)>, Error> {
 pub fn advance_jobs(most: usize) -> Result<i32, Error> {
     let counts = rows(
         "advance jobs",
-        "SELECT coalesce(_advance_jobs($1), 0)",
+        "SELECT coalesce(@extschema@._advance_jobs($1), 0)",
         &[(most as i32).into()],
         |row| row.get(1),
     )?;
@@ -118,7 +118,7 @@ pub fn advance_jobs(most: usize) -> Result<i32, Error> {
 pub fn store_reads() -> Result<i64, Error> {
     let counts = rows(
         "store which paths were read",
-        "SELECT _store_reads()",
+        "SELECT @extschema@._store_reads()",
         &[],
         |row| row.get(1),
     )?;

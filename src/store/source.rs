@@ -12,7 +12,7 @@ use pgrx::datum::{DatumWithOid, Json};
 use pgrx::pg_sys;
 use serde_json::Value;
 
-use super::statement::{Columns, execute, read, read_as_seen, rows};
+use super::statement::{Columns, execute, read, read_as_seen, rows, run};
 use crate::backend::{self, Actor};
 use crate::error::{Error, Failure};
 
@@ -96,7 +96,7 @@ impl Source {
     ) -> Result<Vec<T>, Error> {
         let sql = self.fragments.fill(template);
         let Some(owner) = &self.owner else {
-            return rows(doing, &sql, args, value);
+            return run(doing, &sql, args, value);
         };
         if self.is_aside() {
             return Ok(Vec::new());
@@ -118,9 +118,9 @@ impl Source {
     ) -> Result<Vec<T>, Error> {
         let sql = self.fragments.fill(template);
         let Some(owner) = &self.owner else {
-            return rows(doing, &sql, args, value);
+            return run(doing, &sql, args, value);
         };
-        let changed = backend::attempt_as(owner, || rows(doing, &sql, args, value));
+        let changed = backend::attempt_as(owner, || run(doing, &sql, args, value));
         changed.map_err(|error| Error::Source(self.number, Failure::from(error)))
     }
 
@@ -179,7 +179,7 @@ pub fn ask_source(
 pub fn sources() -> Result<Vec<Source>, Error> {
     rows(
         "read the sources of points",
-        "SELECT ordinal::integer, relation::oid, fragments, aside, back FROM _sources() ORDER BY ordinal",
+        "SELECT ordinal::integer, relation::oid, fragments, aside, back FROM @extschema@._sources() ORDER BY ordinal",
         &[],
         |row| {
             let number = row.get::<i32>(1)? as usize;

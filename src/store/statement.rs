@@ -1,12 +1,13 @@
 //! How a statement is run and its result read.
 //!
-//! All statements of a run go through [`rows`], which takes a fresh snapshot: a device that was
-//! locked a statement ago must be seen as its last worker left it.
+//! All statements of a run take a fresh snapshot: a device that was locked a statement ago must be
+//! seen as its last worker left it.
 
 use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
 use pgrx::spi::{SpiHeapTupleData, SpiTupleTable};
 use pgrx::{FromDatum, IntoDatum, Spi, pg_sys};
 
+use super::schema::qualified;
 use crate::backend::{micros, timestamp};
 use crate::error::Error;
 use crate::track::Micros;
@@ -39,8 +40,19 @@ impl Columns<'_, '_> {
     }
 }
 
-/// Runs a statement with a fresh snapshot and turns each of its rows into a value.
+/// Runs a statement over our own tables, which it names as `@extschema@.stops`, with a fresh
+/// snapshot, and turns each of its rows into a value.
 pub fn rows<T>(
+    doing: &'static str,
+    template: &str,
+    args: &[DatumWithOid<'_>],
+    value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    run(doing, &qualified(template)?, args, value)
+}
+
+/// The same with a statement that is whole as it is.
+pub fn run<T>(
     doing: &'static str,
     sql: &str,
     args: &[DatumWithOid<'_>],
@@ -93,7 +105,11 @@ fn values<T>(
     Ok(values)
 }
 
-/// Runs a statement for its effect.
-pub fn execute(doing: &'static str, sql: &str, args: &[DatumWithOid<'_>]) -> Result<(), Error> {
-    rows(doing, sql, args, |_| Ok(())).map(drop)
+/// Runs a statement over our own tables for its effect.
+pub fn execute(
+    doing: &'static str,
+    template: &str,
+    args: &[DatumWithOid<'_>],
+) -> Result<(), Error> {
+    rows(doing, template, args, |_| Ok(())).map(drop)
 }

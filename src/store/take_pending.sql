@@ -1,10 +1,10 @@
 -- Marks up to $1 pending batches that are due as taken by hand, newest first: live work comes
 -- before old.
-UPDATE processing_batches b
+UPDATE @extschema@.processing_batches b
    SET status = 'processing', processing_started_at = clock_timestamp(),
        updated_at = clock_timestamp()
  WHERE b.batch_id IN (
-        SELECT c.batch_id FROM processing_batches c
+        SELECT c.batch_id FROM @extschema@.processing_batches c
          WHERE c.status = 'pending' AND c.next_attempt_at <= clock_timestamp()
          ORDER BY c.start_time DESC
          LIMIT $1

@@ -1,5 +1,5 @@
 -- One row a window. A batch that is put off keeps what is known of its last outcome.
-INSERT INTO processing_batches AS b (
+INSERT INTO @extschema@.processing_batches AS b (
     batch_id, device_id, start_time, end_time, status, coordinate_count, osrm_calls,
     processing_started_at, error_message, error_code, retry_count, next_attempt_at,
     context_start, context_end, duplicate_count, outlier_count, rejected_count,

@@ -1,5 +1,5 @@
 -- Writes paths; one that is there already in the same form keeps its row and its age.
-INSERT INTO cached_polylines AS c (
+INSERT INTO @extschema@.cached_polylines AS c (
     device_id, start_time, end_time, encoded_polyline, osrm_confidence, point_count,
     processing_duration_ms, source_coordinates_count, match_status, grade, matched_share,
     mean_offset_m, length_m, fixes_length_m, max_speed_mps, reason, batch_id)

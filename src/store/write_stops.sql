@@ -1,5 +1,5 @@
 -- Writes stops; one that is there already in the same form keeps its row.
-INSERT INTO stops AS s (
+INSERT INTO @extschema@.stops AS s (
     device_id, start_time, end_time, longitude, latitude, source_coordinates_count, batch_id)
 SELECT n.*
   FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::double precision[],

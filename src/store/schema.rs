@@ -1,0 +1,45 @@
+//! The schema that the extension lies in: statements name their tables with it.
+//!
+//! No search_path would do. With the schema in it, a function or an operator that somebody else
+//! has made there could match an argument better than the one of pg_catalog that was meant.
+
+use std::cell::RefCell;
+
+use pgrx::{Spi, pg_sys};
+
+use crate::error::Error;
+
+/// What stands for the schema in a statement, as in the files of `sql/`.
+const MARK: &str = "@extschema@";
+
+thread_local! {
+    /// The extension that was looked up last, and its schema. It cannot move, but it can be
+    /// dropped and made anew elsewhere, with another oid.
+    static KNOWN: RefCell<Option<(pg_sys::Oid, String)>> = const { RefCell::new(None) };
+}
+
+/// A statement over the extension's own tables, their names qualified.
+pub fn qualified(template: &str) -> Result<String, Error> {
+    // SAFETY: the name is a valid C string; a missing extension is an error of Postgres.
+    let extension = unsafe { pg_sys::get_extension_oid(c"osrm_matcher".as_ptr(), false) };
+    KNOWN.with_borrow_mut(|known| {
+        let schema = match known {
+            Some((oid, schema)) if *oid == extension => schema,
+            _ => &known.insert((extension, look_up(extension)?)).1,
+        };
+        Ok(template.replace(MARK, schema))
+    })
+}
+
+fn look_up(extension: pg_sys::Oid) -> Result<String, Error> {
+    let failed = Error::query("look up the extension's schema");
+    Spi::connect(|client| {
+        client
+            .select(include_str!("schema.sql"), None, &[extension.into()])
+            .map_err(&failed)?
+            .first()
+            .get_one::<String>()
+            .map_err(&failed)
+    })?
+    .ok_or_else(|| Error::Defect("the extension has no schema".into()))
+}

@@ -1,24 +1,27 @@
 -- Whose a device is, and how windows become due.
 
--- The number keeps the keys apart from other users'; those of another osrm_matcher, in another database, have
--- a lock space of their own anyway.
-CREATE FUNCTION _device_key(device_id text) RETURNS bigint
+CREATE FUNCTION _device_slot(device_id text) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN hashtextextended(device_id, 7206149128);
-COMMENT ON FUNCTION _device_key IS 'the key of the lock that workers take on a device; immutable, parallel safe';
+RETURN hashtextextended(device_id, 0) & 65535;
+COMMENT ON FUNCTION _device_slot IS
+    'the row of device_locks that stands for a device; others may share it; immutable, parallel safe';
 
--- The lock that a worker takes on a device until its transaction ends; whoever does not get it passes the
--- device over.
+-- A lock on a row takes no place in PostgreSQL's table of locks, however many a transaction has, and nobody
+-- can take it who may not write to the table: an advisory lock is anybody's. Two devices may share a slot;
+-- then one worker has both, and others come to them later.
 CREATE FUNCTION _lock_device(device_id text) RETURNS boolean
 LANGUAGE sql VOLATILE
-RETURN pg_try_advisory_xact_lock(_device_key(device_id));
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM device_locks l
+                    WHERE l.slot = _device_slot(_lock_device.device_id) FOR UPDATE SKIP LOCKED);
+END;
 COMMENT ON FUNCTION _lock_device IS
     'makes a device the caller''s own until its transaction ends; false where somebody else has it; volatile';
 
 CREATE FUNCTION _wait_for_device(device_id text) RETURNS void
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-    SELECT pg_advisory_xact_lock(_device_key(_wait_for_device.device_id));
+    SELECT FROM device_locks l WHERE l.slot = _device_slot(_wait_for_device.device_id) FOR UPDATE;
 END;
 COMMENT ON FUNCTION _wait_for_device IS
     'the same, after a wait for whoever has it; for those who may wait, which no worker may; volatile';

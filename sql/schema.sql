@@ -128,6 +128,12 @@ COMMENT ON INDEX processing_batches_outcome_xid IS 'what was committed since a s
 CREATE INDEX processing_batches_job ON processing_batches (job_id) WHERE status IN ('pending', 'processing') AND job_id IS NOT NULL;
 COMMENT ON INDEX processing_batches_job IS 'finds what a job has left';
 
+-- Who has a device is said by a lock on a row here until the transaction ends. The rows are there from the
+-- start and never change: a row a device would have to be waited for while another worker inserts it.
+CREATE TABLE device_locks (slot integer PRIMARY KEY);
+INSERT INTO device_locks SELECT generate_series(0, 65535);
+COMMENT ON TABLE device_locks IS 'what a worker locks while it has a device: the row that the device''s name hashes to';
+
 -- ---------------------------------------------------------------------------------------------
 -- Paths and stops
 -- ---------------------------------------------------------------------------------------------

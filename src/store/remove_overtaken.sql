@@ -1,10 +1,10 @@
 -- Deletes rows of longer windows of an earlier length, whose batches are gone, where they reach into
 -- windows that are about to be written ($1 devices, $2 starts), and says whose they were. It is the last
 -- row before a window, for what begins between the two was written later and has removed it by then.
-DELETE FROM {table} t
+DELETE FROM @extschema@.{table} t
  USING unnest($1::text[], $2::timestamptz[]) AS w (device, start)
  CROSS JOIN LATERAL (
-    SELECT l.id, l.end_time, l.batch_id FROM {table} l
+    SELECT l.id, l.end_time, l.batch_id FROM @extschema@.{table} l
      WHERE l.device_id = w.device AND l.start_time < w.start
      ORDER BY l.start_time DESC LIMIT 1) AS last
  WHERE t.id = last.id

@@ -11,7 +11,7 @@ import pytest
 
 from drives import drive, insert, process_all, recent_window, waiting
 from harness.fault_server import FaultServer
-from harness.outcome import leftovers
+from harness.outcome import leftovers, locked_devices
 from harness.traces import tcp_connections, threads
 from harness.wait import wait_for
 
@@ -76,7 +76,7 @@ def assert_nothing_left_in(db, session, faults):
 
 
 def assert_nothing_changed(db):
-    assert db.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+    assert locked_devices(db) == 0
     assert waiting(db) == 4 * 60
     assert db.value("SELECT count(*) FROM processing_batches") == 0
 
@@ -191,7 +191,7 @@ def test_after_a_run_the_session_has_no_thread_and_no_connection(db, osrm):
     assert session.wait() is None
     assert threads(session.pid) == 1
     assert tcp_connections(session.pid) == []
-    assert db.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+    assert locked_devices(db) == 0
     session.connection.close()
 
 

@@ -8,6 +8,7 @@ import psycopg2
 import pytest
 
 from drives import drive, insert, paths, process_all, recent_window, stops, waiting
+from harness.outcome import locked_devices
 from harness.wait import wait_for
 
 DEVICES = 12
@@ -62,7 +63,7 @@ def assert_completed_as(db, expected):
     process_all(db)
     assert (paths(db), stops(db)) == expected
     assert db.rows("SELECT DISTINCT status FROM processing_batches") == [("completed",)]
-    assert db.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+    assert locked_devices(db) == 0
 
 
 def is_thrown_out(db):

@@ -9,7 +9,7 @@ import pytest
 
 from drives import drive, insert, paths, process_all, recent_window, waiting
 from harness import env
-from harness.outcome import leftovers
+from harness.outcome import leftovers, locked_devices
 from harness.process import as_user
 from harness.traces import threads
 
@@ -44,7 +44,7 @@ def test_a_table_that_cannot_grow(own_db, osrm):
         assert threads(pid) == 1
         assert waiting(own_db) == 600
         assert own_db.value("SELECT count(*) FROM cached_polylines") == 0
-        assert own_db.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+        assert locked_devices(own_db) == 0
     limit_files(pid, "unlimited")
     worker.cursor().execute("SELECT * FROM process_pending_gps()")
     worker.close()

@@ -8,7 +8,7 @@ import pytest
 
 from drives import drive, insert, process_all, recent_window, waiting
 from harness.fault_server import FaultServer
-from harness.outcome import leftovers
+from harness.outcome import leftovers, locked_devices
 
 START = recent_window(60)
 POINTS = 3 * 60
@@ -30,7 +30,7 @@ def session(db):
 
 
 def assert_the_next_run_completes_everything(db):
-    assert db.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+    assert locked_devices(db) == 0
     process_all(db)
     assert leftovers(db) == {}
 
@@ -59,8 +59,7 @@ def test_rolled_back_to_a_savepoint(db, session, pending):
     cursor.execute(RUN)
     done = cursor.fetchone()[0]
     cursor.execute("ROLLBACK TO before")
-    cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
-    assert cursor.fetchone()[0] == 0
+    assert locked_devices(db) == 0
     cursor.execute(RUN)
     assert cursor.fetchone()[0] == done > 0
     session.commit()

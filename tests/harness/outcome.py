@@ -51,3 +51,10 @@ def decided(database):
         part: database.rows(f"SELECT {', '.join(columns)} FROM {_TABLES[part]} ORDER BY device_id, start_time")
         for part, columns in COLUMNS.items()
     }
+
+
+def locked_devices(database):
+    """How many places of the workers' lock are taken by others at this moment."""
+    return database.value("""
+        SELECT (SELECT count(*) FROM device_locks)
+             - (SELECT count(*) FROM (SELECT FROM device_locks FOR UPDATE SKIP LOCKED) AS free)""")

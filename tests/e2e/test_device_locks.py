@@ -32,10 +32,11 @@ def test_no_lock_of_a_stranger_keeps_a_device_from_the_workers(db, osrm, strange
         for high, low in seen:
             cursor.execute("SELECT pg_advisory_lock((%s::bigint << 32) | %s::bigint)", (high, low))
         cursor.execute("SELECT pg_advisory_lock(hashtextextended('car', 7206149128))")
-        for statement in ("SELECT FROM device_locks FOR UPDATE", "LOCK TABLE device_locks IN ACCESS SHARE MODE",
+        for statement in ("SELECT FROM device_locks FOR UPDATE", "BEGIN; LOCK TABLE device_locks IN ACCESS SHARE MODE",
                           "SELECT _lock_device('car')"):
             with pytest.raises(psycopg2.errors.InsufficientPrivilege):
                 cursor.execute(statement)
+            cursor.execute("ROLLBACK")
     db.rows("SELECT * FROM process_pending_gps()")
     assert waiting(db) == 0
 

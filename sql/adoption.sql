@@ -120,17 +120,17 @@ BEGIN
     IF accuracy_column IS NOT NULL THEN
         source.accuracy_expression := @extschema@._number_expression(relation, accuracy_column, 'an accuracy', 0, 100000);
     END IF;
-    source.added := ARRAY[@extschema@._index_name(relation, '_osrm_unprocessed')];
+    source.added := ARRAY[@extschema@._index_name(relation, '_osrm_unprocessed'),
+                          @extschema@._index_name(relation, '_osrm_waiting')];
     context := @extschema@._index_name(relation, '_osrm_device_time');
     IF @extschema@._is_index_of(context, relation)
-       OR NOT @extschema@._has_index(relation, device_column, time_column, false)
+       OR NOT @extschema@._has_index(relation, ARRAY[device_column, time_column])
     THEN
         source.added := source.added || context;
     END IF;
     -- An index of four megabytes of table is built in a tenth of a second or so.
     source.ready := pg_relation_size(relation) <= 4 * 1024 * 1024
-        OR @extschema@._has_index(relation, device_column, time_column, true)
-       AND @extschema@._has_index(relation, device_column, time_column, false);
+        OR @extschema@._has_indexes(relation, device_column, time_column);
     source.adopted_at := now();
     RETURN source;
 END
@@ -152,7 +152,8 @@ DECLARE
                          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = source.relation);
     has_columns boolean := @extschema@._has_columns(source.relation);
     has_queue boolean := @extschema@._is_index_of(source.added[1], source.relation);
-    has_context boolean := cardinality(source.added) < 2 OR @extschema@._is_index_of(source.added[2], source.relation);
+    has_times boolean := @extschema@._is_index_of(source.added[2], source.relation);
+    has_context boolean := cardinality(source.added) < 3 OR @extschema@._is_index_of(source.added[3], source.relation);
 BEGIN
     RETURN QUERY VALUES
         (1, CASE WHEN has_columns THEN 'nothing to do: the column processed is there'
@@ -168,11 +169,18 @@ BEGIN
          CASE WHEN NOT has_queue THEN
              format('%s%I ON %s %s WHERE NOT processed', create_index, source.added[1], qualified, columns) END,
          has_queue OR source.ready),
-        (4, CASE WHEN has_context THEN 'nothing to do: an index on the device and the time is there'
+        (4, CASE WHEN has_times THEN 'nothing to do: the index that finds new points by their time is there'
+                 WHEN source.ready THEN 'adds the index that finds new points by their time; the table is small'
+                 ELSE by_hand || 'finds new points by their time' END,
+         CASE WHEN NOT has_times THEN
+             format('%s%I ON %s (%I) WHERE processed::int = 0', create_index, source.added[2], qualified,
+                    source.time_column) END,
+         has_times OR source.ready),
+        (5, CASE WHEN has_context THEN 'nothing to do: an index on the device and the time is there'
                  WHEN source.ready THEN 'adds the index that reads a device''s points; the table is small'
                  ELSE by_hand || 'reads a device''s points' END,
          CASE WHEN NOT has_context THEN
-             format('%s%I ON %s %s', create_index, source.added[2], qualified, columns) END,
+             format('%s%I ON %s %s', create_index, source.added[3], qualified, columns) END,
          has_context OR source.ready);
 END
 $$;
@@ -284,8 +292,7 @@ BEGIN
         UPDATE @extschema@.adopted_sources a
            SET ready = true
          WHERE NOT a.ready
-           AND @extschema@._has_index(a.relation, a.device_column, a.time_column, true)
-           AND @extschema@._has_index(a.relation, a.device_column, a.time_column, false);
+           AND @extschema@._has_indexes(a.relation, a.device_column, a.time_column);
     END IF;
 END
 $$;

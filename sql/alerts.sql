@@ -124,6 +124,18 @@ BEGIN
                       'if not, see pg_stat_activity for a long transaction that holds rows of the device.' END;
     END IF;
 
+    IF now_is.points_behind > 0 THEN
+        RETURN QUERY SELECT 'warning', 'behind_look_back',
+            format('%s points are older than osrm_matcher.look_back; no run takes them by itself',
+                   CASE WHEN now_is.points_behind < 5000 THEN now_is.points_behind::text ELSE '5000 or more' END),
+            format('SELECT @extschema@.start_backfill(%L, %L);', b.oldest, now())
+          FROM @extschema@._behind_look_back() b
+         -- Those that a backfill has before it are no worry.
+         WHERE NOT EXISTS (SELECT FROM @extschema@.matching_jobs j
+                            WHERE j.kind = 'backfill' AND j.status IN ('active', 'finishing')
+                              AND j.device_ids IS NULL AND j.from_time <= b.oldest);
+    END IF;
+
     RETURN QUERY SELECT a.* FROM @extschema@._run_alerts(max_failures, waiting_for) a;
 
     IF cache_size > cache_budget THEN

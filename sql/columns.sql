@@ -208,19 +208,27 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _is_index_of IS 'whether an index of this name belongs to a table; stable';
 
--- Whether a valid index leads with these two columns: over the unprocessed rows, or over all of them.
-CREATE FUNCTION _has_index(relation regclass, first_column name, second_column name, partial boolean) RETURNS boolean
+-- Whether a valid index leads with these columns, over the rows of a condition or (null) over all of them.
+CREATE FUNCTION _has_index(relation regclass, columns name[], condition text DEFAULT NULL) RETURNS boolean
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT EXISTS (
         SELECT FROM pg_index i
           JOIN pg_class c ON c.oid = i.indexrelid
           JOIN pg_am m ON m.oid = c.relam AND m.amname = 'btree'
-          JOIN pg_attribute d ON d.attrelid = i.indrelid AND d.attnum = i.indkey[0] AND d.attname = _has_index.first_column
-          LEFT JOIN pg_attribute t ON t.attrelid = i.indrelid AND t.attnum = i.indkey[1] AND t.attname = _has_index.second_column
          WHERE i.indrelid = _has_index.relation AND i.indisvalid
-           AND (_has_index.second_column IS NULL OR t.attname IS NOT NULL)
-           AND CASE WHEN _has_index.partial THEN pg_get_expr(i.indpred, i.indrelid) = '(NOT processed)'
-                    ELSE i.indpred IS NULL END);
+           AND pg_get_expr(i.indpred, i.indrelid) IS NOT DISTINCT FROM _has_index.condition
+           AND NOT EXISTS (
+                SELECT FROM unnest(_has_index.columns) WITH ORDINALITY AS k (name, position)
+                  LEFT JOIN pg_attribute a
+                    ON a.attrelid = i.indrelid AND a.attname = k.name AND a.attnum = i.indkey[k.position - 1]
+                 WHERE a.attname IS NULL));
 END;
 COMMENT ON FUNCTION _has_index IS 'whether a usable index leads with the columns; stable';
+
+CREATE FUNCTION _has_indexes(relation regclass, device_column name, time_column name) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN _has_index(relation, ARRAY[device_column, time_column], '(NOT processed)')
+   AND _has_index(relation, ARRAY[time_column], '((processed)::integer = 0)')
+   AND _has_index(relation, ARRAY[device_column, time_column]);
+COMMENT ON FUNCTION _has_indexes IS 'whether a table has the indexes that a source needs; stable';

@@ -222,7 +222,7 @@ $$;
 COMMENT ON FUNCTION _queue_windows IS
     'makes windows of the device that a job has come to due, but for those that it has had; returns how many; volatile';
 
-CREATE FUNCTION _advance_jobs(max_windows integer) RETURNS integer
+CREATE FUNCTION _advance_jobs(max_windows integer) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -233,6 +233,7 @@ DECLARE
     starts timestamptz[];
     queued integer := 0;
     added integer;
+    blocked boolean := false;
 BEGIN
     PERFORM @extschema@._finish_jobs();
     SELECT * INTO job FROM @extschema@.matching_jobs j
@@ -240,7 +241,7 @@ BEGIN
      ORDER BY EXISTS (SELECT FROM @extschema@._sources() s WHERE s.ordinal = j.cursor_source AND s.aside), j.job_id
      LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF job.job_id IS NULL THEN
-        RETURN 0;
+        RETURN false;
     END IF;
 
     WHILE queued < max_windows AND clock_timestamp() < deadline LOOP
@@ -260,7 +261,10 @@ BEGIN
 
         starts := @extschema@._next_windows(job, fragments, max_windows - queued);
         -- Whoever has the device must not be waited for.
-        EXIT WHEN starts IS NOT NULL AND NOT @extschema@._lock_device(job.cursor_device);
+        IF starts IS NOT NULL AND NOT @extschema@._lock_device(job.cursor_device) THEN
+            blocked := true;
+            EXIT;
+        END IF;
         added := @extschema@._queue_windows(job, starts);
         job.windows_queued := job.windows_queued + added;
         IF cardinality(starts) = max_windows - queued THEN
@@ -277,11 +281,11 @@ BEGIN
            cursor_source = job.cursor_source, cursor_device = job.cursor_device, cursor_time = job.cursor_time,
            started_at = coalesce(j.started_at, now())
      WHERE j.job_id = job.job_id;
-    RETURN queued;
+    RETURN NOT blocked;
 END
 $$;
 COMMENT ON FUNCTION _advance_jobs IS
-    'puts up to so many windows of the oldest active job on record as pending; never waits for another worker; volatile';
+    'puts up to so many windows of the oldest active job on record as pending, looking for a second at most; says whether there may be more to find at once; never waits for another worker; volatile';
 
 -- ---------------------------------------------------------------------------------------------
 -- Watching, stopping, going on

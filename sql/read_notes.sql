@@ -41,6 +41,11 @@ AS $$
 DECLARE
     touched bigint;
 BEGIN
+    -- What is a day old serves nothing any more, stored or not: the notes are never more than a day's.
+    DELETE FROM @extschema@.path_reads r
+     WHERE r.ctid = ANY (ARRAY(SELECT o.ctid FROM @extschema@.path_reads o
+                                WHERE o.read_at < now() - interval '1 day'
+                                ORDER BY o.read_at LIMIT 10000));
     IF NOT EXISTS (SELECT FROM @extschema@.path_reads r WHERE NOT r.stored) THEN
         RETURN 0;
     END IF;
@@ -49,7 +54,7 @@ BEGIN
            SET stored = true
          WHERE r.ctid = ANY (ARRAY(SELECT n.ctid FROM @extschema@.path_reads n
                                     WHERE NOT n.stored
-                                    ORDER BY n.read_at LIMIT 100
+                                    ORDER BY n.read_at LIMIT 1000
                                       FOR UPDATE SKIP LOCKED))
         RETURNING r.device_id, r.from_time, r.to_time, r.read_at
     ), asked AS (
@@ -75,7 +80,6 @@ BEGIN
       FROM (SELECT due.id, max(due.read_at) AS read_at FROM due GROUP BY due.id) d
      WHERE c.id = d.id;
     GET DIAGNOSTICS touched = ROW_COUNT;
-    DELETE FROM @extschema@.path_reads r WHERE r.stored AND r.read_at < now() - interval '1 day';
     RETURN touched;
 END
 $$;

@@ -1,7 +1,7 @@
 -- Who may do what. Comes last: it speaks of every function of the extension.
 --
--- PUBLIC may encode and decode polylines and nothing else. Three kinds of roles are made by functions that
--- grant: readers of paths, workers, and monitors. Whoever changes anything else is the extension's owner.
+-- PUBLIC may encode and decode polylines and nothing else. Four kinds of roles are made by functions that
+-- grant: readers of paths, writers of points, workers, and monitors. Whoever changes anything else is the extension's owner.
 
 CREATE FUNCTION _functions(names text[]) RETURNS TABLE (signature text)
 LANGUAGE sql STABLE
@@ -70,6 +70,33 @@ BEGIN ATOMIC
     SELECT _grant(revoke_reader.role, r.functions, r.relations, false) FROM _rights('reader') r;
 END;
 COMMENT ON FUNCTION revoke_reader IS 'takes back what grant_reader() gave; volatile, strict';
+
+-- A row gets its id from the sequence, which its writer needs as much as the table.
+CREATE FUNCTION _grant_writing(role name, give boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    form text := CASE WHEN give THEN 'GRANT %s ON %s TO %I' ELSE 'REVOKE %s ON %s FROM %I' END;
+BEGIN
+    PERFORM @extschema@._grant(role, '{}', '{}', give);
+    EXECUTE format(form, 'INSERT', '@extschema@.gps_coordinates', role);
+    EXECUTE format(form, 'USAGE', 'SEQUENCE @extschema@.gps_coordinates_id_seq', role);
+END
+$$;
+COMMENT ON FUNCTION _grant_writing IS 'grants or revokes inserting of points; volatile';
+
+CREATE FUNCTION grant_writer(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
+BEGIN ATOMIC
+    SELECT _grant_writing(grant_writer.role, true);
+END;
+COMMENT ON FUNCTION grant_writer IS
+    'lets a role, such as that of a listener, insert points, and no more: it can read nothing; volatile, strict';
+CREATE FUNCTION revoke_writer(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
+BEGIN ATOMIC
+    SELECT _grant_writing(revoke_writer.role, false);
+END;
+COMMENT ON FUNCTION revoke_writer IS 'takes back what grant_writer() gave; volatile, strict';
 
 CREATE FUNCTION grant_worker(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC

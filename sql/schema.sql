@@ -1,6 +1,32 @@
 -- The tables: points come in, batches say what was done, paths and stops are what readers see.
 
 -- ---------------------------------------------------------------------------------------------
+-- What must be so before anything is made: an error here says what to do.
+-- ---------------------------------------------------------------------------------------------
+DO $$
+DECLARE
+    taken text;
+BEGIN
+    IF getdatabaseencoding() <> 'UTF8' THEN
+        RAISE EXCEPTION 'osrm_matcher needs a database with encoding UTF8, and this one has %', getdatabaseencoding()
+            USING ERRCODE = 'feature_not_supported',
+                  HINT = 'Make one: CREATE DATABASE fleet TEMPLATE template0 ENCODING ''UTF8'';';
+    END IF;
+    SELECT string_agg(format('%I', c.relname), ', ' ORDER BY c.relname) INTO taken
+      FROM pg_class c
+     WHERE c.relnamespace = '@extschema@'::regnamespace
+       AND c.relname IN ('gps_coordinates', 'adopted_sources', 'processing_batches', 'device_locks',
+                         'cached_polylines', 'stops', 'worker_runs', 'matching_jobs', 'path_reads',
+                         'worker_health', 'cache_performance');
+    IF taken IS NOT NULL THEN
+        RAISE EXCEPTION 'osrm_matcher has tables of its own named like some that are in schema @extschema@: %', taken
+            USING ERRCODE = 'duplicate_table',
+                  HINT = 'Give it a schema of its own: CREATE SCHEMA osrm; CREATE EXTENSION osrm_matcher SCHEMA osrm;';
+    END IF;
+END
+$$;
+
+-- ---------------------------------------------------------------------------------------------
 -- Points
 -- ---------------------------------------------------------------------------------------------
 CREATE TABLE gps_coordinates (
@@ -36,7 +62,11 @@ COMMENT ON COLUMN gps_coordinates.created_at IS 'when the row was inserted';
 COMMENT ON COLUMN gps_coordinates.accuracy IS 'standard deviation in metres as the device reports it; anything but a positive number counts as unknown';
 
 CREATE INDEX gps_coordinates_unprocessed ON gps_coordinates (device_id, recorded_at) WHERE NOT processed;
-COMMENT ON INDEX gps_coordinates_unprocessed IS 'finds the devices and windows that have new points';
+COMMENT ON INDEX gps_coordinates_unprocessed IS 'finds the windows of a device that have new points';
+-- Written so that only statements which say the same use it: to find one device's oldest point by it, those of
+-- all would be read.
+CREATE INDEX gps_coordinates_waiting ON gps_coordinates (recorded_at) WHERE processed::int = 0;
+COMMENT ON INDEX gps_coordinates_waiting IS 'finds the devices that have new points, by their time';
 
 -- ---------------------------------------------------------------------------------------------
 -- Tables of the user that were adopted as further sources of points
@@ -217,15 +247,17 @@ CREATE TABLE worker_runs (
     delay_avg_ms      double precision,
     delay_max_ms      double precision,
     xid               xid8,
-    snapshot          pg_snapshot
+    snapshot          pg_snapshot,
+    search_pages      bigint
 );
 COMMENT ON TABLE worker_runs IS 'what each run did; osrm_error is set where OSRM could not be reached';
 COMMENT ON COLUMN worker_runs.osrm_resume_at IS 'when the server wants to be asked again, where it said so (Retry-After)';
-COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog()';
+COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog(); null where old ones were not searched for';
 COMMENT ON COLUMN worker_runs.delay_avg_ms IS 'mean age of the live points that the run took in, in milliseconds';
 COMMENT ON COLUMN worker_runs.delay_max_ms IS 'greatest age of a live point that the run took in, in milliseconds';
 COMMENT ON COLUMN worker_runs.xid IS 'the transaction of the run''s last round';
 COMMENT ON COLUMN worker_runs.snapshot IS 'which transactions had ended when that round did';
+COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows looked at in vain; null where it was not made, or not to its end';
 
 CREATE INDEX worker_runs_started_at ON worker_runs (started_at);
 COMMENT ON INDEX worker_runs_started_at IS 'finds the runs since a moment, and the last one';
@@ -287,6 +319,8 @@ COMMENT ON COLUMN path_reads.stored IS 'whether last_accessed of the paths has b
 
 CREATE INDEX path_reads_device ON path_reads (device_id, read_at);
 COMMENT ON INDEX path_reads_device IS 'finds a note that is recent enough to spare another';
+CREATE INDEX path_reads_read_at ON path_reads (read_at);
+COMMENT ON INDEX path_reads_read_at IS 'finds the notes that are too old';
 CREATE INDEX path_reads_new ON path_reads (read_at) WHERE NOT stored;
 COMMENT ON INDEX path_reads_new IS 'finds the notes that are not stored yet';
 

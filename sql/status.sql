@@ -4,9 +4,8 @@
 -- ---------------------------------------------------------------------------------------------
 -- What waits
 -- ---------------------------------------------------------------------------------------------
--- Hops over the devices in the source's partial index and reads their waiting points in order, until so
--- many are counted; what the counted devices hold on average stands for the others.
--- long: it is one query.
+-- Reads waiting points by their time, from both ends, until so many are counted. Those between are taken to be
+-- as dense as the denser end.
 CREATE FUNCTION _backlog_of(fragments json, since timestamptz, until timestamptz, most integer,
     OUT points bigint, OUT windows bigint, OUT devices bigint, OUT oldest timestamptz,
     OUT waiting_since timestamptz, OUT estimated boolean)
@@ -15,67 +14,43 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     counted record;
-    share double precision;
+    rate double precision;
+    between double precision;
 BEGIN
     SELECT * INTO counted FROM json_to_recordset(@extschema@._ask_source(fragments,
-        'WITH RECURSIVE known AS (
-            (SELECT p.{device} AS device, {time_expression} AS at, {arrival} AS arrival FROM {relation} p
-              WHERE NOT p.processed ORDER BY p.{device}, p.{time} LIMIT 1)
-            UNION ALL
-            SELECT next.*
-              FROM known k
-             CROSS JOIN LATERAL (
-                SELECT p.{device}, {time_expression}, {arrival} FROM {relation} p
-                 WHERE NOT p.processed AND p.{device} > k.device
-                 ORDER BY p.{device}, p.{time} LIMIT 1) next
-        ), waiting AS MATERIALIZED (
-            SELECT k.device, k.at, k.arrival FROM known k WHERE k.at >= $2 AND k.at < $3
-            UNION ALL
-            SELECT k.device, first.*
-              FROM known k
-             CROSS JOIN LATERAL (
-                SELECT {time_expression}, {arrival} FROM {relation} p
-                 WHERE NOT p.processed AND p.{device} = k.device
-                   AND {since:$2} AND {until:$3}
-                 ORDER BY p.{time} LIMIT 1) first
-             WHERE (k.at >= $2 AND k.at < $3) IS NOT TRUE
-        ), numbered AS (
-            SELECT w.*, row_number() OVER () AS n FROM waiting w
-        ), per_window AS MATERIALIZED (
-            SELECT c.n, c.begin, count(*) AS points
-              FROM (SELECT w.n, date_bin($4, q.at, ''epoch'') AS begin
-                      FROM numbered w
-                     CROSS JOIN LATERAL (
-                        SELECT {time_expression} AS at FROM {relation} p
-                         WHERE NOT p.processed AND p.{device} = w.device
-                           AND {since:$2} AND {until:$3}
-                         ORDER BY p.{time}) q
-                     LIMIT $5) c
-             GROUP BY c.n, c.begin
-        ), last AS (
-            SELECT max(v.n) AS n FROM per_window v
+        'WITH first AS MATERIALIZED (
+            SELECT p.{device} AS device, {time_expression} AS at, {arrival} AS arrival FROM {relation} p
+             WHERE p.processed::int = 0 AND {since:$2} AND {until:$3}
+             ORDER BY p.{time} LIMIT $5
+        ), last AS MATERIALIZED (
+            SELECT p.{device} AS device, {time_expression} AS at, {arrival} AS arrival FROM {relation} p
+             WHERE p.processed::int = 0 AND {since:$2} AND {until:$3}
+               AND {time_expression} > (SELECT max(f.at) FROM first f)
+               AND (SELECT count(*) FROM first) = $5
+             ORDER BY p.{time} DESC LIMIT $5
+        ), q AS (
+            SELECT * FROM first UNION ALL SELECT * FROM last
         )
-        -- The last device may have been counted in part.
-        SELECT coalesce(sum(v.points), 0)::bigint AS points, count(*) AS windows,
-               max(l.n) - 1 AS whole_devices,
-               coalesce(sum(v.points) FILTER (WHERE v.n < l.n), 0) AS whole_points,
-               count(*) FILTER (WHERE v.n < l.n) AS whole_windows,
-               (SELECT count(*) FROM waiting) AS devices,
-               (SELECT min(w.at) FROM waiting w) AS oldest,
-               (SELECT min(w.arrival) FROM waiting w) AS waiting_since
-          FROM per_window v, last l', NULL, since, until, most))
-        AS c (points bigint, windows bigint, whole_devices bigint, whole_points bigint, whole_windows bigint,
-              devices bigint, oldest timestamptz, waiting_since timestamptz);
+        SELECT count(*) AS points, count(DISTINCT (q.device, date_bin($4, q.at, ''epoch''))) AS windows,
+               count(DISTINCT q.device) AS devices, min(q.at) AS oldest, min(q.arrival) AS waiting_since,
+               (SELECT count(*) FROM last) = $5 AS estimated,
+               extract(epoch FROM (SELECT min(l.at) FROM last l) - (SELECT max(f.at) FROM first f)) AS gap,
+               extract(epoch FROM (SELECT max(f.at) - min(f.at) FROM first f)) AS first_span,
+               extract(epoch FROM (SELECT max(l.at) - min(l.at) FROM last l)) AS last_span
+          FROM q', NULL, since, until, most / 2))
+        AS c (points bigint, windows bigint, devices bigint, oldest timestamptz, waiting_since timestamptz,
+              estimated boolean, gap double precision, first_span double precision, last_span double precision);
     points := counted.points;
     windows := counted.windows;
     devices := counted.devices;
     oldest := counted.oldest;
     waiting_since := counted.waiting_since;
-    estimated := counted.points >= most;
-    IF estimated AND counted.whole_devices > 0 THEN
-        share := counted.devices / counted.whole_devices::double precision;
-        points := counted.whole_points * share;
-        windows := counted.whole_windows * share;
+    estimated := counted.estimated;
+    IF estimated THEN
+        rate := most / 2 / greatest(least(counted.first_span, counted.last_span), 0.001);
+        between := counted.gap * rate;
+        windows := windows * (points + between) / points;
+        points := points + between;
     END IF;
 END
 $$;
@@ -100,6 +75,38 @@ END
 $$;
 COMMENT ON FUNCTION _backlog IS
     'unprocessed points within the look-back; exact up to so many a source, estimated beyond; stable';
+
+-- Points that no run takes by itself any more: an outage was longer than the look-back, or they came later still.
+-- What lay in a table before it was adopted was never meant to be.
+CREATE FUNCTION _behind_look_back(most integer DEFAULT 5000, OUT points bigint, OUT oldest timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    source record;
+    counted record;
+BEGIN
+    points := 0;
+    FOR source IN
+        SELECT s.fragments, coalesce(a.adopted_at - @extschema@._look_back(), '-infinity') AS since
+          FROM @extschema@._sources() s LEFT JOIN @extschema@.adopted_sources a USING (relation)
+    LOOP
+        SELECT * INTO counted FROM json_to_recordset(@extschema@._ask_source(source.fragments,
+            'SELECT count(*) AS points, min(q.at) AS oldest
+               FROM (SELECT {time_expression} AS at FROM {relation} p
+                      WHERE p.processed::int = 0 AND {since:$2} AND {until:$3}
+                      ORDER BY p.{time} LIMIT $5) q', NULL, source.since, now() - @extschema@._look_back(), most))
+            AS c (points bigint, oldest timestamptz);
+        -- A source that fails says nothing.
+        points := points + coalesce(counted.points, 0);
+        oldest := least(oldest, counted.oldest);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION _behind_look_back IS
+    'unprocessed points from before the look-back, counted up to so many a source, and the oldest of them; stable';
 
 -- Exact while a table is small; then what the statistics collector has counted.
 CREATE FUNCTION _count(relation regclass, fragments json DEFAULT NULL) RETURNS bigint
@@ -139,7 +146,8 @@ CREATE FUNCTION worker_status(
     OUT windows_pending bigint, OUT windows_deferred bigint, OUT windows_failed bigint,
     OUT oldest_waiting timestamptz, OUT waiting_since timestamptz, OUT estimated boolean,
     OUT osrm_reachable boolean, OUT osrm_since timestamptz, OUT osrm_error text,
-    OUT enabled boolean, OUT schedule text, OUT next_run timestamptz, OUT last_run json, OUT set_aside text[])
+    OUT enabled boolean, OUT schedule text, OUT next_run timestamptz, OUT last_run json, OUT set_aside text[],
+    OUT points_behind bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -158,6 +166,7 @@ BEGIN
     SELECT greatest(0, sum(@extschema@._count(s.relation, s.fragments)) - unprocessed_points) INTO processed_points
       FROM @extschema@._sources() s;
     cached_paths := @extschema@._count('@extschema@.cached_polylines');
+    SELECT b.points INTO points_behind FROM @extschema@._behind_look_back() b;
     estimated := estimated OR processed_points + unprocessed_points > 10000 OR cached_paths > 10000;
 
     -- A vehicle on the road has a window finished every minute: the last quarter of an hour is enough.

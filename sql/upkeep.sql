@@ -86,8 +86,10 @@ BEGIN
         points := @extschema@._delete_before('@extschema@.gps_coordinates', 'recorded_at', now() - points_older_than,
                                              't.processed', max_rows);
     END IF;
+    -- Their log is kept as long as batches are, and never for less than two days, which alerts look at.
     DELETE FROM @extschema@.worker_runs r
-     WHERE r.id = ANY (ARRAY(SELECT o.id FROM @extschema@.worker_runs o
+     WHERE batches_older_than IS NOT NULL
+       AND r.id = ANY (ARRAY(SELECT o.id FROM @extschema@.worker_runs o
                               WHERE o.started_at < now() - greatest(batches_older_than, interval '2 days')
                               ORDER BY o.started_at LIMIT max_rows));
     GET DIAGNOSTICS runs = ROW_COUNT;

@@ -15,17 +15,17 @@ use crate::backend;
 use crate::error::Error;
 use crate::osrm::client::Client;
 use crate::page;
-use crate::pipeline::{self, Limits};
+use crate::pipeline::{self, Call, Limits};
 use crate::settings::Settings;
-use crate::store::{self, RunRow};
+use crate::store::RunRow;
 
 /// Matches what is pending, live windows first, in the caller's transaction.
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
 fn process_pending_gps(
-    max_windows: default!(i32, 500),
-    max_seconds: default!(i32, 30),
+    max_windows: default!(Option<i32>, 500),
+    max_seconds: default!(Option<i32>, 30),
 ) -> Result<
     TableIterator<
         'static,
@@ -43,7 +43,7 @@ fn process_pending_gps(
     >,
     ErrorReport,
 > {
-    let done = pipeline::process(limits(max_windows, max_seconds)?, None)?;
+    let done = pipeline::process(limits(max_windows, max_seconds)?, Call::Hand)?;
     Ok(TableIterator::once(figures(done.report)))
 }
 
@@ -52,19 +52,19 @@ fn process_pending_gps(
 #[search_path(pg_catalog, pg_temp)]
 fn _process_round(
     run: Option<i64>,
-    max_windows: i32,
-    max_seconds: i32,
+    max_windows: Option<i32>,
+    max_seconds: Option<i32>,
 ) -> Result<TableIterator<'static, (name!(run_id, i64), name!(more, bool))>, ErrorReport> {
     let limits = limits(max_windows, max_seconds)?;
-    let done = pipeline::process(limits, run)?;
+    let done = pipeline::process(limits, Call::Round(run))?;
     Ok(TableIterator::once((done.id, done.more)))
 }
 
 /// Puts windows that want work on record as pending batches and returns how many.
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
-fn make_batches(max_windows: default!(i32, 1000)) -> Result<i64, ErrorReport> {
-    let limits = limits(max_windows, 1)?;
+fn make_batches(max_windows: default!(Option<i32>, 1000)) -> Result<i64, ErrorReport> {
+    let limits = limits(max_windows, Some(1))?;
     Ok(pipeline::plan(limits.windows)?)
 }
 
@@ -73,13 +73,10 @@ fn make_batches(max_windows: default!(i32, 1000)) -> Result<i64, ErrorReport> {
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn claim_batches(
-    max_windows: default!(i32, 100),
+    max_windows: default!(Option<i32>, 100),
 ) -> Result<SetOfIterator<'static, Uuid>, ErrorReport> {
-    let limits = limits(max_windows, 1)?;
-    backend::require_writable()?;
-    Ok(SetOfIterator::new(store::take_pending(
-        limits.windows as i32,
-    )?))
+    let limits = limits(max_windows, Some(1))?;
+    Ok(SetOfIterator::new(pipeline::take(limits.windows)?))
 }
 
 /// Matches batches that `claim_batches` returned, in the caller's transaction.
@@ -124,16 +121,17 @@ fn figures(run: RunRow) -> (i32, i32, i32, i64, i64, i32, i32, i32, Option<Strin
     )
 }
 
-fn limits(max_windows: i32, max_seconds: i32) -> Result<Limits, Error> {
-    let positive = |name, value: i32| {
-        u32::try_from(value)
-            .ok()
-            .filter(|v| *v > 0)
-            .ok_or_else(|| Error::BadArgument {
+fn limits(max_windows: Option<i32>, max_seconds: Option<i32>) -> Result<Limits, Error> {
+    let positive = |name, value: Option<i32>| {
+        let number = value.and_then(|value| u32::try_from(value).ok());
+        number.filter(|v| *v > 0).ok_or_else(|| {
+            let value = value.map_or_else(|| "null".into(), |value| value.to_string());
+            Error::BadArgument {
                 name,
                 why: format!("it is {value}, and must be at least 1"),
                 hint: "Leave the argument out for its default.",
-            })
+            }
+        })
     };
     Ok(Limits {
         windows: positive("max_windows", max_windows)? as usize,

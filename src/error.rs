@@ -47,6 +47,11 @@ pub enum Error {
     ReadOnly {
         standby: bool,
     },
+    /// The library was replaced, and the extension's tables and functions were not.
+    OtherVersion {
+        library: &'static str,
+        extension: String,
+    },
     Threads(std::io::Error),
     /// A defect of ours: the window is put off, and the run goes on, wherever that is possible.
     Defect(String),
@@ -108,6 +113,17 @@ impl From<Error> for ErrorReport {
             Error::ReadOnly { standby: false } => report(
                 Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
                 "cannot process points in a read-only transaction".into(),
+            ),
+            Error::OtherVersion { library, extension } => report(
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!(
+                    "the library of osrm_matcher is of version {library}, and the extension of \
+                     version {extension}"
+                ),
+            )
+            .set_hint(
+                "Do ALTER EXTENSION osrm_matcher UPDATE; or, where another version was installed by \
+                 mistake, install the one that the extension has, and reconnect.",
             ),
             Error::Threads(cause) => report(
                 Code::ERRCODE_INSUFFICIENT_RESOURCES,

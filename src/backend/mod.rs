@@ -49,3 +49,9 @@ fn set(name: &CStr, value: &CStr) {
         );
     }
 }
+
+/// Pages of tables and indexes that this session has looked at so far.
+pub fn pages() -> i64 {
+    // SAFETY: a plain read of the backend's state.
+    unsafe { pg_sys::pgBufferUsage.shared_blks_hit + pg_sys::pgBufferUsage.shared_blks_read }
+}

@@ -5,6 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use pgrx::datum::Uuid;
 
+use super::backlog::{Backlog, Waiting, live_devices};
+use super::held::Held;
 use super::windows::{covers, floor, window_at};
 use crate::backend;
 use crate::error::Error;
@@ -46,21 +48,34 @@ type Wanted = BTreeMap<DeviceWindow, Option<(Micros, Micros)>>;
 /// Devices that a run leaves alone, for somebody holds a row that it would have to write.
 pub type PassedOver = BTreeSet<String>;
 
-/// Takes up to about `most` windows, and no more than `of_a_device` of any one; their devices are
-/// ours until the transaction ends.
+/// How many windows a round takes, about.
+#[derive(Clone, Copy)]
+pub struct Enough {
+    pub windows: usize,
+    pub of_a_device: usize,
+}
+
+/// What a round takes.
+pub struct Taken {
+    pub claims: Vec<Claim>,
+    /// Jobs have not looked through everything; there may be windows to take yet.
+    pub jobs_go_on: bool,
+}
+
+/// Takes windows until there are enough; their devices are ours until the transaction ends.
 pub fn claim(
     settings: &Settings,
     sources: &[Source],
-    most: usize,
-    of_a_device: usize,
+    enough: Enough,
+    backlog: &mut Backlog,
     passed: &mut PassedOver,
-) -> Result<Vec<Claim>, Error> {
+) -> Result<Taken, Error> {
     loop {
-        let wanted = choose(settings, sources, most, of_a_device, passed)?;
+        let (wanted, jobs_go_on) = choose(settings, sources, enough, backlog, passed)?;
         let none = wanted.is_empty();
         let claims = complete(&settings.recipe, wanted, passed)?;
         if none || !claims.is_empty() {
-            return Ok(claims);
+            return Ok(Taken { claims, jobs_go_on });
         }
     }
 }
@@ -88,84 +103,35 @@ pub fn claim_batches(
 fn choose(
     settings: &Settings,
     sources: &[Source],
-    most: usize,
-    of_a_device: usize,
+    enough: Enough,
+    backlog: &mut Backlog,
     passed: &PassedOver,
-) -> Result<Wanted, Error> {
+) -> Result<(Wanted, bool), Error> {
     let now = backend::now();
     let length = settings.recipe.window;
     let (since, until) = (now - settings.look_back, now + CLOCK_AHEAD);
     // The window before the present one is live too: it settles only now.
     let live_since = floor(now - length.max(5 * MINUTE), length).max(since);
 
-    let mut live: Vec<(Micros, String)> = Vec::new();
-    let mut backlog: Vec<(Micros, String)> = Vec::new();
-    for source in sources {
-        for (device, oldest, newest) in store::waiting_devices(source, since, until)? {
-            if passed.contains(&device) {
-                continue;
-            }
-            if newest >= live_since {
-                live.push((oldest.max(live_since), device.clone()));
-            }
-            if oldest < live_since {
-                backlog.push((oldest, device));
-            }
-        }
-    }
-    let held = Held::read()?;
     let mut choice = Choice {
         sources,
         length,
         wanted: Wanted::new(),
         counts: HashMap::new(),
-        held,
+        held: Held::read()?,
         passed,
-        most,
-        of_a_device,
+        enough,
     };
-    choice.add_waiting(&in_order(live), (live_since, until), 1)?;
+    choice.add_waiting(&live_devices(sources, (live_since, until))?, until, 1)?;
     choice.add_due(false)?;
-    choice.add_waiting(&in_order(backlog), (since, live_since), TOGETHER)?;
+    choice.add_backlog(backlog, (since, live_since))?;
+    let mut jobs_go_on = false;
     if choice.left() > 0 {
-        backend::unless_locked(|| store::advance_jobs(choice.left()))?;
+        let advanced = backend::unless_locked(|| store::advance_jobs(choice.left()))?;
+        jobs_go_on = advanced.unwrap_or(false);
         choice.add_due(true)?;
     }
-    Ok(choice.wanted)
-}
-
-/// Names without repetition, oldest first.
-fn in_order(mut devices: Vec<(Micros, String)>) -> Vec<String> {
-    devices.sort();
-    let mut seen = BTreeSet::new();
-    devices
-        .into_iter()
-        .map(|(_, name)| name)
-        .filter(|name| seen.insert(name.clone()))
-        .collect()
-}
-
-/// Windows that must be left alone for now: put off, or in somebody's hands.
-#[derive(Default)]
-struct Held {
-    windows: BTreeSet<DeviceWindow>,
-    /// The most that any one device has.
-    most_of_one: usize,
-}
-
-impl Held {
-    fn read() -> Result<Self, Error> {
-        let windows: BTreeSet<DeviceWindow> = store::held_windows()?.into_iter().collect();
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for window in &windows {
-            *counts.entry(&window.device).or_default() += 1;
-        }
-        let most_of_one = counts.values().copied().max().unwrap_or(0);
-        Ok(Self {
-            windows,
-            most_of_one,
-        })
-    }
+    Ok((choice.wanted, jobs_go_on))
 }
 
 /// A choice in the making.
@@ -178,55 +144,85 @@ struct Choice<'run> {
     counts: HashMap<String, usize>,
     held: Held,
     passed: &'run PassedOver,
-    most: usize,
-    of_a_device: usize,
+    enough: Enough,
 }
 
 impl Choice<'_> {
     fn left(&self) -> usize {
-        self.most.saturating_sub(self.wanted.len())
+        self.enough.windows.saturating_sub(self.wanted.len())
     }
 
-    /// Adds windows that have unprocessed points in the span, `together` of a device, device
-    /// after device until there are enough.
+    /// Adds windows that have unprocessed points until a moment, `together` of a device, device
+    /// after device until there are enough. Returns the devices that windows were added of.
     fn add_waiting(
         &mut self,
-        mut devices: &[String],
-        (since, until): (Micros, Micros),
+        mut devices: &[Waiting],
+        until: Micros,
         together: usize,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Waiting>, Error> {
+        let mut added = Vec::new();
         while self.left() > 0 && !devices.is_empty() {
             let next;
             (next, devices) = devices.split_at(devices.len().min(self.left().div_ceil(together)));
-            let locked = store::lock_devices(next, next.len())?;
-            if !locked.is_empty() {
-                self.add_windows(&locked, (since, until), together)?;
+            let names: Vec<String> = next
+                .iter()
+                .map(|(name, _)| name.clone())
+                .filter(|name| !self.passed.contains(name))
+                .collect();
+            let locked: BTreeSet<String> = store::lock_devices(&names, names.len())?
+                .into_iter()
+                .collect();
+            let ours: Vec<Waiting> = next
+                .iter()
+                .filter(|(name, _)| locked.contains(name))
+                .cloned()
+                .collect();
+            if !ours.is_empty() {
+                let with_windows = self.add_windows(&ours, until, together)?;
+                added.extend(ours.into_iter().filter(|d| with_windows.contains(&d.0)));
             }
         }
+        Ok(added)
+    }
+
+    /// Adds windows with old points. Their devices may have more, which is the next round's.
+    fn add_backlog(&mut self, backlog: &mut Backlog, span: (Micros, Micros)) -> Result<(), Error> {
+        let mut taken = Vec::new();
+        while self.left() > 0 {
+            let enough = self.left().div_ceil(TOGETHER);
+            let devices = backlog.next_devices(self.sources, span, enough)?;
+            if devices.is_empty() {
+                break;
+            }
+            taken.extend(self.add_waiting(&devices, span.1, TOGETHER)?);
+        }
+        backlog.put_back(taken);
         Ok(())
     }
 
+    /// Returns the devices that windows were added of.
     fn add_windows(
         &mut self,
-        devices: &[String],
-        (since, until): (Micros, Micros),
+        devices: &[Waiting],
+        until: Micros,
         together: usize,
-    ) -> Result<(), Error> {
+    ) -> Result<BTreeSet<String>, Error> {
         let length = self.length;
         // Held windows are found too, and must not crowd out those behind them.
         let each = self.left().div_ceil(devices.len()).max(together) + self.held.most_of_one;
-        let from: Vec<_> = devices.iter().map(|d| (d.clone(), since)).collect();
+        let mut added = BTreeSet::new();
         for source in self.sources {
-            let found = store::waiting_windows(source, &from, until, length, each as i32)?;
+            let found = store::waiting_windows(source, devices, until, length, each as i32)?;
             for (device, first, last) in found {
                 let window = window_at(device, first, length);
                 if self.held.windows.contains(&window) {
                     continue;
                 }
+                added.insert(window.device.clone());
                 self.add(window, Some((first, last)));
             }
         }
-        Ok(())
+        Ok(added)
     }
 
     /// Adds windows that are on record as due.
@@ -252,7 +248,7 @@ impl Choice<'_> {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
                 let count = self.counts.entry(place.key().device.clone()).or_default();
-                if *count >= self.of_a_device {
+                if *count >= self.enough.of_a_device {
                     return;
                 }
                 *count += 1;
@@ -356,13 +352,6 @@ mod tests {
     }
 
     #[test]
-    fn the_device_that_has_waited_longest_comes_first_and_each_only_once() {
-        let waiting = [(3, "c"), (2, "a"), (1, "b"), (4, "b")];
-        let waiting = waiting.map(|(oldest, name)| (oldest, name.to_string()));
-        assert_eq!(in_order(waiting.to_vec()), ["b", "a", "c"]);
-    }
-
-    #[test]
     fn a_device_gets_no_more_windows_than_are_read_together_and_those_that_came_first() {
         let mut choice = Choice {
             sources: &[],
@@ -371,8 +360,10 @@ mod tests {
             counts: HashMap::new(),
             held: Held::default(),
             passed: &PassedOver::new(),
-            most: 100,
-            of_a_device: 2,
+            enough: Enough {
+                windows: 100,
+                of_a_device: 2,
+            },
         };
         choice.add(window("a", 60, 5), Some((61, 62)));
         for minute in [0, 5, 60] {

@@ -3,8 +3,10 @@
 //! The pipeline decides the order of things and owns none of the means: SQL is in `store`, HTTP
 //! in `osrm::client`, the line in `track`.
 
+mod backlog;
 mod claiming;
 mod health;
+mod held;
 mod matching;
 mod reading;
 mod windows;
@@ -19,10 +21,11 @@ pub use health::ask_health;
 use crate::backend::{self, IndexPlans};
 use crate::error::Error;
 use crate::osrm::reply::Away;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::store::{self, RunRow, Source};
 use crate::track::Micros;
-use claiming::{Claim, PassedOver};
+use backlog::Backlog;
+use claiming::{Claim, Enough, PassedOver};
 use matching::{Matchers, POLL};
 use writing::Outbox;
 
@@ -53,19 +56,35 @@ pub struct Processed {
     pub report: RunRow,
 }
 
-/// Works off what is pending within the limits. `earlier` is the run that this is a further round
-/// of.
-pub fn process(limits: Limits, earlier: Option<i64>) -> Result<Processed, Error> {
+/// Who asks for a run.
+#[derive(Debug, Clone, Copy)]
+pub enum Call {
+    /// Somebody by hand: everything is looked through.
+    Hand,
+    /// The procedure, for a first round, or for a further one of a run.
+    Round(Option<i64>),
+}
+
+/// Works off what is pending within the limits.
+pub fn process(limits: Limits, call: Call) -> Result<Processed, Error> {
+    let (earlier, mut backlog) = match call {
+        Call::Round(Some(run)) => (Some(run), Backlog::of_run(run)),
+        Call::Round(None) if !store::search_is_due()? => (None, Backlog::none()),
+        _ => (None, Backlog::new()),
+    };
     let mut run = Run::begin(limits.time, earlier.is_none())?;
     let mut more = false;
     if let Some((why, until)) = store::pause_asked_for()? {
         run.report.osrm_error = Some(why);
         run.report.osrm_resume = Some(until);
     } else if run.settings.enabled {
-        more = run.work_off_pending(limits.windows)?;
+        more = run.work_off_pending(&mut backlog, limits.windows)?;
     }
+    run.report.search_pages = backlog.pages_in_vain();
     let id = run.record(earlier, more)?;
-    if !more {
+    if more {
+        backlog.keep(id);
+    } else {
         backend::unless_locked(store::store_reads)?;
     }
     Ok(Processed {
@@ -78,10 +97,13 @@ pub fn process(limits: Limits, earlier: Option<i64>) -> Result<Processed, Error>
 /// Matches batches that were claimed by hand.
 pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
     let mut run = Run::begin(HAND_TIME, false)?;
-    let claims = claiming::claim_batches(&run.settings.recipe, batches.clone(), &mut run.passed)?;
-    if !claims.is_empty() {
-        let mut matchers = Matchers::new(&run.settings)?;
-        run.work_off(&mut matchers, claims)?;
+    if run.settings.enabled {
+        let claims =
+            claiming::claim_batches(&run.settings.recipe, batches.clone(), &mut run.passed)?;
+        if !claims.is_empty() {
+            let mut matchers = Matchers::new(&run.settings)?;
+            run.work_off(&mut matchers, claims)?;
+        }
     }
     // What could not be done now is the next run's.
     store::hand_back(batches)?;
@@ -89,11 +111,33 @@ pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
     Ok(run.report)
 }
 
+/// Takes up to `most` pending batches by hand.
+pub fn take(most: usize) -> Result<Vec<Uuid>, Error> {
+    backend::require_writable()?;
+    if !settings::enabled() {
+        return Ok(Vec::new());
+    }
+    store::take_pending(most as i32)
+}
+
 /// Puts windows that want work on record as pending and returns how many.
 pub fn plan(most: usize) -> Result<i64, Error> {
     let mut run = Run::begin(HAND_TIME, false)?;
-    let claims = claiming::claim(&run.settings, &run.sources, most, most, &mut run.passed)?;
-    let windows: Vec<_> = claims.into_iter().map(|c| c.window).collect();
+    if !run.settings.enabled {
+        return Ok(0);
+    }
+    let enough = Enough {
+        windows: most,
+        of_a_device: most,
+    };
+    let taken = claiming::claim(
+        &run.settings,
+        &run.sources,
+        enough,
+        &mut Backlog::new(),
+        &mut run.passed,
+    )?;
+    let windows: Vec<_> = taken.claims.into_iter().map(|c| c.window).collect();
     store::make_pending(&windows)?;
     Ok(windows.len() as i64)
 }
@@ -142,11 +186,11 @@ impl Run {
     }
 
     /// Takes up to `most` windows, round by round; says whether there may be more to do.
-    fn work_off_pending(&mut self, most: usize) -> Result<bool, Error> {
+    fn work_off_pending(&mut self, backlog: &mut Backlog, most: usize) -> Result<bool, Error> {
         let mut matchers = Matchers::new(&self.settings)?;
         let mut left = most;
         while left > 0 {
-            let round = || self.round(&mut matchers, left.min(ROUND));
+            let round = || self.round(&mut matchers, backlog, left.min(ROUND));
             let Some(claimed) = backend::in_own_memory(round)? else {
                 return Ok(false);
             };
@@ -156,23 +200,31 @@ impl Run {
     }
 
     /// Claims windows and works them off; returns how many, or nothing if the run had better end.
-    fn round(&mut self, matchers: &mut Matchers, most: usize) -> Result<Option<usize>, Error> {
-        let of_a_device = (DAY / self.settings.recipe.window) as usize;
+    fn round(
+        &mut self,
+        matchers: &mut Matchers,
+        backlog: &mut Backlog,
+        most: usize,
+    ) -> Result<Option<usize>, Error> {
+        let enough = Enough {
+            windows: most,
+            of_a_device: (DAY / self.settings.recipe.window) as usize,
+        };
         let passed = self.passed.len();
-        let claims = claiming::claim(
+        let taken = claiming::claim(
             &self.settings,
             &self.sources,
-            most,
-            of_a_device,
+            enough,
+            backlog,
             &mut self.passed,
         )?;
         // A window each at least.
         self.report.windows_deferred += (self.passed.len() - passed) as i32;
-        if claims.is_empty() {
-            return Ok(None);
+        if taken.claims.is_empty() {
+            return Ok((taken.jobs_go_on && !self.out_of_time()).then_some(0));
         }
-        let count = claims.len();
-        Ok(self.work_off(matchers, claims)?.then_some(count))
+        let count = taken.claims.len();
+        Ok(self.work_off(matchers, taken.claims)?.then_some(count))
     }
 
     /// Works claimed windows off, or puts them off while the server is away; false if the run had

@@ -34,17 +34,36 @@ fn interval(micros: Micros) -> Interval {
     Interval::new(0, 0, micros).expect("a span without months and days is always valid")
 }
 
-/// Devices that have unprocessed points in `[since, until)`: name, oldest, newest.
+/// A device that has unprocessed points, by those that were looked at.
+pub struct WaitingDevice {
+    pub device: String,
+    pub oldest: Micros,
+    pub newest: Micros,
+    pub points: i64,
+}
+
+/// Devices that have unprocessed points in a span, by the first `most` of these points.
 pub fn waiting_devices(
     source: &Source,
-    since: Micros,
-    until: Micros,
-) -> Result<Vec<(String, Micros, Micros)>, Error> {
+    (since, until): (Micros, Micros),
+    most: Option<i64>,
+) -> Result<Vec<WaitingDevice>, Error> {
     source.ask(
         "look for unprocessed points",
         include_str!("waiting_devices.sql"),
-        &[timestamp(since).into(), timestamp(until).into()],
-        |row| Ok((row.get(1)?, row.time(2)?, row.time(3)?)),
+        &[
+            timestamp(since).into(),
+            timestamp(until).into(),
+            most.into(),
+        ],
+        |row| {
+            Ok(WaitingDevice {
+                device: row.get(1)?,
+                oldest: row.time(2)?,
+                newest: row.time(3)?,
+                points: row.get(4)?,
+            })
+        },
     )
 }
 

@@ -21,5 +21,7 @@ pub use points::{RowId, read_points};
 pub use results::{
     BatchRow, Status, Written, mark_points, notify, reopen, write_batches, write_paths, write_stops,
 };
-pub use runs::{Delay, RunRow, advance_jobs, pause_asked_for, record_run, store_reads};
+pub use runs::{
+    Delay, RunRow, advance_jobs, pause_asked_for, record_run, search_is_due, store_reads,
+};
 pub use source::{Fragments, Source, ask_source, sources};

@@ -60,11 +60,13 @@ pub struct RunRow {
     /// When OSRM wants to be asked again, if it said so.
     pub osrm_resume: Option<Micros>,
     pub delay: Delay,
+    /// Pages that the search for old points looked at in vain, if it was made to its end.
+    pub search_pages: Option<i64>,
 }
 
 /// Records a run, or a further round of run `id`; returns the run's id.
 ///
-/// With `last`, the row also says what still waits.
+/// With `last`, the row also says what still waits, if that was searched for.
 pub fn record_run(id: Option<i64>, run: &RunRow, last: bool) -> Result<i64, Error> {
     let (mean, greatest) = run.delay.millis();
     let ids = rows(
@@ -86,6 +88,7 @@ pub fn record_run(id: Option<i64>, run: &RunRow, last: bool) -> Result<i64, Erro
             greatest.into(),
             last.into(),
             run.osrm_resume.map(timestamp).into(),
+            run.search_pages.into(),
         ],
         |row| row.get(1),
     )?;
@@ -103,15 +106,27 @@ pub fn pause_asked_for() -> Result<Option<(String, Micros)>, Error> {
     Ok(pauses.into_iter().next())
 }
 
-/// Lets jobs put up to `most` further windows on record as pending; says how many they did.
-pub fn advance_jobs(most: usize) -> Result<i32, Error> {
-    let counts = rows(
+/// Whether it is time to look for old points, however long that takes.
+pub fn search_is_due() -> Result<bool, Error> {
+    let answers = rows(
+        "look up the last search",
+        include_str!("search_is_due.sql"),
+        &[],
+        |row| row.get(1),
+    )?;
+    Ok(answers.first().copied().unwrap_or(true))
+}
+
+/// Lets jobs put up to `most` further windows on record as pending; says whether they have more to
+/// look through.
+pub fn advance_jobs(most: usize) -> Result<bool, Error> {
+    let more = rows(
         "advance jobs",
-        "SELECT coalesce(@extschema@._advance_jobs($1), 0)",
+        "SELECT @extschema@._advance_jobs($1)",
         &[(most as i32).into()],
         |row| row.get(1),
     )?;
-    Ok(counts.first().copied().unwrap_or(0))
+    Ok(more.first().copied().unwrap_or(false))
 }
 
 /// Stores which paths were read lately; says how many paths that concerns.

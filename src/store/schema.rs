@@ -1,4 +1,5 @@
-//! The schema that the extension lies in: statements name their tables with it.
+//! The extension as the database has it: its version, which must be the library's, and its schema, which
+//! statements name their tables with.
 //!
 //! No search_path would do. With the schema in it, a function or an operator that somebody else
 //! has made there could match an argument better than the one of pg_catalog that was meant.
@@ -12,9 +13,12 @@ use crate::error::Error;
 /// What stands for the schema in a statement, as in the files of `sql/`.
 const MARK: &str = "@extschema@";
 
+/// The version of the tables and functions that this library goes with.
+const LIBRARY: &str = env!("CARGO_PKG_VERSION");
+
 thread_local! {
     /// The extension that was looked up last, and its schema. It cannot move, but it can be
-    /// dropped and made anew elsewhere, with another oid.
+    /// dropped and made anew elsewhere, with another oid. So this costs a session one look.
     static KNOWN: RefCell<Option<(pg_sys::Oid, String)>> = const { RefCell::new(None) };
 }
 
@@ -32,14 +36,23 @@ pub fn qualified(template: &str) -> Result<String, Error> {
 }
 
 fn look_up(extension: pg_sys::Oid) -> Result<String, Error> {
-    let failed = Error::query("look up the extension's schema");
-    Spi::connect(|client| {
+    let failed = Error::query("look up the extension");
+    let found = Spi::connect(|client| {
         client
             .select(include_str!("schema.sql"), None, &[extension.into()])
             .map_err(&failed)?
             .first()
-            .get_one::<String>()
+            .get_two::<String, String>()
             .map_err(&failed)
-    })?
-    .ok_or_else(|| Error::Defect("the extension has no schema".into()))
+    })?;
+    let (Some(schema), Some(version)) = found else {
+        return Err(Error::Defect("the extension has no schema".into()));
+    };
+    if version != LIBRARY {
+        return Err(Error::OtherVersion {
+            library: LIBRARY,
+            extension: version,
+        });
+    }
+    Ok(schema)
 }

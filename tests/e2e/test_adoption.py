@@ -111,7 +111,7 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(db):
     make_markers(db)
     before = shape(db, "markers")
     steps = db.rows("SELECT statement, done FROM adopt_source('markers', dry_run => true)")
-    assert [done for _, done in steps] == [False] * 4
+    assert [done for _, done in steps] == [False] * 5
     assert shape(db, "markers") == before
     for statement, _ in steps:
         db.rows(statement)
@@ -182,7 +182,7 @@ def test_adoption_of_a_large_table_holds_up_no_writer(db, osrm):
     writer.start()
     try:
         steps = db.rows("SELECT statement, done FROM adopt_source('markers')")
-        assert [done for _, done in steps] == [True, True, False, False]
+        assert [done for _, done in steps] == [True, True, False, False, False]
         process_all(db)
         assert db.value("SELECT count(*) FROM markers WHERE processed") == 0
         for statement, done in steps:

@@ -27,10 +27,11 @@ lint: ## formatting, clippy and shellcheck, warnings denied
 		--no-default-features --features "osrm_matcher/pg$$PG_MAJOR" -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -x tests/setup/*.sh tests/installs/*.sh .ci/run; fi
 
-bench: ## points a second beside OSRM alone on the same requests, and how long reads take
+bench: ## points a second beside OSRM alone, how long reads take, and what a run costs beside a full database
 	@$(prepare) bench
 	@$(PYTHON) tests/bench/throughput.py
 	@$(PYTHON) tests/bench/reads.py
+	@$(PYTHON) tests/bench/growth.py $(GROWTH)
 
 quality: ## how far matched routes are from a known truth; fails where that got worse (ACCEPT=1: renew the table)
 	@$(prepare) quality

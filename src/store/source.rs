@@ -23,8 +23,6 @@ pub struct Source {
     number: usize,
     relation: pg_sys::Oid,
     fragments: Fragments,
-    /// Who works on an adopted table.
-    owner: Option<Actor>,
     /// Left out of this run.
     aside: Cell<bool>,
     back: bool,
@@ -58,16 +56,29 @@ impl Fragments {
         sql
     }
 
-    /// Who works on the table, if it is not ours.
-    fn owner(&self) -> Option<Actor> {
+    /// Who reads the table, if it is not ours. Others may be able to make operators in its schema,
+    /// which could match its columns better than pg_catalog's.
+    fn reader(&self) -> Option<Actor> {
+        self.owner("pg_catalog, pg_temp".into())
+    }
+
+    /// Who changes the table, if it is not ours. Its triggers were written for its own schema; what
+    /// our statements that change it say has exact matches in pg_catalog, which comes before.
+    fn writer(&self) -> Option<Actor> {
+        self.owner(format!("pg_catalog, {}, pg_temp", self.get("schema")))
+    }
+
+    fn owner(&self, search_path: String) -> Option<Actor> {
         let user = self.0.get("owner")?;
-        // After pg_catalog, the table's own schema: its triggers were written for that.
-        let path = format!("pg_catalog, {}, pg_temp", self.get("schema"));
         Some(Actor {
             user: pg_sys::Oid::from_u32(user.parse().expect("an owner is a number")),
-            search_path: CString::new(path).expect("a name holds no zero"),
+            search_path: CString::new(search_path).expect("a name holds no zero"),
             row_security: false,
         })
+    }
+
+    fn is_adopted(&self) -> bool {
+        self.0.contains_key("owner")
     }
 
     fn get(&self, mark: &str) -> &str {
@@ -79,7 +90,7 @@ impl Fragments {
 
 impl Source {
     pub fn is_adopted(&self) -> bool {
-        self.owner.is_some()
+        self.fragments.is_adopted()
     }
 
     pub fn is_aside(&self) -> bool {
@@ -95,13 +106,13 @@ impl Source {
         value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
         let sql = self.fragments.fill(template);
-        let Some(owner) = &self.owner else {
+        let Some(reader) = self.fragments.reader() else {
             return run(doing, &sql, args, value);
         };
         if self.is_aside() {
             return Ok(Vec::new());
         }
-        let asked = backend::attempt_as(owner, || read(doing, &sql, args, &value));
+        let asked = backend::attempt_as(&reader, || read(doing, &sql, args, &value));
         asked.or_else(|error| {
             self.set_aside(&Failure::from(error))?;
             Ok(Vec::new())
@@ -117,10 +128,10 @@ impl Source {
         value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
         let sql = self.fragments.fill(template);
-        let Some(owner) = &self.owner else {
+        let Some(writer) = self.fragments.writer() else {
             return run(doing, &sql, args, value);
         };
-        let changed = backend::attempt_as(owner, || run(doing, &sql, args, value));
+        let changed = backend::attempt_as(&writer, || run(doing, &sql, args, value));
         changed.map_err(|error| Error::Source(self.number, Failure::from(error)))
     }
 
@@ -162,12 +173,12 @@ pub fn ask_source(
         fragments.fill(template)
     );
     let ask = || read_as_seen("ask a source", &query, args, |row| row.get(1));
-    let answer = match fragments.owner() {
+    let answer = match fragments.reader() {
         None => ask(),
-        Some(owner) if for_reader && fragments.get("row_security") == "true" => {
-            backend::attempt_as(&owner.for_reader(), ask)
+        Some(reader) if for_reader && fragments.get("row_security") == "true" => {
+            backend::attempt_as(&reader.for_reader(), ask)
         }
-        Some(owner) => backend::attempt_as(&owner, ask),
+        Some(reader) => backend::attempt_as(&reader, ask),
     };
     match answer {
         Err(Error::Failed(_)) => Ok(None),
@@ -187,7 +198,6 @@ pub fn sources() -> Result<Vec<Source>, Error> {
             Ok(Source {
                 number,
                 relation: row.get(2)?,
-                owner: fragments.owner(),
                 fragments,
                 aside: Cell::new(row.get(4)?),
                 back: row.get(5)?,

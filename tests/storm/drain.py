@@ -6,7 +6,7 @@ from harness.outcome import leftovers
 
 from . import fleet
 
-ROUNDS = 30
+PATIENCE = 10  # rounds that change nothing
 # The pauses are not waited for: a second try, and the lease on what was claimed by hand.
 SKIP_PAUSES = """
     UPDATE processing_batches SET next_attempt_at = now() WHERE status = 'pending' AND next_attempt_at > now();
@@ -18,14 +18,26 @@ def drain(db, scene):
     """Until nothing is left; says what is, if that does not end."""
     first, last = scene.begins["old"] - timedelta(days=1), scene.moment("live", fleet.ERAS["live"] + 86400)
     db.rows("SELECT start_backfill(%s, %s)", (first, last))
-    for _ in range(ROUNDS):
+    before, idle = None, 0
+    while idle < PATIENCE:
         db.rows(SKIP_PAUSES)
         db.rows("SELECT retry_failed()")
         db.rows("SELECT resume_job(job_id) FROM matching_jobs")
         db.rows("CALL process_pending(60)")
-        left = leftovers(db, "every_point")
-        working = db.rows("SELECT job_id FROM matching_jobs WHERE status <> 'done'")
-        failed = db.value("SELECT count(*) FROM processing_batches WHERE status = 'failed'")
-        if not left and not working and not failed:
+        state = _left(db)
+        if not any(state):
             return []
-    return [f"not drained: {left}, {len(working)} jobs are not done, {failed} windows failed"]
+        idle = idle + 1 if state == before else 0
+        before = state
+    left, jobs, failed = before
+    return [f"not drained: {left}, {len(jobs)} jobs are not done, {failed} windows failed"]
+
+
+def _left(db):
+    """What is still to be done: points and windows, jobs with how far they are, windows that failed."""
+    return (
+        leftovers(db, "every_point"),
+        db.rows("SELECT job_id, cursor_source, cursor_device, cursor_time, status FROM matching_jobs "
+                "WHERE status <> 'done' ORDER BY job_id"),
+        db.value("SELECT count(*) FROM processing_batches WHERE status = 'failed'"),
+    )

@@ -103,6 +103,20 @@ def test_a_range_is_forgotten_at_once_and_what_is_around_it_matched_anew(matched
     assert not [line for line in lines_of(matched, "car") if begin <= line[1] < end]
 
 
+def test_points_of_adopted_tables_that_are_left_are_matched_anew(matched):
+    matched.rows("""CREATE TABLE markers (id serial PRIMARY KEY, username text, coords float8[], created_at timestamptz);
+                    INSERT INTO markers (username, coords, created_at)
+                    SELECT device_id, ARRAY[longitude, latitude], recorded_at + interval '1 s' FROM gps_coordinates;
+                    SELECT adopt_source('markers')""")
+    process_all(matched)
+    matched.rows("SELECT forget_device('car', %s, %s, with_points => true)", (START + WINDOW, START + 3 * WINDOW))
+    process_all(matched)
+    assert leftovers(matched).keys() <= {"batches_that_miscount"}  # it counts gps_coordinates alone
+    history = shown(matched)
+    matched.rows("UPDATE markers SET processed = false, batch_id = NULL")
+    assert history == from_scratch(matched)
+
+
 def test_lines_alone_are_forgotten_and_stay_so_until_a_rematch(matched):
     before = shown(matched)
     gone = matched.row("SELECT * FROM forget_device('car', %s, %s)", (START + WINDOW, START + 2 * WINDOW))

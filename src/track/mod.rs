@@ -25,6 +25,7 @@ mod ask;
 mod draw;
 mod geo;
 mod model;
+mod onward;
 mod prepare;
 mod recipe;
 mod seam;
@@ -35,6 +36,7 @@ mod timeline;
 mod vehicle;
 
 pub use model::{Fix, Fixes, Grade, Micros, Outcome, Path, PathKind, Stop, Window};
+pub use onward::match_onward;
 pub use recipe::Recipe;
 
 use crate::osrm::{MatchError, Matcher};

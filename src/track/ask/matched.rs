@@ -172,6 +172,26 @@ impl MatchedTrace {
             .or(ends.and_then(|leg| leg.line.last().copied()))
     }
 
+    /// The leg that passes an observation by.
+    pub fn leg_over(&self, i: usize) -> Option<&MatchedLeg> {
+        self.legs.iter().find(|leg| leg.from < i && i < leg.to)
+    }
+
+    /// What is known from an observation on, which becomes the first.
+    pub fn since(&self, first: usize) -> MatchedTrace {
+        let legs = self.legs.iter().filter(|leg| leg.from >= first);
+        let moved = |leg: &MatchedLeg| MatchedLeg {
+            from: leg.from - first,
+            to: leg.to - first,
+            ..leg.clone()
+        };
+        MatchedTrace {
+            snaps: self.snaps[first..].to_vec(),
+            legs: legs.map(moved).collect(),
+            refusal: self.refusal.clone(),
+        }
+    }
+
     /// Adds legs where there were none.
     pub fn add(&mut self, legs: impl IntoIterator<Item = MatchedLeg>) {
         self.legs.extend(legs);

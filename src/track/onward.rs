@@ -1,0 +1,191 @@
+//! The line of a window that is not over yet, from where it ended before: provisional.
+//!
+//! Matching a slot anew with every few fixes costs many times what the whole slot costs once. So the fixes that
+//! have just come are asked about alone, with a few that came before them; what becomes of them lasts until the
+//! slot is over and matched as a whole.
+
+use super::ask::{Anchors, Asker, Fitted, first_radius, fit};
+use super::draw::{self, Fixed, Stretch};
+use super::model::{Fixes, Micros, Outcome, Path, Window};
+use super::prepare::{Smoothed, Thinned, prepare, stays, thin};
+use super::recipe::Recipe;
+use super::recipe::draw::{DEEPEST_SPIKE, SPIKE};
+use super::recipe::prepare::SPACING;
+use crate::osrm::{MatchError, Matcher};
+
+/// Matches what came after an instant, up to which there is a line. `fixes` hold a few before it, too, and none
+/// beyond the window.
+///
+/// Stops are not told from pauses here: where a vehicle stays nothing is drawn, and the next fixes are to be
+/// asked about from the same instant on.
+pub fn match_onward(
+    window: Window,
+    from: Micros,
+    fixes: &Fixes,
+    recipe: &Recipe,
+    matcher: &dyn Matcher,
+) -> Result<Outcome, MatchError> {
+    let asker = Asker::new(matcher);
+    // One window holds all: nothing is parted at an edge.
+    let recipe = Recipe {
+        window: Micros::MAX,
+        ..recipe.clone()
+    };
+    let prepared = prepare(fixes.all(), &recipe, None);
+    let moving = prepared.moving();
+    let mut outcome = Outcome {
+        context: (window.start, window.end),
+        ..Outcome::default()
+    };
+    let mut stretches = Vec::new();
+    for segment in &prepared.segments {
+        let Some(piece) = Onward::cut(segment, from) else {
+            continue;
+        };
+        let fitted = fit(
+            &piece.thinned,
+            Anchors::default(),
+            first_radius(&piece.thinned.kept),
+            &asker,
+        )?;
+        outcome.refusal = outcome.refusal.or(fitted.matched.refusal.clone());
+        stretches.extend(piece.draw(fitted, window, &recipe, &moving));
+    }
+    outcome.paths = draw::paths(stretches)
+        .into_iter()
+        .map(|path| Path {
+            start: path.start.max(window.start),
+            ..path
+        })
+        .filter(|path| path.start < path.end)
+        .collect();
+    outcome.osrm_calls = asker.take_calls();
+    Ok(outcome)
+}
+
+/// What is asked about of one segment of driving.
+struct Onward {
+    thinned: Thinned,
+    /// Index of the fix kept that the line ended at; `None` if all of it is new.
+    at: Option<usize>,
+}
+
+impl Onward {
+    /// `None` where there is nothing new to draw.
+    fn cut(segment: &[Smoothed], from: Micros) -> Option<Onward> {
+        let known = segment.partition_point(|p| p.time <= from);
+        if known == segment.len() || stays(&segment[known.saturating_sub(1)..]) {
+            return None;
+        }
+        let keep = |points: &[Smoothed]| thin(points, SPACING, f64::INFINITY).kept;
+        let (kept, at) = match known.checked_sub(1) {
+            // Where the line ended before has to be kept.
+            Some(last) => {
+                let mut kept = keep(&segment[..=last]);
+                let at = kept.len() - 1;
+                kept.extend_from_slice(&keep(&segment[last..])[1..]);
+                (kept, Some(at))
+            }
+            None => (keep(segment), None),
+        };
+        let all = segment.to_vec();
+        Some(Onward {
+            thinned: Thinned { kept, all },
+            at,
+        })
+    }
+
+    fn draw(
+        &self,
+        mut fitted: Fitted,
+        window: Window,
+        recipe: &Recipe,
+        moving: &[Micros],
+    ) -> Vec<Stretch> {
+        let mut first = None;
+        if let Some(at) = self.at {
+            let at = fitted.matched.leg_over(at).map_or(at, |leg| leg.from);
+            fitted.trace.drain(..at);
+            fitted.matched = fitted.matched.since(at);
+            first = fitted
+                .matched
+                .place_on_road(0)
+                .or(Some(fitted.trace[0].place));
+        }
+        let fixed = Fixed { first, last: None };
+        let spike = (SPIKE * fitted.radius).min(DEEPEST_SPIKE);
+        draw::draw(&fitted, fixed, spike, window, recipe, moving)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::Fix;
+    use crate::track::geo;
+    use crate::track::model::{PathKind, SECOND};
+    use crate::track::tests::city::{City, START, drive, fix, recipe};
+
+    const WINDOW: Window = Window {
+        start: START + 300 * SECOND,
+        end: START + 600 * SECOND,
+    };
+
+    /// The line of the fixes until a second, drawn from another second on.
+    fn onward(fixes: &[Fix], from: i64, until: i64) -> Outcome {
+        let known = fixes
+            .iter()
+            .filter(|f| f.time <= START + from * SECOND)
+            .count();
+        let new = fixes
+            .iter()
+            .filter(|f| f.time < START + until * SECOND)
+            .count();
+        let near: Vec<Fix> = fixes[known.saturating_sub(8)..new].to_vec();
+        let from = START + from * SECOND;
+        match_onward(WINDOW, from, &near.into(), &recipe(300), &City::default()).unwrap()
+    }
+
+    #[test]
+    fn a_line_goes_on_where_it_ended() {
+        let fixes = drive(600, 3, 6.0);
+        let paths = [(360, 420), (417, 480)].map(|(from, to)| onward(&fixes, from, to).paths);
+        for (paths, begin) in paths.iter().zip([360, 417]) {
+            assert_eq!(paths.len(), 1, "{paths:?}");
+            assert_eq!(paths[0].kind, PathKind::Matched);
+            assert_eq!(paths[0].start, START + begin * SECOND);
+        }
+        let (end, begin) = (paths[0][0].line.last().unwrap(), paths[1][0].line[0]);
+        assert!(geo::distance(*end, begin) < 15.0);
+    }
+
+    #[test]
+    fn a_few_fixes_are_one_small_request() {
+        let fixes = drive(600, 3, 0.0);
+        let city = City::default();
+        let near: Vec<Fix> = fixes[112..140].to_vec();
+        let from = near[8].time;
+        match_onward(WINDOW, from, &near.into(), &recipe(300), &city).unwrap();
+        let asked = city.asked.borrow();
+        assert_eq!(asked.len(), 1);
+        assert!(asked[0].points.len() <= 28);
+    }
+
+    #[test]
+    fn the_line_of_a_window_begins_within_it() {
+        let fixes = drive(600, 3, 6.0);
+        let paths = onward(&fixes, 297, 330).paths;
+        assert_eq!(paths[0].start, WINDOW.start);
+        assert!(paths.iter().all(|path| path.start < path.end));
+    }
+
+    #[test]
+    fn a_vehicle_that_stays_costs_no_request_and_leaves_no_scribble() {
+        let fixes: Vec<Fix> = (300..420)
+            .step_by(3)
+            .map(|s| fix(s as f64, (s % 7) as f64, (s % 5) as f64))
+            .collect();
+        let outcome = onward(&fixes, 297, 420);
+        assert_eq!((outcome.paths.len(), outcome.osrm_calls), (0, 0));
+    }
+}

@@ -103,10 +103,11 @@ BEGIN ATOMIC
          WHERE n.device_id = new.device_id
            AND n.start_time BETWEEN new.first - _reached.reach AND new.last + _reached.reach) AS b
      WHERE b.status IN ('completed', 'failed')
+       AND b.settles_at IS NULL
        AND b.context_start <= new.last AND b.context_end > new.first;
 END;
 COMMENT ON FUNCTION _reached IS
-    'finished windows whose outcome was decided by a span that new points lie in, from the first to the last of each device; reach is the furthest that a span goes beyond its window; stable';
+    'settled windows whose outcome was decided by a span that new points lie in, from the first to the last of each device; reach is the furthest that a span goes beyond its window; stable';
 
 CREATE FUNCTION retry_failed(device_ids text[] DEFAULT NULL, from_time timestamptz DEFAULT '-infinity',
                              to_time timestamptz DEFAULT 'infinity')

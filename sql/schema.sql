@@ -129,6 +129,7 @@ CREATE TABLE processing_batches (
     rejected_count          integer NOT NULL DEFAULT 0,
     job_id                  bigint,
     outcome_xid             xid8,
+    settles_at              timestamptz,
     UNIQUE (device_id, start_time)
 );
 COMMENT ON TABLE processing_batches IS 'one row a device and window: what was done, or when it is due';
@@ -146,9 +147,12 @@ COMMENT ON COLUMN processing_batches.outlier_count IS 'points left out as imposs
 COMMENT ON COLUMN processing_batches.rejected_count IS 'rows of adopted tables that hold no usable coordinate';
 COMMENT ON COLUMN processing_batches.job_id IS 'the backfill or re-match that asked for the batch';
 COMMENT ON COLUMN processing_batches.outcome_xid IS 'the transaction that stored the outcome';
+COMMENT ON COLUMN processing_batches.settles_at IS 'when a completed window is matched once more, as a whole; its line is provisional until then; null: it is settled';
 
 CREATE INDEX processing_batches_pending ON processing_batches (next_attempt_at) WHERE status IN ('pending', 'processing');
 COMMENT ON INDEX processing_batches_pending IS 'finds what is due';
+CREATE INDEX processing_batches_settling ON processing_batches (settles_at) WHERE settles_at IS NOT NULL AND status = 'completed';
+COMMENT ON INDEX processing_batches_settling IS 'finds what is to be settled';
 CREATE INDEX processing_batches_failed ON processing_batches (updated_at) WHERE status = 'failed';
 COMMENT ON INDEX processing_batches_failed IS 'finds what failed';
 CREATE INDEX processing_batches_completed_at ON processing_batches (processing_completed_at);

@@ -54,6 +54,7 @@ static MAX_GAP: GucSetting<i32> = GucSetting::<i32>::new(300);
 static LOOK_BACK: GucSetting<i32> = GucSetting::<i32>::new(86_400);
 static GPS_ACCURACY: GucSetting<f64> = GucSetting::<f64>::new(0.0);
 static MAX_RETRIES: GucSetting<i32> = GucSetting::<i32>::new(5);
+static SETTLE_DELAY: GucSetting<i32> = GucSetting::<i32>::new(120);
 static RETRY_PAUSE: GucSetting<i32> = GucSetting::<i32>::new(60);
 
 /// What a run needs to know, all of it read at its beginning.
@@ -70,6 +71,9 @@ pub struct Settings {
     pub recipe: Recipe,
     /// Points older than this are left alone until a backfill asks for them.
     pub look_back: Micros,
+    /// How long after its slot is over an open window settles; 0: windows are matched as a whole
+    /// each time.
+    pub settle_delay: Micros,
     /// Attempts after the first, before a window counts as failed.
     pub max_retries: i32,
     /// Pause before the second attempt; it doubles with each further one.
@@ -107,6 +111,7 @@ impl Settings {
                 gps_accuracy: Some(GPS_ACCURACY.get()).filter(|metres| *metres > 0.0),
             },
             look_back: look_back(),
+            settle_delay: i64::from(SETTLE_DELAY.get()) * SECOND,
             max_retries: MAX_RETRIES.get(),
             retry_pause: i64::from(RETRY_PAUSE.get()) * SECOND,
         }
@@ -256,6 +261,14 @@ fn define_matching() {
         c"Default: 24h.",
         &LOOK_BACK,
         (60, 1_000_000_000),
+        GucFlags::UNIT_S,
+    );
+    int(
+        c"osrm_matcher.settle_delay",
+        c"Time for points to come in before an open window is matched as a whole.",
+        c"Until then its line goes on provisionally. 0 matches it as a whole with every run. Default: 2min.",
+        &SETTLE_DELAY,
+        (0, 86_400),
         GucFlags::UNIT_S,
     );
     GucRegistry::define_float_guc(

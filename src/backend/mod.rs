@@ -3,7 +3,7 @@
 mod attempt;
 mod clock;
 pub mod interrupts;
-mod plans;
+mod options;
 
 use std::ffi::CStr;
 
@@ -11,7 +11,7 @@ use pgrx::{PgMemoryContexts, pg_sys};
 
 pub use attempt::{Actor, attempt, attempt_as, unless_locked};
 pub use clock::{micros, now, timestamp};
-pub use plans::IndexPlans;
+pub use options::Options;
 
 use crate::error::Error;
 

@@ -37,6 +37,11 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Whether a request was not answered in time: an outcome is made of smaller ones then.
+    pub fn has_waited_in_vain(&self) -> bool {
+        self.timeouts.get() > 0
+    }
+
     /// Whether the window in hand when the job was ended is to blame for that end.
     pub fn is_lost(&self) -> bool {
         self.lost.get()

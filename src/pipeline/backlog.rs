@@ -1,7 +1,5 @@
 //! Old points that wait: those from before the live windows, whose devices are looked for once a
-//! run and kept through its rounds.
-
-use std::cell::RefCell;
+//! run.
 
 use crate::backend;
 use crate::error::Error;
@@ -28,11 +26,6 @@ pub struct Backlog {
     searched: bool,
 }
 
-thread_local! {
-    /// The search of the last run of this session, for its next round.
-    static KEPT: RefCell<Option<(i64, Backlog)>> = const { RefCell::new(None) };
-}
-
 impl Backlog {
     pub const fn new() -> Self {
         Self {
@@ -51,17 +44,6 @@ impl Backlog {
             in_vain: 0,
             searched: false,
         }
-    }
-
-    /// The search that an earlier round of a run has kept.
-    pub fn of_run(run: i64) -> Self {
-        KEPT.take()
-            .filter(|(kept, _)| *kept == run)
-            .map_or_else(Self::new, |(_, backlog)| backlog)
-    }
-
-    pub fn keep(self, run: i64) {
-        KEPT.set(Some((run, self)));
     }
 
     /// Pages that a search looked at in vain, if all was searched.
@@ -111,7 +93,7 @@ fn search(sources: &[Source], (since, until): (Micros, Micros)) -> Result<Found,
     let mut points = 0;
     let mut next: Option<Micros> = None;
     for source in sources {
-        let here = store::waiting_devices(source, (since, until), Some(PORTION))?;
+        let here = store::waiting_devices(source, (since, until), PORTION)?;
         let seen: i64 = here.iter().map(|device| device.points).sum();
         if seen >= PORTION {
             // Points of one moment may be more than a portion.
@@ -127,16 +109,6 @@ fn search(sources: &[Source], (since, until): (Micros, Micros)) -> Result<Found,
         points,
         next,
     })
-}
-
-/// Devices that have unprocessed points in the live windows.
-pub fn live_devices(sources: &[Source], span: (Micros, Micros)) -> Result<Vec<Waiting>, Error> {
-    let mut found = Vec::new();
-    for source in sources {
-        let devices = store::waiting_devices(source, span, None)?;
-        found.extend(devices.into_iter().map(|d| (d.device, d.oldest)));
-    }
-    Ok(in_order(found))
 }
 
 /// Each device once, those of the oldest points first.

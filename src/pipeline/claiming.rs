@@ -5,14 +5,17 @@ use std::collections::{BTreeSet, HashMap};
 
 use pgrx::datum::Uuid;
 
-use super::backlog::{Backlog, Waiting, live_devices};
+use super::backlog::{Backlog, Waiting};
 use super::held::Held;
+use super::live::Live;
+use super::search::Search;
+use super::settling::settles_at;
 use super::windows::{covers, floor, window_at};
 use crate::backend;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::store::{self, DeviceWindow, Known, Source};
-use crate::track::{self, Micros, Recipe};
+use crate::track::{self, Micros};
 
 const MINUTE: Micros = 60_000_000;
 /// A device's clock may be ahead by this much; points later than that wait for their time.
@@ -28,6 +31,10 @@ const MANY_DEVICES: usize = 200;
 pub struct Claim {
     pub window: DeviceWindow,
     pub known: Known,
+    /// First and last new point, if the window was taken for those.
+    pub new: Option<(Micros, Micros)>,
+    /// When it settles, if it is open.
+    pub settles: Option<Micros>,
 }
 
 /// Claims grouped by device, each group ascending.
@@ -67,13 +74,13 @@ pub fn claim(
     settings: &Settings,
     sources: &[Source],
     enough: Enough,
-    backlog: &mut Backlog,
+    search: &mut Search,
     passed: &mut PassedOver,
 ) -> Result<Taken, Error> {
     loop {
-        let (wanted, jobs_go_on) = choose(settings, sources, enough, backlog, passed)?;
+        let (wanted, jobs_go_on) = choose(settings, sources, enough, search, passed)?;
         let none = wanted.is_empty();
-        let claims = complete(&settings.recipe, wanted, passed)?;
+        let claims = complete(settings, wanted, passed)?;
         if none || !claims.is_empty() {
             return Ok(Taken { claims, jobs_go_on });
         }
@@ -82,7 +89,7 @@ pub fn claim(
 
 /// Takes windows of batches that were claimed by hand, as far as nobody else has their devices.
 pub fn claim_batches(
-    recipe: &Recipe,
+    settings: &Settings,
     batches: Vec<Uuid>,
     passed: &mut PassedOver,
 ) -> Result<Vec<Claim>, Error> {
@@ -97,14 +104,14 @@ pub fn claim_batches(
         .filter(|w| locked.contains(&w.device))
         .map(|w| (w, None))
         .collect();
-    complete(recipe, wanted, passed)
+    complete(settings, wanted, passed)
 }
 
 fn choose(
     settings: &Settings,
     sources: &[Source],
     enough: Enough,
-    backlog: &mut Backlog,
+    search: &mut Search,
     passed: &PassedOver,
 ) -> Result<(Wanted, bool), Error> {
     let now = backend::now();
@@ -122,9 +129,9 @@ fn choose(
         passed,
         enough,
     };
-    choice.add_waiting(&live_devices(sources, (live_since, until))?, until, 1)?;
+    choice.add_live(&mut search.live, (live_since, until))?;
     choice.add_due(false)?;
-    choice.add_backlog(backlog, (since, live_since))?;
+    choice.add_backlog(&mut search.backlog, (since, live_since))?;
     let mut jobs_go_on = false;
     if choice.left() > 0 {
         let advanced = backend::unless_locked(|| store::advance_jobs(choice.left()))?;
@@ -150,6 +157,31 @@ struct Choice<'run> {
 impl Choice<'_> {
     fn left(&self) -> usize {
         self.enough.windows.saturating_sub(self.wanted.len())
+    }
+
+    /// Adds live windows until there are enough.
+    fn add_live(&mut self, live: &mut Live, span: (Micros, Micros)) -> Result<(), Error> {
+        while self.left() > 0 {
+            let found = live.next_windows(self.sources, span, self.length, self.left())?;
+            if found.is_empty() {
+                break;
+            }
+            let names: BTreeSet<&String> = found.iter().map(|(window, _)| &window.device).collect();
+            let names: Vec<String> = names
+                .into_iter()
+                .filter(|name| !self.passed.contains(*name))
+                .cloned()
+                .collect();
+            let locked: BTreeSet<String> = store::lock_devices(&names, names.len())?
+                .into_iter()
+                .collect();
+            for (window, new) in found {
+                if locked.contains(&window.device) && !self.held.windows.contains(&window) {
+                    self.add(window, Some(new));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Adds windows that have unprocessed points until a moment, `together` of a device, device
@@ -263,17 +295,23 @@ impl Choice<'_> {
 }
 
 /// Completes the choice: finished neighbours that new points reach and windows of another length
-/// come in; devices of which somebody holds a row go.
+/// come in, devices of which somebody holds a row go. Those that an open window reaches can wait until
+/// that settles.
 fn complete(
-    recipe: &Recipe,
+    settings: &Settings,
     mut wanted: Wanted,
     passed: &mut PassedOver,
 ) -> Result<Vec<Claim>, Error> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
+    let (recipe, now) = (&settings.recipe, backend::now());
+    let open = |window: &DeviceWindow, new: Option<(Micros, Micros)>| {
+        settles_at(&window.device, new?.1, settings.settle_delay, now)
+    };
     let new: Vec<_> = wanted
         .iter()
+        .filter(|(window, new)| open(window, **new).is_none())
         .filter_map(|(window, new)| new.map(|(first, last)| (window.device.clone(), first, last)))
         .collect();
     for window in store::neighbours(&new, track::context_reach(recipe))? {
@@ -287,12 +325,16 @@ fn complete(
     wanted.retain(|window, _| !passed.contains(&window.device));
     cover_odd(recipe.window, &mut wanted);
     store::recut(&windows(&wanted))?;
-    let windows: Vec<DeviceWindow> = wanted.into_keys().collect();
-    let known = store::known_batches(&windows)?;
-    Ok(windows
+    let known = store::known_batches(&windows(&wanted))?;
+    Ok(wanted
         .into_iter()
         .zip(known)
-        .map(|(window, known)| Claim { window, known })
+        .map(|((window, new), known)| Claim {
+            settles: open(&window, new),
+            window,
+            known,
+            new,
+        })
         .collect())
 }
 
@@ -324,6 +366,8 @@ impl Claim {
                 retries: 0,
                 new: true,
             },
+            new: None,
+            settles: None,
         }
     }
 }

@@ -7,8 +7,12 @@ mod backlog;
 mod claiming;
 mod health;
 mod held;
+mod live;
 mod matching;
+mod onward;
 mod reading;
+mod search;
+mod settling;
 mod windows;
 mod writing;
 
@@ -18,15 +22,15 @@ use pgrx::datum::Uuid;
 
 pub use health::ask_health;
 
-use crate::backend::{self, IndexPlans};
+use crate::backend::{self, Options};
 use crate::error::Error;
 use crate::osrm::reply::Away;
 use crate::settings::{self, Settings};
 use crate::store::{self, RunRow, Source};
 use crate::track::Micros;
-use backlog::Backlog;
 use claiming::{Claim, Enough, PassedOver};
 use matching::{Matchers, POLL};
+use search::Search;
 use writing::Outbox;
 
 /// Windows that are claimed at a time: enough to keep all threads busy, little enough that the
@@ -67,10 +71,10 @@ pub enum Call {
 
 /// Works off what is pending within the limits.
 pub fn process(limits: Limits, call: Call) -> Result<Processed, Error> {
-    let (earlier, mut backlog) = match call {
-        Call::Round(Some(run)) => (Some(run), Backlog::of_run(run)),
-        Call::Round(None) if !store::search_is_due()? => (None, Backlog::none()),
-        _ => (None, Backlog::new()),
+    let (earlier, mut search) = match call {
+        Call::Round(Some(run)) => (Some(run), Search::of_run(run)),
+        Call::Round(None) => (None, Search::new(store::search_is_due()?)),
+        Call::Hand => (None, Search::new(true)),
     };
     let mut run = Run::begin(limits.time, earlier.is_none())?;
     let mut more = false;
@@ -78,12 +82,12 @@ pub fn process(limits: Limits, call: Call) -> Result<Processed, Error> {
         run.report.osrm_error = Some(why);
         run.report.osrm_resume = Some(until);
     } else if run.settings.enabled {
-        more = run.work_off_pending(&mut backlog, limits.windows)?;
+        more = run.work_off_pending(&mut search, limits.windows)?;
     }
-    run.report.search_pages = backlog.pages_in_vain();
+    run.report.search_pages = search.backlog.pages_in_vain();
     let id = run.record(earlier, more)?;
     if more {
-        backlog.keep(id);
+        search.keep(id);
     } else {
         backend::unless_locked(store::store_reads)?;
     }
@@ -98,8 +102,7 @@ pub fn process(limits: Limits, call: Call) -> Result<Processed, Error> {
 pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
     let mut run = Run::begin(HAND_TIME, false)?;
     if run.settings.enabled {
-        let claims =
-            claiming::claim_batches(&run.settings.recipe, batches.clone(), &mut run.passed)?;
+        let claims = claiming::claim_batches(&run.settings, batches.clone(), &mut run.passed)?;
         if !claims.is_empty() {
             let mut matchers = Matchers::new(&run.settings)?;
             run.work_off(&mut matchers, claims)?;
@@ -134,7 +137,7 @@ pub fn plan(most: usize) -> Result<i64, Error> {
         &run.settings,
         &run.sources,
         enough,
-        &mut Backlog::new(),
+        &mut Search::new(true),
         &mut run.passed,
     )?;
     let windows: Vec<_> = taken.claims.into_iter().map(|c| c.window).collect();
@@ -150,7 +153,7 @@ struct Run {
     begun: Instant,
     deadline: Instant,
     report: RunRow,
-    _plans: IndexPlans,
+    _plans: Options,
 }
 
 impl Run {
@@ -181,16 +184,16 @@ impl Run {
             begun,
             deadline: Instant::now() + time,
             report,
-            _plans: IndexPlans::new(),
+            _plans: Options::index_plans(),
         })
     }
 
     /// Takes up to `most` windows, round by round; says whether there may be more to do.
-    fn work_off_pending(&mut self, backlog: &mut Backlog, most: usize) -> Result<bool, Error> {
+    fn work_off_pending(&mut self, search: &mut Search, most: usize) -> Result<bool, Error> {
         let mut matchers = Matchers::new(&self.settings)?;
         let mut left = most;
         while left > 0 {
-            let round = || self.round(&mut matchers, backlog, left.min(ROUND));
+            let round = || self.round(&mut matchers, search, left.min(ROUND));
             let Some(claimed) = backend::in_own_memory(round)? else {
                 return Ok(false);
             };
@@ -203,7 +206,7 @@ impl Run {
     fn round(
         &mut self,
         matchers: &mut Matchers,
-        backlog: &mut Backlog,
+        search: &mut Search,
         most: usize,
     ) -> Result<Option<usize>, Error> {
         let enough = Enough {
@@ -215,7 +218,7 @@ impl Run {
             &self.settings,
             &self.sources,
             enough,
-            backlog,
+            search,
             &mut self.passed,
         )?;
         // A window each at least.
@@ -247,7 +250,15 @@ impl Run {
         claims: Vec<Claim>,
     ) -> Result<(), Error> {
         let mut outbox = Outbox::new(&self.settings, &self.sources, &claims);
-        for device in claiming::by_device(claims) {
+        let (open, mut whole): (Vec<_>, Vec<_>) = claims
+            .into_iter()
+            .partition(|claim| claim.settles.is_some());
+        let read = onward::read(&self.sources, open)?;
+        read.jobs.into_iter().for_each(|job| matchers.submit(job));
+        outbox.put_unread(read.unread);
+        whole.extend(read.whole);
+        whole.sort_by(|a, b| a.window.cmp(&b.window));
+        for device in claiming::by_device(whole) {
             if self.out_of_time() {
                 outbox.leave(device);
                 continue;

@@ -7,7 +7,7 @@ use pgrx::datum::Uuid;
 use super::claiming::Claim;
 use crate::backend;
 use crate::error::Error;
-use crate::store::{self, Delay, DeviceWindow, RowId, Source};
+use crate::store::{self, Delay, DeviceWindow, Row, RowId, Source};
 use crate::track::{self, Fix, Fixes, Micros, Recipe};
 
 /// Windows that one thread works off in a row; they share what is decided at their edges.
@@ -31,6 +31,8 @@ pub struct Target {
     pub delay: Delay,
     /// Batches of other windows that its unprocessed points were in before they were moved.
     pub left: Vec<Uuid>,
+    /// When it settles, if it is open.
+    pub settles: Option<Micros>,
 }
 
 /// Windows of one device that lie close together, with the points that decide them.
@@ -41,6 +43,8 @@ pub struct Job {
     pub fixes: Arc<Fixes>,
     /// How many of them count for this job.
     pub share: usize,
+    /// The window is open, and only what came after this moment is to be matched.
+    pub onward: Option<Micros>,
 }
 
 impl Target {
@@ -56,6 +60,19 @@ impl Target {
             new: None,
             delay: Delay::default(),
             left: Vec::new(),
+            settles: claim.settles,
+        }
+    }
+
+    /// Takes in a point of the window.
+    pub fn take(&mut self, source: usize, row: &Row, now: Micros) {
+        self.points += 1;
+        self.rejected += usize::from(row.fix.is_none());
+        if !row.processed || self.fresh {
+            self.marks[source].push(row.id);
+        }
+        if !row.processed {
+            self.take_new(row.time, row.earlier_batch, now);
         }
     }
 
@@ -129,16 +146,8 @@ fn read_scan(
     for (nth, source) in sources.iter().enumerate() {
         for row in store::read_points(source, &device, (from, to))? {
             fixes.extend(row.fix);
-            let Some(target) = target_at(&mut targets, row.time) else {
-                continue;
-            };
-            target.points += 1;
-            target.rejected += usize::from(row.fix.is_none());
-            if !row.processed || target.fresh {
-                target.marks[nth].push(row.id);
-            }
-            if !row.processed {
-                target.take_new(row.time, row.earlier_batch, now);
+            if let Some(target) = target_at(&mut targets, row.time) {
+                target.take(nth, &row, now);
             }
         }
     }
@@ -156,6 +165,7 @@ fn jobs(mut targets: Vec<Target>, fixes: Fixes) -> Vec<Job> {
             targets,
             fixes: fixes.clone(),
             share,
+            onward: None,
         });
         targets = rest;
     }
@@ -200,15 +210,15 @@ mod tests {
 
     #[test]
     fn windows_that_share_points_are_read_in_one_scan() {
-        // A window's view begins five minutes before it and ends ten after it.
+        // A slot's view begins five minutes before it and ends ten after it.
         let sizes = |minutes: &[i64]| -> Vec<usize> {
             scans(&RECIPE, claims(minutes))
                 .iter()
                 .map(Vec::len)
                 .collect()
         };
-        assert_eq!(sizes(&[0, 5, 20]), [3]);
-        assert_eq!(sizes(&[0, 5, 30, 1440]), [2, 1, 1]);
+        assert_eq!(sizes(&[0, 5, 35]), [3]);
+        assert_eq!(sizes(&[0, 5, 60, 1440]), [2, 1, 1]);
         assert!(sizes(&[]).is_empty());
     }
 

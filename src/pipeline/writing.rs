@@ -1,6 +1,6 @@
 //! From what became of windows to rows: collected, then written in lots.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pgrx::datum::Uuid;
 
@@ -29,6 +29,8 @@ pub struct Outbox<'run> {
     claimed: BTreeSet<DeviceWindow>,
     waiting: Vec<Attempted>,
     untried: Vec<DeviceWindow>,
+    /// Open windows whose new points are left for the next run; they are on record by themselves.
+    left: usize,
 }
 
 impl<'run> Outbox<'run> {
@@ -40,6 +42,7 @@ impl<'run> Outbox<'run> {
             claimed,
             waiting: Vec::new(),
             untried: Vec::new(),
+            left: 0,
         }
     }
 
@@ -47,6 +50,7 @@ impl<'run> Outbox<'run> {
     pub fn put(&mut self, done: Done) {
         self.waiting.extend(done.attempted);
         self.untried.extend(done.untried);
+        self.left += done.untried_onward;
     }
 
     /// Takes in windows that cannot be told from empty ones, for a source is set aside.
@@ -112,11 +116,14 @@ impl<'run> Outbox<'run> {
     }
 
     fn write_lot(&self, attempted: &[Attempted]) -> Result<(), Error> {
-        let batches: Vec<BatchRow> = attempted.iter().map(|a| self.batch_row(a)).collect();
-        store::write_batches(&batches)?;
+        let (onward, whole): (Vec<_>, Vec<_>) = attempted.iter().partition(|a| a.is_onward());
+        let rows = |part: &[&Attempted]| part.iter().map(|a| self.batch_row(a)).collect::<Vec<_>>();
+        store::write_batches(&rows(&whole))?;
+        store::write_onward(&rows(&onward))?;
 
         let done: Vec<&Attempted> = attempted.iter().filter(|a| a.is_final()).collect();
-        let windows: Vec<_> = done.iter().map(|a| a.target.window.clone()).collect();
+        let whole = || done.iter().filter(|a| !a.is_onward());
+        let windows: Vec<_> = whole().map(|a| a.target.window.clone()).collect();
         let changed = store::write_paths(&windows, &paths(&done)?)?;
         store::write_stops(&windows, &stops(&done))?;
         if self.settings.notify {
@@ -130,7 +137,7 @@ impl<'run> Outbox<'run> {
     /// no longer new, so it must be on record.
     fn put_off_untried(&mut self, report: &mut RunRow) -> Result<(), Error> {
         let untried = std::mem::take(&mut self.untried);
-        report.windows_deferred += untried.len() as i32;
+        report.windows_deferred += (untried.len() + std::mem::take(&mut self.left)) as i32;
         if untried.is_empty() {
             return Ok(());
         }
@@ -143,24 +150,26 @@ impl<'run> Outbox<'run> {
         } = attempted;
         let now = backend::now();
         let dropped = outcome.dropped;
+        let again = now + pause(self.settings.retry_pause, attempted.retries, target.batch);
         BatchRow {
             batch: target.batch,
             window: target.window.clone(),
             status: attempted.status,
             points: target.points as i32,
             osrm_calls: outcome.osrm_calls as i32,
-            started: now - i64::from(attempted.millis) * 1000,
+            started: now - i64::from(attempted.how.millis) * 1000,
             error: attempted.error.clone(),
             retries: attempted.retries,
-            next_attempt: if attempted.is_final() {
-                now
-            } else {
-                now + pause(self.settings.retry_pause, attempted.retries, target.batch)
-            },
+            next_attempt: if attempted.is_final() { now } else { again },
             context: attempted.is_final().then_some(outcome.context),
             duplicates: dropped.duplicate as i32,
             outliers: (dropped.null_island + dropped.teleport) as i32,
             rejected: target.rejected as i32,
+            settles: match attempted.status {
+                Status::Completed if attempted.retries > 0 => Some(again),
+                Status::Completed => target.settles,
+                Status::Pending | Status::Failed => None,
+            },
         }
     }
 
@@ -178,14 +187,9 @@ impl<'run> Outbox<'run> {
     /// Points may have come after the windows were chosen; finished windows of other rounds that
     /// those reach must be done again, and so must those that points were moved away from.
     fn reopen_neighbours(&self, done: &[&Attempted]) -> Result<(), Error> {
-        let mut new: Vec<_> = done
-            .iter()
-            .filter_map(|a| {
-                let target = &a.target;
-                let (first, last) = target.new?;
-                Some((target.window.device.clone(), first, last))
-            })
-            .collect();
+        let (open, closed): (Vec<&Target>, Vec<&Target>) =
+            (done.iter().map(|a| &a.target)).partition(|target| target.settles.is_some());
+        let mut new = new_points(&closed);
         let left = done.iter().flat_map(|Attempted { target, .. }| {
             let device = target.window.device.as_str();
             target.left.iter().map(move |batch| (*batch, device))
@@ -195,10 +199,43 @@ impl<'run> Outbox<'run> {
             left.into_iter()
                 .map(|w| (w.device, w.span.start, w.span.end)),
         );
-        let mut reached = store::neighbours(&new, track::context_reach(&self.settings.recipe))?;
-        reached.retain(|window| !self.claimed.contains(window));
-        store::reopen(&reached)
+        store::reopen(&self.reached(&new)?)?;
+        // What an open window reaches settles with it.
+        let settles: BTreeMap<&str, Micros> = (open.iter())
+            .filter_map(|target| Some((target.window.device.as_str(), target.settles?)))
+            .collect();
+        let reached = self.reached(&new_points(&open))?;
+        let with_open = |window: DeviceWindow| {
+            let at = *settles.get(window.device.as_str())?;
+            Some((window, at))
+        };
+        store::unsettle(
+            &reached
+                .into_iter()
+                .filter_map(with_open)
+                .collect::<Vec<_>>(),
+        )
     }
+
+    /// Finished windows, not of this round, that new points reach.
+    fn reached(&self, new: &[(String, Micros, Micros)]) -> Result<Vec<DeviceWindow>, Error> {
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
+        let reach = track::context_reach(&self.settings.recipe);
+        let mut reached = store::neighbours(new, reach)?;
+        reached.retain(|window| !self.claimed.contains(window));
+        Ok(reached)
+    }
+}
+
+/// The devices of windows with their first and last new points, where there are any.
+fn new_points(targets: &[&Target]) -> Vec<(String, Micros, Micros)> {
+    let new = |target: &&Target| {
+        let (first, last) = target.new?;
+        Some((target.window.device.clone(), first, last))
+    };
+    targets.iter().filter_map(new).collect()
 }
 
 /// Counts windows in the report; what a window that is put off holds counts once it is done.
@@ -250,7 +287,7 @@ fn written<T>(attempted: &Attempted, item: T) -> Written<T> {
     Written {
         batch: *batch,
         device: window.device.clone(),
-        millis: attempted.millis,
+        millis: attempted.how.millis,
         item,
     }
 }
@@ -260,6 +297,7 @@ mod tests {
     use pgrx::pg_sys::{ItemPointerData, Oid};
 
     use super::*;
+    use crate::pipeline::matching::How;
     use crate::track::{Outcome, Window};
 
     const MINUTE: Micros = 60_000_000;
@@ -279,7 +317,7 @@ mod tests {
             retries: 0,
             error: None,
             outcome: Outcome::default(),
-            millis: 0,
+            how: How::default(),
         }
     }
 

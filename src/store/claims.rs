@@ -30,7 +30,7 @@ pub struct Known {
     pub new: bool,
 }
 
-fn interval(micros: Micros) -> Interval {
+pub(super) fn interval(micros: Micros) -> Interval {
     Interval::new(0, 0, micros).expect("a span without months and days is always valid")
 }
 
@@ -46,7 +46,7 @@ pub struct WaitingDevice {
 pub fn waiting_devices(
     source: &Source,
     (since, until): (Micros, Micros),
-    most: Option<i64>,
+    most: i64,
 ) -> Result<Vec<WaitingDevice>, Error> {
     source.ask(
         "look for unprocessed points",
@@ -64,6 +64,24 @@ pub fn waiting_devices(
                 points: row.get(4)?,
             })
         },
+    )
+}
+
+/// Windows that have unprocessed points in a span: device, first and last such point.
+pub fn waiting_live(
+    source: &Source,
+    (since, until): (Micros, Micros),
+    window: Micros,
+) -> Result<Vec<(String, Micros, Micros)>, Error> {
+    source.ask(
+        "look for new points",
+        include_str!("waiting_live.sql"),
+        &[
+            timestamp(since).into(),
+            timestamp(until).into(),
+            interval(window).into(),
+        ],
+        |row| Ok((row.get(1)?, row.time(2)?, row.time(3)?)),
     )
 }
 
@@ -219,6 +237,19 @@ pub fn neighbours(
             interval(reach).into(),
         ],
         |row| device_window(row, 1),
+    )
+}
+
+/// Until when there is a line of each device before a moment, in their order.
+pub fn drawn_until(devices: &[(&str, Micros)]) -> Result<Vec<Option<Micros>>, Error> {
+    rows(
+        "look up where lines end",
+        include_str!("drawn_until.sql"),
+        &[
+            devices.iter().map(|d| d.0).collect::<Vec<_>>().into(),
+            timestamps(devices.iter().map(|d| d.1)).into(),
+        ],
+        |row| row.maybe_time(1),
     )
 }
 

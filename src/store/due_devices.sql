@@ -1,12 +1,17 @@
--- Devices that have batches which are due: put off and due again, reopened, asked for by a job, or
--- claimed by hand and left for longer than $1. Those of jobs only if $2, the others only if not;
+-- Devices that have batches which are due: put off and due again, reopened, asked for by a job, claimed by
+-- hand and left for longer than $1, or to be settled. Those of jobs only if $2, the others only if not;
 -- devices $4 are left out.
-SELECT b.device_id
-  FROM @extschema@.processing_batches b
- WHERE (b.job_id IS NOT NULL) = $2
-   AND (b.status = 'pending' AND b.next_attempt_at <= clock_timestamp()
-        OR b.status = 'processing' AND b.processing_started_at < clock_timestamp() - $1)
-   AND b.device_id <> ALL ($4)
- GROUP BY b.device_id
- ORDER BY min(b.next_attempt_at)
+SELECT due.device_id
+  FROM (SELECT b.device_id, b.next_attempt_at AS since
+          FROM @extschema@.processing_batches b
+         WHERE (b.job_id IS NOT NULL) = $2
+           AND (b.status = 'pending' AND b.next_attempt_at <= clock_timestamp()
+                OR b.status = 'processing' AND b.processing_started_at < clock_timestamp() - $1)
+        UNION ALL
+        SELECT b.device_id, b.settles_at
+          FROM @extschema@.processing_batches b
+         WHERE NOT $2 AND b.status = 'completed' AND b.settles_at <= clock_timestamp()) due
+ WHERE due.device_id <> ALL ($4)
+ GROUP BY due.device_id
+ ORDER BY min(due.since)
  LIMIT $3

@@ -3,6 +3,7 @@ SELECT b.device_id, b.start_time, b.end_time
   FROM @extschema@.processing_batches b
  WHERE b.device_id = ANY ($2)
    AND (b.status = 'pending' AND b.next_attempt_at <= clock_timestamp()
-        OR b.status = 'processing' AND b.processing_started_at < clock_timestamp() - $1)
+        OR b.status = 'processing' AND b.processing_started_at < clock_timestamp() - $1
+        OR b.status = 'completed' AND b.settles_at <= clock_timestamp())
  ORDER BY b.start_time
  LIMIT $3

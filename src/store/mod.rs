@@ -13,13 +13,14 @@ mod statement;
 
 pub use adopted::{reject_unreachable, take_back, use_ready_sources};
 pub use claims::{
-    DeviceWindow, Known, due_devices, due_windows, hand_back, held_windows, known_batches,
-    lock_devices, lock_windows, make_pending, neighbours, overlapped, reclaim, recut, take_pending,
-    waiting_devices, waiting_windows, windows_of,
+    DeviceWindow, Known, drawn_until, due_devices, due_windows, hand_back, held_windows,
+    known_batches, lock_devices, lock_windows, make_pending, neighbours, overlapped, reclaim,
+    recut, take_pending, waiting_devices, waiting_live, waiting_windows, windows_of,
 };
-pub use points::{RowId, read_points};
+pub use points::{Row, RowId, Span, read_points, read_spans};
 pub use results::{
-    BatchRow, Status, Written, mark_points, notify, reopen, write_batches, write_paths, write_stops,
+    BatchRow, Status, Written, mark_points, notify, reopen, unsettle, write_batches, write_onward,
+    write_paths, write_stops,
 };
 pub use runs::{
     Delay, RunRow, advance_jobs, pause_asked_for, record_run, search_is_due, store_reads,

@@ -3,7 +3,9 @@
 use pgrx::datum::Uuid;
 use pgrx::pg_sys;
 
+use super::claims::interval;
 use super::source::Source;
+use super::statement::{Columns, timestamps};
 use crate::backend::timestamp;
 use crate::error::Error;
 use crate::track::{Fix, Micros};
@@ -32,17 +34,51 @@ pub fn read_points(
         "read points",
         include_str!("read_points.sql"),
         &[device.into(), timestamp(from).into(), timestamp(to).into()],
-        |row| {
-            let time = row.time(1)?;
-            Ok(Row {
-                time,
-                fix: usable(time, row.maybe(2)?, row.maybe(3)?, row.maybe(4)?),
-                processed: row.maybe(5)?.unwrap_or(false),
-                id: (row.get(6)?, row.get(7)?),
-                earlier_batch: row.maybe(8)?,
-            })
-        },
+        |row| point(row, 1),
     )
+}
+
+/// Points of a device that are asked for together with those of others.
+#[derive(Debug, Clone, Copy)]
+pub struct Span<'a> {
+    pub device: &'a str,
+    pub from: Micros,
+    pub to: Micros,
+}
+
+/// All points of some spans, and of each the `most` points before it that are no older than
+/// `reach`; each with the number of its span, in no particular order.
+pub fn read_spans(
+    source: &Source,
+    spans: &[Span<'_>],
+    reach: Micros,
+    most: usize,
+) -> Result<Vec<(usize, Row)>, Error> {
+    source.ask(
+        "read points",
+        include_str!("read_spans.sql"),
+        &[
+            spans.iter().map(|s| s.device).collect::<Vec<_>>().into(),
+            timestamps(spans.iter().map(|s| s.from)).into(),
+            timestamps(spans.iter().map(|s| s.to)).into(),
+            interval(reach).into(),
+            (most as i64).into(),
+        ],
+        |row| Ok((row.get::<i32>(1)? as usize - 1, point(row, 2)?)),
+    )
+}
+
+/// The point whose columns begin at `first`.
+fn point(row: &Columns<'_, '_>, first: usize) -> Result<Row, Error> {
+    let time = row.time(first)?;
+    let (lon, lat) = (row.maybe(first + 1)?, row.maybe(first + 2)?);
+    Ok(Row {
+        time,
+        fix: usable(time, lon, lat, row.maybe(first + 3)?),
+        processed: row.maybe(first + 4)?.unwrap_or(false),
+        id: (row.get(first + 5)?, row.get(first + 6)?),
+        earlier_batch: row.maybe(first + 7)?,
+    })
 }
 
 /// A fix, if the numbers are one. An accuracy that is none counts as unknown: devices report 0 or

@@ -6,7 +6,7 @@ use pgrx::pg_sys;
 use super::claims::{DeviceWindow, devices, ends, starts};
 use super::points::RowId;
 use super::source::Source;
-use super::statement::{execute, rows};
+use super::statement::{execute, rows, timestamps};
 use crate::backend::timestamp;
 use crate::error::Error;
 use crate::osrm::Refusal;
@@ -30,6 +30,8 @@ pub struct BatchRow {
     pub duplicates: i32,
     pub outliers: i32,
     pub rejected: i32,
+    /// When the window is to be matched once more.
+    pub settles: Option<Micros>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,10 +51,14 @@ impl Status {
     }
 }
 
+fn column<T>(batches: &[BatchRow], of: impl Fn(&BatchRow) -> T) -> Vec<T> {
+    batches.iter().map(of).collect()
+}
+
 /// Writes batches, new ones and known ones.
 pub fn write_batches(batches: &[BatchRow]) -> Result<(), Error> {
-    fn column<T>(batches: &[BatchRow], of: impl Fn(&BatchRow) -> T) -> Vec<T> {
-        batches.iter().map(of).collect()
+    if batches.is_empty() {
+        return Ok(());
     }
     let error =
         |of: fn(&Refusal) -> &str| column(batches, |b| b.error.as_ref().map(|e| of(e).to_string()));
@@ -77,6 +83,34 @@ pub fn write_batches(batches: &[BatchRow]) -> Result<(), Error> {
             column(batches, |b| b.context.map(|c| timestamp(c.1))).into(),
             column(batches, |b| b.duplicates).into(),
             column(batches, |b| b.outliers).into(),
+            column(batches, |b| b.rejected).into(),
+            column(batches, |b| b.settles.map(timestamp)).into(),
+        ],
+    )
+}
+
+/// Writes batches of windows whose line went on; what they count comes on top of what was there.
+pub fn write_onward(batches: &[BatchRow]) -> Result<(), Error> {
+    if batches.is_empty() {
+        return Ok(());
+    }
+    let error =
+        |of: fn(&Refusal) -> &str| column(batches, |b| b.error.as_ref().map(|e| of(e).to_string()));
+    let windows = || batches.iter().map(|b| &b.window);
+    execute(
+        "write batches of open windows",
+        include_str!("write_onward.sql"),
+        &[
+            column(batches, |b| b.batch).into(),
+            devices(windows()).into(),
+            starts(windows()).into(),
+            ends(windows()).into(),
+            column(batches, |b| b.points).into(),
+            column(batches, |b| b.osrm_calls).into(),
+            column(batches, |b| timestamp(b.started)).into(),
+            error(|e| &e.message).into(),
+            error(|e| &e.code).into(),
+            column(batches, |b| b.settles.map(timestamp)).into(),
             column(batches, |b| b.rejected).into(),
         ],
     )
@@ -250,6 +284,23 @@ pub fn reopen(windows: &[DeviceWindow]) -> Result<(), Error> {
         "reopen windows that new points reach",
         include_str!("reopen.sql"),
         &[devices(windows).into(), starts(windows).into()],
+    )
+}
+
+/// Has finished windows settled anew at a moment each.
+pub fn unsettle(windows: &[(DeviceWindow, Micros)]) -> Result<(), Error> {
+    if windows.is_empty() {
+        return Ok(());
+    }
+    let windows_only = || windows.iter().map(|(window, _)| window);
+    execute(
+        "have windows settled that new points reach",
+        include_str!("unsettle.sql"),
+        &[
+            devices(windows_only()).into(),
+            starts(windows_only()).into(),
+            timestamps(windows.iter().map(|(_, at)| *at)).into(),
+        ],
     )
 }
 

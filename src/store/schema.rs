@@ -24,6 +24,11 @@ thread_local! {
 
 /// A statement over the extension's own tables, their names qualified.
 pub fn qualified(template: &str) -> Result<String, Error> {
+    Ok(template.replace(MARK, &schema()?))
+}
+
+/// The extension's schema, quoted where it has to be.
+pub fn schema() -> Result<String, Error> {
     // SAFETY: the name is a valid C string; a missing extension is an error of Postgres.
     let extension = unsafe { pg_sys::get_extension_oid(c"osrm_matcher".as_ptr(), false) };
     KNOWN.with_borrow_mut(|known| {
@@ -31,7 +36,7 @@ pub fn qualified(template: &str) -> Result<String, Error> {
             Some((oid, schema)) if *oid == extension => schema,
             _ => &known.insert((extension, look_up(extension)?)).1,
         };
-        Ok(template.replace(MARK, schema))
+        Ok(schema.clone())
     })
 }
 

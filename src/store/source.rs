@@ -12,8 +12,9 @@ use pgrx::datum::{DatumWithOid, Json};
 use pgrx::pg_sys;
 use serde_json::Value;
 
+use super::schema::schema;
 use super::statement::{Columns, execute, read, read_as_seen, rows, run};
-use crate::backend::{self, Actor};
+use crate::backend::{self, Actor, Options};
 use crate::error::{Error, Failure};
 
 /// A table of points.
@@ -62,10 +63,9 @@ impl Fragments {
         self.owner("pg_catalog, pg_temp".into())
     }
 
-    /// Who changes the table, if it is not ours. Its triggers were written for its own schema; what
-    /// our statements that change it say has exact matches in pg_catalog, which comes before.
+    /// Who changes the table, if it is not ours.
     fn writer(&self) -> Option<Actor> {
-        self.owner(format!("pg_catalog, {}, pg_temp", self.get("schema")))
+        self.owner(writing_path(self.get("schema")))
     }
 
     fn owner(&self, search_path: String) -> Option<Actor> {
@@ -86,6 +86,12 @@ impl Fragments {
             .get(mark)
             .unwrap_or_else(|| panic!("sources have no fragment {mark}"))
     }
+}
+
+/// How a statement that changes a table understands names. The table's triggers were written for its
+/// own schema; what the statement itself says has exact matches in pg_catalog, which comes before.
+fn writing_path(schema: &str) -> String {
+    format!("pg_catalog, {schema}, pg_temp")
 }
 
 impl Source {
@@ -129,6 +135,8 @@ impl Source {
     ) -> Result<Vec<T>, Error> {
         let sql = self.fragments.fill(template);
         let Some(writer) = self.fragments.writer() else {
+            let path = CString::new(writing_path(&schema()?)).expect("a name holds no zero");
+            let _path = Options::search_path(&path);
             return run(doing, &sql, args, value);
         };
         let changed = backend::attempt_as(&writer, || run(doing, &sql, args, value));

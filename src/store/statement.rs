@@ -35,6 +35,10 @@ impl Columns<'_, '_> {
         })
     }
 
+    pub fn maybe_time(&self, at: usize) -> Result<Option<Micros>, Error> {
+        Ok(self.maybe::<TimestampWithTimeZone>(at)?.map(micros))
+    }
+
     pub fn time(&self, at: usize) -> Result<Micros, Error> {
         self.get::<TimestampWithTimeZone>(at).map(micros)
     }

@@ -1,6 +1,5 @@
 -- Devices that have unprocessed points between $1 and $2, each with its oldest and newest and their number,
--- by the first $3 such points (null: by all). They are read by time: old points and other devices cost
--- nothing.
+-- by the first $3 such points. They are read by time: other points cost nothing.
 SELECT q.device::text, min(q.at), max(q.at), count(*)
   FROM (SELECT p.{device} AS device, {time_expression} AS at
           FROM {relation} p

@@ -15,6 +15,7 @@
 //!      vehicle can have driven (`ask/repair`, `ask/matched`)
 //!    - draw: the road where a leg leads, straight lines elsewhere (`draw/strands`), without the
 //!      spikes that noise left (`draw/spikes`)
+//!    A window that is not over gets a provisional line meanwhile, from where it ended on: `onward`
 //! 5. hand each window its share: paths with figures of their quality (`draw/paths`,
 //!    `draw/quality`) and stops
 //!
@@ -53,6 +54,11 @@ pub fn view(window: Window, recipe: &Recipe) -> (Micros, Micros) {
         from.saturating_sub(recipe.max_gap),
         to.saturating_add(recipe.max_gap.saturating_mul(2)),
     )
+}
+
+/// The slot that holds an instant: until it is over, what becomes of its fixes can change.
+pub fn slot_at(time: Micros) -> Window {
+    slot::at(time)
 }
 
 /// How far a window's outcome can depend on points beyond its start and beyond its end.

@@ -47,7 +47,7 @@ pub mod slot {
     use crate::track::model::{Micros, SECOND};
 
     /// Length of a slot. Slots of 20 minutes and of two hours made no better line.
-    pub const LENGTH: Micros = 300 * SECOND;
+    pub const LENGTH: Micros = 900 * SECOND;
 }
 
 /// Stage 1: from raw fixes to segments of driving.

@@ -178,29 +178,36 @@ fn cost(i: usize, later: usize, matched: &MatchedTrace, trace: &[Observation]) -
 mod tests {
     use super::*;
     use crate::track::model::SECOND;
+    use crate::track::recipe::slot::LENGTH;
     use crate::track::slot;
     use crate::track::tests::city::{City, START, drive, fix, recipe};
 
-    /// The edge five minutes after the start.
+    const EDGE: i64 = LENGTH / SECOND;
+
+    /// The edge of the second slot after the start.
     fn at_edge(fixes: Vec<Fix>) -> Edge {
         let city = City::default();
-        let slot = slot::at(START + 300 * SECOND);
-        edge(slot, &fixes.into(), &recipe(300), &Asker::new(&city)).unwrap()
+        let slot = slot::at(START + LENGTH);
+        let recipe = Recipe {
+            max_gap: LENGTH,
+            ..recipe(300)
+        };
+        edge(slot, &fixes.into(), &recipe, &Asker::new(&city)).unwrap()
     }
 
     #[test]
     fn a_line_that_goes_on_has_its_seam_on_the_road_after_the_edge() {
-        let seam = at_edge(drive(600, 5, 6.0)).seam().unwrap();
+        let seam = at_edge(drive(2 * EDGE, 5, 6.0)).seam().unwrap();
         assert!(seam.on_road);
-        assert!((300..330).contains(&((seam.time - START) / SECOND)));
-        // 3 km along the drive's streets: 1.5 km to the east, 1.5 km to the north.
-        let corner = fix(0.0, 1_500.0, 1_500.0).place();
+        assert!((EDGE..EDGE + 30).contains(&((seam.time - START) / SECOND)));
+        // 9 km along the drive's streets: 4.5 km to the east, 4.5 km to the north.
+        let corner = fix(0.0, 4_500.0, 4_500.0).place();
         assert!(geo::distance(seam.place, corner) < 150.0);
     }
 
     #[test]
     fn fixes_beyond_the_context_have_no_say() {
-        let fixes = drive(1_200, 5, 6.0);
+        let fixes = drive(4 * EDGE, 5, 6.0);
         let edge = at_edge(fixes.clone());
         let (from, to) = edge.context;
         let near = fixes.into_iter().filter(|f| from <= f.time && f.time < to);
@@ -210,15 +217,15 @@ mod tests {
 
     #[test]
     fn a_silence_before_the_edge_is_a_break() {
-        let mut fixes = drive(900, 5, 0.0);
-        fixes.retain(|f| f.time == START - SECOND || f.time > START + 320 * SECOND);
+        let mut fixes = drive(3 * EDGE, 5, 0.0);
+        fixes.retain(|f| f.time == START - SECOND || f.time > START + LENGTH + 20 * SECOND);
         assert_eq!(at_edge(fixes).kind, EdgeKind::Break);
     }
 
     #[test]
     fn a_slot_without_a_usable_fix_is_passed_over() {
-        let mut fixes = drive(1_200, 60, 0.0);
-        let slot = slot::at(START + 300 * SECOND);
+        let mut fixes = drive(4 * EDGE, 120, 0.0);
+        let slot = slot::at(START + LENGTH);
         for f in fixes.iter_mut().filter(|f| slot.holds(f.time)) {
             (f.lon, f.lat) = (0.0, 0.0);
         }

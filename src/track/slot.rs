@@ -216,7 +216,9 @@ mod tests {
     use crate::track::seam;
     use crate::track::tests::city::{City, START, drive, fix, recipe};
 
-    /// The slot five minutes after the start.
+    const SECONDS: i64 = LENGTH / SECOND;
+
+    /// The second slot after the start.
     fn second_slot(fixes: Fixes) -> (Ends, MatchedSlot) {
         let (city, recipe) = (City::default(), recipe(300));
         let (asker, slot) = (Asker::new(&city), at(START + LENGTH));
@@ -233,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_slot_is_drawn_from_seam_to_seam() {
-        let (ends, slot) = second_slot(drive(900, 5, 6.0).into());
+        let (ends, slot) = second_slot(drive(3 * SECONDS, 5, 6.0).into());
         let (first, last) = (
             &slot.stretches[0],
             &slot.stretches[slot.stretches.len() - 1],
@@ -249,9 +251,9 @@ mod tests {
 
     #[test]
     fn a_stop_is_clipped_to_its_slot() {
-        let mut fixes = drive(200, 5, 2.0);
+        let mut fixes = drive(SECONDS - 100, 5, 2.0);
         let there = fixes[fixes.len() - 1];
-        let parked = (205..1_000)
+        let parked = (SECONDS - 95..3 * SECONDS)
             .step_by(5)
             .map(|s| fix(s as f64, 0.0, 0.0).time);
         fixes.extend(parked.map(|time| crate::track::Fix { time, ..there }));

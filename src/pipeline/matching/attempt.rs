@@ -9,7 +9,7 @@ use crate::osrm::client::Client;
 use crate::osrm::{MatchAnswer, MatchError, MatchRequest, Matcher, Refusal, Session};
 use crate::pipeline::reading::{Job, Target};
 use crate::store::{DeviceWindow, Status};
-use crate::track::{Fixes, Outcome, Recipe, Window, match_windows};
+use crate::track::{Fixes, Outcome, Recipe, Window, match_onward, match_windows};
 
 /// What the threads of a run share.
 pub struct Shared {
@@ -23,8 +23,9 @@ pub struct Shared {
 #[derive(Debug, Default)]
 pub struct Done {
     pub attempted: Vec<Attempted>,
-    /// Windows of which nothing was learnt.
+    /// Windows of which nothing was learnt, and open ones of which only what has come was to be matched.
     pub untried: Vec<DeviceWindow>,
+    pub untried_onward: usize,
 }
 
 /// A window that was tried.
@@ -36,6 +37,16 @@ pub struct Attempted {
     pub retries: i32,
     pub error: Option<Refusal>,
     pub outcome: Outcome,
+    pub how: How,
+}
+
+/// How a window was tried.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct How {
+    /// Only what has come of an open window was matched.
+    pub onward: bool,
+    /// The server has left a question unanswered: another outcome is possible.
+    pub disturbed: bool,
     pub millis: i32,
 }
 
@@ -43,6 +54,11 @@ impl Attempted {
     /// Whether this is all for now: the window is not put off for another attempt.
     pub fn is_final(&self) -> bool {
         self.status != Status::Pending
+    }
+
+    /// Whether the outcome comes on top of what is there.
+    pub fn is_onward(&self) -> bool {
+        self.how.onward && self.is_final()
     }
 
     /// A window without points, while a source that may hold some is set aside.
@@ -71,7 +87,7 @@ impl Attempted {
             retries,
             error: Some(why),
             outcome: Outcome::default(),
-            millis: 0,
+            how: How::default(),
         }
     }
 }
@@ -106,12 +122,18 @@ impl Setback {
 }
 
 impl Shared {
-    /// Matches the windows of a job.
-    pub fn work_off(&self, Job { targets, fixes, .. }: Job) -> Done {
+    /// Matches the windows of a job, or what has come of an open one.
+    pub fn work_off(&self, job: Job) -> Done {
         let begin = Instant::now();
-        let windows: Vec<Window> = targets.iter().map(|t| t.window.span).collect();
+        let windows: Vec<Window> = job.targets.iter().map(|t| t.window.span).collect();
         let session = Session::new(&self.client, self.request_timeout);
-        let results = attempt(&session, &self.recipe, &windows, &fixes);
+        let results = attempt(&windows, &|windows| match job.onward {
+            Some(from) => windows
+                .iter()
+                .map(|w| match_onward(*w, from, &job.fixes, &self.recipe, &session))
+                .collect(),
+            None => match_windows(windows, &job.fixes, &self.recipe, &session),
+        });
         let mut to_blame = session.is_lost();
         let mut setback = |error| match error {
             MatchError::Cancelled if std::mem::take(&mut to_blame) => Setback::timed_out(),
@@ -121,11 +143,16 @@ impl Shared {
             .into_iter()
             .map(|result| result.map_err(&mut setback))
             .collect();
-        let millis = begin.elapsed().as_millis() / windows.len().max(1) as u128;
+        let how = How {
+            onward: job.onward.is_some(),
+            disturbed: session.has_waited_in_vain(),
+            millis: (begin.elapsed().as_millis() / windows.len().max(1) as u128) as i32,
+        };
         let mut done = Done::default();
-        for (target, result) in targets.into_iter().zip(results) {
-            match self.conclude(target, result, &fixes, millis as i32) {
+        for (target, result) in job.targets.into_iter().zip(results) {
+            match self.conclude(target, result, &job.fixes, how) {
                 Ok(attempted) => done.attempted.push(attempted),
+                Err(_) if how.onward => done.untried_onward += 1,
                 Err(window) => done.untried.push(window),
             }
         }
@@ -152,27 +179,30 @@ impl Shared {
 
     /// What is to be stored of a window, or the window itself if it was not tried. One that failed
     /// is due again after a pause; after the last attempt it ends with raw paths, so that the map
-    /// has no hole and its points are settled.
+    /// has no hole and its points are settled. An outcome for which the server left a question
+    /// unanswered counts as an attempt, too, for another may be better.
     fn conclude(
         &self,
         target: Target,
         result: Result<Outcome, Setback>,
         fixes: &Fixes,
-        millis: i32,
+        how: How,
     ) -> Result<Attempted, DeviceWindow> {
+        let again = target.retries + 1;
         let (status, retries, error, outcome) = match result {
-            Ok(outcome) => (Status::Completed, 0, outcome.refusal.clone(), outcome),
-            Err(Setback::Untried) => return Err(target.window),
-            Err(Setback::Failed(why)) => {
-                let retries = target.retries + 1;
-                let (status, outcome) = if retries > self.max_retries {
-                    let outcome = raw_outcome(&self.recipe, target.window.span, fixes, &why);
-                    (Status::Failed, outcome)
-                } else {
-                    (Status::Pending, Outcome::default())
+            Ok(outcome) => {
+                let retries = match how.disturbed && again <= self.max_retries {
+                    true => again,
+                    false => 0,
                 };
-                (status, retries, Some(why), outcome)
+                (Status::Completed, retries, outcome.refusal.clone(), outcome)
             }
+            Err(Setback::Untried) => return Err(target.window),
+            Err(Setback::Failed(why)) if again > self.max_retries && !how.onward => {
+                let outcome = raw_outcome(&self.recipe, target.window.span, fixes, &why);
+                (Status::Failed, again, Some(why), outcome)
+            }
+            Err(Setback::Failed(why)) => (Status::Pending, again, Some(why), Outcome::default()),
         };
         Ok(Attempted {
             target,
@@ -180,21 +210,17 @@ impl Shared {
             retries,
             error,
             outcome,
-            millis,
+            how,
         })
     }
 }
 
+/// What becomes of windows by one attempt each.
+type Results = Vec<Result<Outcome, MatchError>>;
+
 /// Matches windows together. A defect that shows as a panic must cost its own window only.
-fn attempt(
-    matcher: &dyn Matcher,
-    recipe: &Recipe,
-    windows: &[Window],
-    fixes: &Fixes,
-) -> Vec<Result<Outcome, MatchError>> {
-    let together = catch_unwind(AssertUnwindSafe(|| {
-        match_windows(windows, fixes, recipe, matcher)
-    }));
+fn attempt(windows: &[Window], work: &dyn Fn(&[Window]) -> Results) -> Results {
+    let together = catch_unwind(AssertUnwindSafe(|| work(windows)));
     match (together, windows) {
         (Ok(results), _) => results,
         (Err(_), [_]) => {
@@ -204,7 +230,7 @@ fn attempt(
         }
         (Err(_), _) => windows
             .iter()
-            .flat_map(|w| attempt(matcher, recipe, std::slice::from_ref(w), fixes))
+            .flat_map(|w| attempt(std::slice::from_ref(w), work))
             .collect(),
     }
 }
@@ -220,7 +246,8 @@ fn raw_outcome(recipe: &Recipe, window: Window, fixes: &Fixes, why: &Refusal) ->
             usize::MAX
         }
     }
-    attempt(&RefuseAll(why), recipe, &[window], fixes)
+    let refuse = |windows: &[Window]| match_windows(windows, fixes, recipe, &RefuseAll(why));
+    attempt(&[window], &refuse)
         .into_iter()
         .next()
         .and_then(Result::ok)
@@ -304,7 +331,8 @@ mod tests {
         let fixes: Vec<Fix> = drive(0, 60.0).chain(drive(3600, 62.0)).collect();
         let fixes = Fixes::from(fixes);
         let windows = [window(0), window(3600)];
-        let results = attempt(&PanicsInTheNorth, &RECIPE, &windows, &fixes);
+        let work = |windows: &[Window]| match_windows(windows, &fixes, &RECIPE, &PanicsInTheNorth);
+        let results = attempt(&windows, &work);
         assert!(!results[0].as_ref().unwrap().paths.is_empty());
         assert!(matches!(results[1], Err(MatchError::Unavailable(_))));
     }
@@ -314,7 +342,12 @@ mod tests {
         let fixes = Fixes::from(drive(0, 60.0).collect::<Vec<Fix>>());
         let fail = |retries| {
             shared(3)
-                .conclude(target(0, retries), Err(Setback::timed_out()), &fixes, 0)
+                .conclude(
+                    target(0, retries),
+                    Err(Setback::timed_out()),
+                    &fixes,
+                    How::default(),
+                )
                 .unwrap()
         };
         let put_off = fail(2);
@@ -334,10 +367,20 @@ mod tests {
     #[test]
     fn success_clears_the_count_of_attempts_and_no_answer_leaves_it() {
         let shared = shared(3);
-        let matched = shared.conclude(target(0, 2), Ok(Outcome::default()), &Fixes::default(), 0);
+        let matched = shared.conclude(
+            target(0, 2),
+            Ok(Outcome::default()),
+            &Fixes::default(),
+            How::default(),
+        );
         let matched = matched.unwrap();
         assert_eq!((matched.status, matched.retries), (Status::Completed, 0));
-        let untried = shared.conclude(target(0, 2), Err(Setback::Untried), &Fixes::default(), 0);
+        let untried = shared.conclude(
+            target(0, 2),
+            Err(Setback::Untried),
+            &Fixes::default(),
+            How::default(),
+        );
         assert!(untried.is_err());
     }
 }

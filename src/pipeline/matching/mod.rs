@@ -12,6 +12,8 @@ use crate::osrm::client::Client;
 use crate::osrm::reply::Away;
 use crate::pool::Pool;
 use crate::settings::Settings;
+#[cfg(test)]
+pub use attempt::How;
 use attempt::Shared;
 pub use attempt::{Attempted, Done};
 

@@ -209,7 +209,7 @@ fn a_lone_fix_is_no_path() {
     assert!(outcome.paths.is_empty() && outcome.stops.is_empty());
     assert_eq!(
         outcome.context,
-        (START - 300 * SECOND, START + 600 * SECOND)
+        (START - 300 * SECOND, START + 1_200 * SECOND)
     );
 }
 

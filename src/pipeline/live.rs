@@ -1,0 +1,55 @@
+//! Live windows with new points, which are looked for once a run.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::windows::window_at;
+use crate::error::Error;
+use crate::store::{self, DeviceWindow, Source};
+use crate::track::Micros;
+
+/// A window with its first and last new point.
+pub type WithNew = (DeviceWindow, (Micros, Micros));
+
+#[derive(Debug, Default)]
+pub struct Live {
+    /// Those of the oldest points first; nothing before they were looked for.
+    found: Option<VecDeque<WithNew>>,
+}
+
+impl Live {
+    /// The next windows (of this length) with unprocessed points in the span, up to `most`; none at
+    /// the end.
+    pub fn next_windows(
+        &mut self,
+        sources: &[Source],
+        span: (Micros, Micros),
+        length: Micros,
+        most: usize,
+    ) -> Result<Vec<WithNew>, Error> {
+        let found = match &mut self.found {
+            Some(found) => found,
+            none => none.insert(search(sources, span, length)?),
+        };
+        let most = most.min(found.len());
+        Ok(found.drain(..most).collect())
+    }
+}
+
+fn search(
+    sources: &[Source],
+    span: (Micros, Micros),
+    length: Micros,
+) -> Result<VecDeque<WithNew>, Error> {
+    let mut found: BTreeMap<DeviceWindow, (Micros, Micros)> = BTreeMap::new();
+    for source in sources {
+        for (device, first, last) in store::waiting_live(source, span, length)? {
+            let new = found
+                .entry(window_at(device, first, length))
+                .or_insert((first, last));
+            *new = (new.0.min(first), new.1.max(last));
+        }
+    }
+    let mut found: Vec<_> = found.into_iter().collect();
+    found.sort_by_key(|(_, (first, _))| *first);
+    Ok(found.into())
+}

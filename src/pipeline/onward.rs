@@ -1,0 +1,123 @@
+//! From open windows to jobs: what has come since their lines ended, read for many devices at once.
+
+use super::claiming::Claim;
+use super::reading::{Job, Target};
+use crate::backend;
+use crate::error::Error;
+use crate::store::{self, Row, Source, Span};
+use crate::track::{Fix, Micros};
+
+const SECOND: Micros = 1_000_000;
+/// Points before the new ones that are asked about again, and how old they may be: so much that OSRM
+/// sees where the vehicle came from.
+const CONTEXT_POINTS: usize = 8;
+const CONTEXT: Micros = 120 * SECOND;
+/// Points that come later than others by no more than this are in disorder, not late.
+const DISORDER: Micros = 30 * SECOND;
+
+/// Where the line of an open window goes on.
+struct Onward {
+    claim: Claim,
+    /// Until when there is a line, or from when on one is drawn where there is none.
+    from: Micros,
+    /// From where on points are read.
+    since: Micros,
+}
+
+/// What was read of open windows.
+pub struct ReadOnward {
+    pub jobs: Vec<Job>,
+    /// Windows that must be matched as a whole: points have come late, or are on record no longer.
+    pub whole: Vec<Claim>,
+    /// Windows without points, while a source that may hold some is set aside.
+    pub unread: Vec<Target>,
+}
+
+/// Reads what is new of open windows.
+pub fn read(sources: &[Source], claims: Vec<Claim>) -> Result<ReadOnward, Error> {
+    let (onward, mut whole) = begin(claims)?;
+    let mut rows: Vec<Vec<(usize, Row)>> = onward.iter().map(|_| Vec::new()).collect();
+    for (nth, source) in sources.iter().enumerate() {
+        let span = |o: &Onward| (o.since, o.claim.window.span.end);
+        let spans: Vec<Span> = onward
+            .iter()
+            .map(|o| Span {
+                device: &o.claim.window.device,
+                from: span(o).0,
+                to: span(o).1,
+            })
+            .collect();
+        for (at, row) in store::read_spans(source, &spans, CONTEXT, CONTEXT_POINTS)? {
+            rows[at].push((nth, row));
+        }
+    }
+    let now = backend::now();
+    let (mut jobs, mut unread) = (Vec::new(), Vec::new());
+    for (onward, rows) in onward.into_iter().zip(rows) {
+        match onward.job(sources.len(), rows, now) {
+            Ok(job) if job.targets[0].points == 0 && sources.iter().any(Source::is_aside) => {
+                unread.extend(job.targets)
+            }
+            Ok(job) => jobs.push(job),
+            Err(claim) => whole.push(claim),
+        }
+    }
+    Ok(ReadOnward {
+        jobs,
+        whole,
+        unread,
+    })
+}
+
+/// Finds out where lines end, and which windows have points from before that.
+fn begin(claims: Vec<Claim>) -> Result<(Vec<Onward>, Vec<Claim>), Error> {
+    let (with_new, mut whole): (Vec<Claim>, Vec<Claim>) =
+        claims.into_iter().partition(|claim| claim.new.is_some());
+    let newest = |claim: &Claim| claim.new.map_or(claim.window.span.start, |new| new.1);
+    let asked: Vec<(&str, Micros)> = with_new
+        .iter()
+        .map(|claim| (claim.window.device.as_str(), newest(claim)))
+        .collect();
+    let drawn = store::drawn_until(&asked)?;
+    let mut onward = Vec::new();
+    for (claim, drawn) in with_new.into_iter().zip(drawn) {
+        let first = claim.new.map_or(claim.window.span.start, |new| new.0);
+        let from = drawn.unwrap_or(Micros::MIN).max(first - CONTEXT);
+        if first < from - DISORDER {
+            whole.push(claim);
+            continue;
+        }
+        let mut since = first.min(from);
+        if claim.known.new {
+            since = since.min(claim.window.span.start);
+        }
+        onward.push(Onward { claim, from, since });
+    }
+    Ok((onward, whole))
+}
+
+impl Onward {
+    /// The job, or the claim again where the window has to be matched as a whole.
+    fn job(self, sources: usize, rows: Vec<(usize, Row)>, now: Micros) -> Result<Job, Claim> {
+        let span = self.claim.window.span;
+        let inside = |row: &Row| span.start <= row.time && row.time < span.end;
+        if self.claim.known.new && rows.iter().any(|(_, row)| row.processed && inside(row)) {
+            return Err(self.claim);
+        }
+        let mut target = Target::new(self.claim, sources);
+        let mut fixes: Vec<Fix> = Vec::new();
+        for (nth, row) in rows {
+            fixes.extend(row.fix);
+            if inside(&row) && !row.processed {
+                target.take(nth, &row, now);
+            }
+        }
+        let share = fixes.len();
+        Ok(Job {
+            targets: vec![target],
+            fixes: std::sync::Arc::new(fixes.into()),
+            share,
+            onward: Some(self.from),
+        })
+    }
+}

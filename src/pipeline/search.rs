@@ -1,0 +1,41 @@
+//! What a run has found that wants work, kept through its rounds.
+
+use std::cell::RefCell;
+
+use super::backlog::Backlog;
+use super::live::Live;
+
+#[derive(Debug)]
+pub struct Search {
+    pub live: Live,
+    pub backlog: Backlog,
+}
+
+thread_local! {
+    /// The search of the last run of this session, for its next round.
+    static KEPT: RefCell<Option<(i64, Search)>> = const { RefCell::new(None) };
+}
+
+impl Search {
+    /// A search for live points and, if it is time for that, for old ones.
+    pub fn new(for_old: bool) -> Self {
+        Self {
+            live: Live::default(),
+            backlog: match for_old {
+                true => Backlog::new(),
+                false => Backlog::none(),
+            },
+        }
+    }
+
+    /// The search that an earlier round of a run has kept.
+    pub fn of_run(run: i64) -> Self {
+        KEPT.take()
+            .filter(|(kept, _)| *kept == run)
+            .map_or_else(|| Self::new(true), |(_, search)| search)
+    }
+
+    pub fn keep(self, run: i64) {
+        KEPT.set(Some((run, self)));
+    }
+}

@@ -4,13 +4,13 @@
 //! have just come are asked about alone, with a few that came before them; what becomes of them lasts until the
 //! slot is over and matched as a whole.
 
-use super::ask::{Anchors, Asker, Fitted, first_radius, fit};
+use super::ask::{Asker, Fitted, fit_roughly};
 use super::draw::{self, Fixed, Stretch};
 use super::model::{Fixes, Micros, Outcome, Path, Window};
 use super::prepare::{Smoothed, Thinned, prepare, stays, thin};
 use super::recipe::Recipe;
 use super::recipe::draw::{DEEPEST_SPIKE, SPIKE};
-use super::recipe::prepare::SPACING;
+use super::recipe::onward::SPACING;
 use crate::osrm::{MatchError, Matcher};
 
 /// Matches what came after an instant, up to which there is a line. `fixes` hold a few before it, too, and none
@@ -42,12 +42,7 @@ pub fn match_onward(
         let Some(piece) = Onward::cut(segment, from) else {
             continue;
         };
-        let fitted = fit(
-            &piece.thinned,
-            Anchors::default(),
-            first_radius(&piece.thinned.kept),
-            &asker,
-        )?;
+        let fitted = fit_roughly(&piece.thinned, &asker)?;
         outcome.refusal = outcome.refusal.or(fitted.matched.refusal.clone());
         stretches.extend(piece.draw(fitted, window, &recipe, &moving));
     }

@@ -33,12 +33,13 @@ _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 class Cluster:
     """Use as a context manager: on entering it is made (unless not `fresh`: then it is the one that is
     there) and started, on leaving it is stopped and (unless `keep`) removed. pg_cron is preloaded where it
-    is installed, unless `preload` says otherwise."""
+    is installed, unless `preload` says otherwise. The server goes by the `clock`, if there is one."""
 
-    def __init__(self, name, conf=None, preload=None, fresh=True, keep=False):
+    def __init__(self, name, conf=None, preload=None, fresh=True, keep=False, clock=None):
         self.name = name
         self.fresh = fresh
         self.keep = keep
+        self._clock = clock
         self.data = env.CLUSTERS / name
         self.process = None
         self._user = env.cluster_user()
@@ -121,7 +122,7 @@ class Cluster:
             f"postgres-{self.name}",
             user=self._user,
             death_signal=signal.SIGQUIT,
-            environment=_ENVIRONMENT,
+            environment={**_ENVIRONMENT, **(self._clock.environment if self._clock else {})},
         )
         wait_for(self._answers, timeout, f"cluster {self.name} to start (log: {self.process.log_path})")
 

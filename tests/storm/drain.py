@@ -7,8 +7,10 @@ from harness.outcome import leftovers
 from . import fleet
 
 PATIENCE = 10  # rounds that change nothing
-# The pauses are not waited for: a second try, and the lease on what was claimed by hand.
+# The pauses are not waited for: a second try, the time until an open window settles, and the lease on what was
+# claimed by hand.
 SKIP_PAUSES = """
+    UPDATE processing_batches SET settles_at = now() WHERE settles_at > now();
     UPDATE processing_batches SET next_attempt_at = now() WHERE status = 'pending' AND next_attempt_at > now();
     UPDATE processing_batches SET processing_started_at = processing_started_at - interval '11 min'
      WHERE status = 'processing'"""
@@ -29,15 +31,17 @@ def drain(db, scene):
             return []
         idle = idle + 1 if state == before else 0
         before = state
-    left, jobs, failed = before
-    return [f"not drained: {left}, {len(jobs)} jobs are not done, {failed} windows failed"]
+    left, jobs, failed, open_windows = before
+    return [f"not drained: {left}, {len(jobs)} jobs are not done, {failed} windows failed, {open_windows} are open"]
 
 
 def _left(db):
-    """What is still to be done: points and windows, jobs with how far they are, windows that failed."""
+    """What is still to be done: points and windows, jobs with how far they are, windows that
+    failed, and windows that are open."""
     return (
         leftovers(db, "every_point"),
         db.rows("SELECT job_id, cursor_source, cursor_device, cursor_time, status FROM matching_jobs "
                 "WHERE status <> 'done' ORDER BY job_id"),
         db.value("SELECT count(*) FROM processing_batches WHERE status = 'failed'"),
+        db.value("SELECT count(*) FROM processing_batches WHERE settles_at IS NOT NULL"),
     )

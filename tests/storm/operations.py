@@ -267,7 +267,7 @@ OPERATIONS = {
         Operation(2, refuse_some),
         Operation(3, calm),
         Operation(1, time_out),
-        Operation(1, time_out_once, "a line of smaller requests stays after OSRM was silent for a moment"),
+        Operation(1, time_out_once),
         Operation(1, run_out_of_time),
         Operation(0.5, kill_osrm),
         Operation(2, hold_device),

@@ -79,8 +79,18 @@ pub fn fit(
     })
 }
 
-/// Asks with one radius, and with no bound to detours where the fixes do not fit what is found.
-pub fn ask(
+/// Asks within the usual bound to detours only, and once more if the radius was not right: the greater part
+/// of what [`fit`] finds for the smaller part of its price.
+pub fn fit_roughly(thinned: &Thinned, asker: &Asker) -> Result<Fitted, MatchError> {
+    let ask = |radius| ask_bound(thinned, Anchors::default(), radius, asker);
+    let fitted = ask(first_radius(&thinned.kept))?;
+    match fitted.fits() {
+        true => Ok(fitted),
+        false => ask(fitted.better_radius()),
+    }
+}
+
+fn ask_bound(
     thinned: &Thinned,
     anchors: Anchors,
     radius: f64,
@@ -88,11 +98,21 @@ pub fn ask(
 ) -> Result<Fitted, MatchError> {
     let trace = observations(thinned, anchors, radius);
     let matched = asker.follow(&trace)?;
-    let fitted = Fitted {
+    Ok(Fitted {
         trace,
         matched,
         radius,
-    };
+    })
+}
+
+/// Asks with one radius, and with no bound to detours where the fixes do not fit what is found.
+pub fn ask(
+    thinned: &Thinned,
+    anchors: Anchors,
+    radius: f64,
+    asker: &Asker,
+) -> Result<Fitted, MatchError> {
+    let fitted = ask_bound(thinned, anchors, radius, asker)?;
     match relax::relax(&fitted.trace, &fitted.matched, fitted.deviation(), asker) {
         Ok(Some(matched)) => Ok(Fitted { matched, ..fitted }),
         Ok(None) | Err(MatchError::TimedOut) => Ok(fitted),

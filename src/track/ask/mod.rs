@@ -13,7 +13,7 @@ mod resample;
 pub use asker::Asker;
 pub use calibrate::{Calibration, Noise, calibrate, side};
 pub use choose::choose_answer;
-pub use fit::{Anchors, Fitted, first_radius, fit};
+pub use fit::{Anchors, Fitted, first_radius, fit, fit_roughly};
 pub use matched::{MatchedLeg, MatchedTrace, Observation, way};
 pub use repair::repair;
 

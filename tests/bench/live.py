@@ -1,0 +1,151 @@
+"""What live work costs: a run a minute over windows that are still open, beside the same points as a backlog.
+
+The server's clock is put forward a minute at a time. After the first slots have come to their end, when each
+minute settles as much as it begins, some minutes are measured: the processor time of OSRM and of the session.
+"""
+
+import argparse
+import os
+import random
+import sys
+import time
+from contextlib import closing
+from io import StringIO
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from harness import env  # noqa: E402
+from harness.clock import Clock  # noqa: E402
+from harness.cluster import Cluster  # noqa: E402
+from harness.database import Database  # noqa: E402
+from harness.osrm import Osrm  # noqa: E402
+from harness.process import exit_on_signals  # noqa: E402
+from harness.route import moved, random_route  # noqa: E402
+
+INTERVAL = 3  # seconds between the points of a device
+NOISE = 4.0  # metres
+ROUTES = 20  # more devices drive the same ways
+WARM = 35  # minutes: slots end, and the last of their windows settle
+STEP = 5  # minutes at a time until then
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--devices", type=int, nargs="+", default=[1_000, 10_000], help="default: 1000 10000")
+    parser.add_argument("--minutes", type=int, default=15, help="that are measured (default: %(default)s)")
+    return parser.parse_args()
+
+
+def processor(pid):
+    """Milliseconds of processor time that a process with its threads has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return 1000 * (int(fields[11]) + int(fields[12])) / TICK
+
+
+class Fleet:
+    """Drives from a moment on."""
+
+    def __init__(self, osrm, devices, minutes, begin):
+        chance = random.Random(1)
+        self._routes = [random_route(osrm, 60 * minutes, chance) for _ in range(min(ROUTES, devices))]
+        self._devices, self._begin, self._chance = devices, begin, chance
+
+    def points(self, first, last):
+        """Lines for COPY of some minutes."""
+        for device in range(self._devices):
+            route = self._routes[device % len(self._routes)]
+            for at in range(60 * first + device % INTERVAL, 60 * last, INTERVAL):
+                longitude, latitude = moved(
+                    route.at(at), self._chance.gauss(0, NOISE), self._chance.gauss(0, NOISE))
+                yield f"car-{device}\t{longitude:.7f}\t{latitude:.7f}\t{self._begin + at}\n"
+
+
+def copy(db, lines):
+    with closing(db.connect()) as session, closing(session.cursor()) as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE come (device text, lon float8, lat float8, at float8)")
+        cursor.copy_expert("COPY come FROM STDIN", StringIO("".join(lines)))
+        cursor.execute("INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at) "
+                       "SELECT device, lon, lat, to_timestamp(at) FROM come")
+
+
+class Meter:
+    def __init__(self, db, osrm):
+        self._db, self._osrm = db, osrm
+        self._backend = db.value("SELECT pg_backend_pid()")
+        self.osrm = self.backend = self.seconds = self.longest = 0.0
+
+    def run(self):
+        osrm, backend, begin = processor(self._osrm.process.pid), processor(self._backend), time.monotonic()
+        self._db.rows("CALL process_pending(3600)")
+        seconds = time.monotonic() - begin
+        self.seconds, self.longest = self.seconds + seconds, max(self.longest, seconds)
+        self.osrm += processor(self._osrm.process.pid) - osrm
+        self.backend += processor(self._backend) - backend
+
+
+def live(db, clock, fleet, meter, minutes):
+    """Works minute by minute; returns the points of the minutes that were measured."""
+    for first in range(0, WARM, STEP):
+        copy(db, fleet.points(first, first + STEP))
+        clock.forward(60 * STEP)
+        db.rows("CALL process_pending(3600)")
+    points = 0
+    for minute in range(WARM, WARM + minutes):
+        lines = list(fleet.points(minute, minute + 1))
+        copy(db, lines)
+        clock.forward(60)
+        meter.run()
+        points += len(lines)
+    return points
+
+
+def backlog(db, fleet, meter, minutes):
+    lines = list(fleet.points(0, minutes))
+    copy(db, lines)
+    meter.run()
+    return len(lines)
+
+
+def measure(devices, minutes):
+    clock = Clock(env.TARGET / "bench-clock")
+    conf = {"max_wal_size": "8GB", "shared_buffers": "1GB"}
+    with Osrm(name="osrm-live") as osrm, Cluster("bench-live", conf=conf, clock=clock) as cluster:
+        cluster.create_database("live")
+        cluster.create_database("backlog")
+        results = {}
+        for name in ("live", "backlog"):
+            db = Database(cluster, name)
+            db.rows("CREATE EXTENSION osrm_matcher")
+            db.set("osrm_matcher.osrm_url", osrm.url)
+            meter = Meter(db, osrm)
+            if name == "live":
+                fleet = Fleet(osrm, devices, WARM + minutes, clock.now())
+                points = live(db, clock, fleet, meter, minutes)
+            else:
+                fleet = Fleet(osrm, devices, minutes, clock.now() - 3600 * 6)
+                points = backlog(db, fleet, meter, minutes)
+            results[name] = points, meter
+        return results
+
+
+def main():
+    exit_on_signals()
+    options = arguments()
+    for devices in options.devices:
+        results = measure(devices, options.minutes)
+        print(f"{devices:,} devices, a fix each {INTERVAL} s, {options.minutes} minutes")
+        print(f"{'milliseconds a thousand points':<34}{'backlog':>9}{'live':>9}{'ratio':>8}")
+        cost = {name: (meter.osrm * 1000 / points, meter.backend * 1000 / points)
+                for name, (points, meter) in results.items()}
+        for what, at in (("OSRM", 0), ("PostgreSQL, with threads", 1)):
+            print(f"{what:<34}{cost['backlog'][at]:9.1f}{cost['live'][at]:9.1f}"
+                  f"{cost['live'][at] / cost['backlog'][at]:8.2f}")
+        longest = results["live"][1].longest
+        print(f"a minute's run ends after {results['live'][1].seconds / options.minutes:.1f} s, "
+              f"the longest after {longest:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -53,6 +53,7 @@ static WINDOW: GucSetting<WindowLength> =
 static MAX_GAP: GucSetting<i32> = GucSetting::<i32>::new(300);
 static LOOK_BACK: GucSetting<i32> = GucSetting::<i32>::new(86_400);
 static GPS_ACCURACY: GucSetting<f64> = GucSetting::<f64>::new(0.0);
+static LINE_TOLERANCE: GucSetting<f64> = GucSetting::<f64>::new(1.0);
 static MAX_RETRIES: GucSetting<i32> = GucSetting::<i32>::new(5);
 static SETTLE_DELAY: GucSetting<i32> = GucSetting::<i32>::new(120);
 static RETRY_PAUSE: GucSetting<i32> = GucSetting::<i32>::new(60);
@@ -109,6 +110,7 @@ impl Settings {
                 window: window(),
                 max_gap: max_gap(),
                 gps_accuracy: Some(GPS_ACCURACY.get()).filter(|metres| *metres > 0.0),
+                tolerance: LINE_TOLERANCE.get(),
             },
             look_back: look_back(),
             settle_delay: i64::from(SETTLE_DELAY.get()) * SECOND,
@@ -276,6 +278,16 @@ fn define_matching() {
         c"Standard deviation in metres of points that report no accuracy.",
         c"0 estimates it from the points of each window. Default: 0.",
         &GPS_ACCURACY,
+        0.0,
+        100.0,
+        GucContext::Suset,
+        plain,
+    );
+    GucRegistry::define_float_guc(
+        c"osrm_matcher.line_tolerance",
+        c"Metres by which a stored line may be off the one that was matched.",
+        c"Vertices that say no more than that are left out; 0 keeps all. Default: 1.",
+        &LINE_TOLERANCE,
         0.0,
         100.0,
         GucContext::Suset,

@@ -19,14 +19,15 @@ impl Options {
         Self(level)
     }
 
-    /// Keeps plans to index look-ups: the tables are large, what is asked of them is small, and a
-    /// fresh table has no statistics yet that would say so.
+    /// Keeps plans to index look-ups, and makes them once: the tables are large, what is asked of them
+    /// is small, and a fresh table has no statistics yet that would say so.
     pub fn index_plans() -> Self {
         Self::new(&[
             (c"enable_seqscan", c"off"),
             (c"enable_hashjoin", c"off"),
             (c"enable_mergejoin", c"off"),
             (c"jit", c"off"),
+            (c"plan_cache_mode", c"force_generic_plan"),
         ])
     }
 

@@ -318,13 +318,24 @@ fn complete(
         wanted.entry(window).or_default();
     }
     cover_odd(recipe.window, &mut wanted);
-    for window in store::overlapped(&windows(&wanted))? {
+    let overlapped = store::overlapped(&windows(&wanted))?;
+    let recut = !overlapped.is_empty();
+    for window in overlapped {
         wanted.entry(window).or_default();
     }
-    passed.extend(store::lock_windows(&windows(&wanted))?);
+    // An open window keeps what it holds.
+    let held_until: Vec<Micros> = (wanted.iter())
+        .map(|(window, new)| match open(window, *new) {
+            Some(_) => window.span.start,
+            None => window.span.end,
+        })
+        .collect();
+    passed.extend(store::lock_windows(&windows(&wanted), &held_until)?);
     wanted.retain(|window, _| !passed.contains(&window.device));
-    cover_odd(recipe.window, &mut wanted);
-    store::recut(&windows(&wanted))?;
+    if recut {
+        cover_odd(recipe.window, &mut wanted);
+        store::recut(&windows(&wanted))?;
+    }
     let known = store::known_batches(&windows(&wanted))?;
     Ok(wanted
         .into_iter()

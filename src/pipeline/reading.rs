@@ -188,6 +188,7 @@ mod tests {
         window: 5 * MINUTE,
         max_gap: 5 * MINUTE,
         gps_accuracy: None,
+        tolerance: 1.0,
     };
 
     /// Windows of five minutes that begin at these minutes.

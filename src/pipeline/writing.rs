@@ -219,9 +219,6 @@ impl<'run> Outbox<'run> {
 
     /// Finished windows, not of this round, that new points reach.
     fn reached(&self, new: &[(String, Micros, Micros)]) -> Result<Vec<DeviceWindow>, Error> {
-        if new.is_empty() {
-            return Ok(Vec::new());
-        }
         let reach = track::context_reach(&self.settings.recipe);
         let mut reached = store::neighbours(new, reach)?;
         reached.retain(|window| !self.claimed.contains(window));

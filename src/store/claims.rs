@@ -190,16 +190,16 @@ pub(super) fn ends<'a>(
     timestamps(windows.into_iter().map(|w| w.span.end))
 }
 
-/// Makes what is on record of these windows, and what they hold, ours until the transaction ends;
-/// returns the devices of which somebody else has a part of that.
-pub fn lock_windows(windows: &[DeviceWindow]) -> Result<Vec<String>, Error> {
+/// Makes what is on record of these windows ours until the transaction ends, and what they hold before a
+/// moment each; returns the devices of which somebody else has a part of that.
+pub fn lock_windows(windows: &[DeviceWindow], until: &[Micros]) -> Result<Vec<String>, Error> {
     rows(
         "lock what is on record",
         include_str!("lock_windows.sql"),
         &[
             devices(windows).into(),
             starts(windows).into(),
-            ends(windows).into(),
+            timestamps(until.iter().copied()).into(),
         ],
         |row| row.get(1),
     )
@@ -227,6 +227,9 @@ pub fn neighbours(
     new: &[(String, Micros, Micros)],
     reach: Micros,
 ) -> Result<Vec<DeviceWindow>, Error> {
+    if new.is_empty() {
+        return Ok(Vec::new());
+    }
     rows(
         "look for windows that new points reach",
         "SELECT device_id, start_time, end_time FROM @extschema@._reached($1, $2, $3, $4)",

@@ -4,6 +4,7 @@
 
 mod adopted;
 mod claims;
+mod plans;
 mod points;
 mod results;
 mod runs;

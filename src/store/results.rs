@@ -280,6 +280,9 @@ fn unmarked(
 
 /// Makes finished windows due again.
 pub fn reopen(windows: &[DeviceWindow]) -> Result<(), Error> {
+    if windows.is_empty() {
+        return Ok(());
+    }
     execute(
         "reopen windows that new points reach",
         include_str!("reopen.sql"),

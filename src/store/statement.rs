@@ -7,6 +7,7 @@ use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
 use pgrx::spi::{SpiHeapTupleData, SpiTupleTable};
 use pgrx::{FromDatum, IntoDatum, Spi, pg_sys};
 
+use super::plans::plan;
 use super::schema::qualified;
 use crate::backend::{micros, timestamp};
 use crate::error::Error;
@@ -63,7 +64,11 @@ pub fn run<T>(
     value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
     Spi::connect_mut(|client| {
-        let table = client.update(sql, None, args);
+        let plan = plan(client, sql, args, true).map_err(Error::query(doing))?;
+        let table = match plan {
+            Some(plan) => client.update(plan, None, args),
+            None => client.update(sql, None, args),
+        };
         values(doing, table.map_err(Error::query(doing))?, value)
     })
 }
@@ -92,7 +97,11 @@ pub fn read_as_seen<T>(
     value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
     Spi::connect(|client| {
-        let table = client.select(sql, None, args);
+        let plan = plan(client, sql, args, false).map_err(Error::query(doing))?;
+        let table = match plan {
+            Some(plan) => client.select(plan, None, args),
+            None => client.select(sql, None, args),
+        };
         values(doing, table.map_err(Error::query(doing))?, value)
     })
 }

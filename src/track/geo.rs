@@ -154,7 +154,7 @@ fn nearest_share(a: [f64; 2], b: [f64; 2]) -> f64 {
 }
 
 /// Distance from the origin to the segment between two flat points.
-fn distance_to_segment(a: [f64; 2], b: [f64; 2]) -> f64 {
+pub fn distance_to_segment(a: [f64; 2], b: [f64; 2]) -> f64 {
     let t = nearest_share(a, b);
     (a[0] + t * (b[0] - a[0])).hypot(a[1] + t * (b[1] - a[1]))
 }

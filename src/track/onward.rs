@@ -46,7 +46,7 @@ pub fn match_onward(
         outcome.refusal = outcome.refusal.or(fitted.matched.refusal.clone());
         stretches.extend(piece.draw(fitted, window, &recipe, &moving));
     }
-    outcome.paths = draw::paths(stretches)
+    outcome.paths = draw::paths(stretches, recipe.tolerance)
         .into_iter()
         .map(|path| Path {
             start: path.start.max(window.start),

@@ -17,6 +17,8 @@ pub struct Recipe {
     pub max_gap: Micros,
     /// Standard deviation of fixes that report none, in metres; `None`: estimated from the fixes.
     pub gps_accuracy: Option<f64>,
+    /// How far a stored line may be off the one that was found, in metres; 0: all vertices are kept.
+    pub tolerance: f64,
 }
 
 impl Recipe {

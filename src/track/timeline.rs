@@ -53,7 +53,7 @@ impl<'a> Timeline<'a> {
             from = span.end;
         }
         outcome.dropped.duplicate += self.fixes.copies(window.start, window.end);
-        outcome.paths = draw::paths(stretches);
+        outcome.paths = draw::paths(stretches, self.recipe.tolerance);
         outcome.stops = draw::join_stops(stops);
         outcome.osrm_calls = self.asker.take_calls();
         Ok(outcome)

@@ -10,8 +10,9 @@ from harness.route import moved, random_route
 
 
 @lru_cache
-def recent_window(minutes_ago=30, length=5):
-    """The start of a whole window that ended some time ago: live work is over there.
+def recent_window(minutes_ago=60, length=15):
+    """The start of a slot, or of a longer window, that was some time ago: it has settled, unless what is driven
+    there comes near the present.
 
     The same at every call of a session, so that what two tests insert can be compared.
     """

@@ -72,7 +72,7 @@ def test_a_rematch_sees_that_points_were_deleted(matched, begin, end):
 
 def test_a_rematch_keeps_lines_whose_points_went_because_of_their_age(matched):
     before = lines_of(matched, "car")
-    matched.rows("DELETE FROM gps_coordinates WHERE device_id = 'car' AND recorded_at < %s", (START + 2 * WINDOW,))
+    matched.rows("DELETE FROM gps_coordinates WHERE device_id = 'car' AND recorded_at < %s", (START + 3 * WINDOW,))
     matched.rows("DELETE FROM gps_coordinates WHERE device_id = 'van'")
     van = lines_of(matched, "van")
     matched.rows("SELECT start_rematch(%s, %s)", (START - 10 * WINDOW, START + 10 * WINDOW))

@@ -269,6 +269,7 @@ mod tests {
         window: 300 * SECOND,
         max_gap: 300 * SECOND,
         gps_accuracy: None,
+        tolerance: 1.0,
     };
 
     fn window(start: Micros) -> Window {

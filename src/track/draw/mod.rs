@@ -2,6 +2,7 @@
 
 mod paths;
 mod quality;
+mod simplify;
 mod spikes;
 mod strands;
 

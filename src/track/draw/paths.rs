@@ -1,6 +1,7 @@
 //! Stretches of line, which windows join and hand out as paths.
 
 use super::quality::Tally;
+use super::simplify::simplify;
 use crate::track::geo::{self, Place};
 use crate::track::model::{Micros, Path, PathKind, Stop, Window};
 use crate::track::prepare::{Cleaned, Standing};
@@ -36,10 +37,11 @@ impl Stretch {
         self.fixes += next.fixes;
     }
 
-    /// As it is stored; `None` if nothing is left of it then.
-    fn path(self) -> Option<Path> {
+    /// As it is stored, with the vertices that it needs; `None` if nothing is left of it then.
+    fn path(self, tolerance: f64) -> Option<Path> {
         let mut line: Vec<Place> = self.line.iter().map(|place| geo::stored(*place)).collect();
         line.dedup();
+        let line = simplify(line, tolerance);
         let confidence = self.confidence / self.tally.length.max(1.0);
         (line.len() > 1).then(|| Path {
             kind: self.kind,
@@ -54,8 +56,8 @@ impl Stretch {
     }
 }
 
-/// The paths that stretches make, those that touch joined.
-pub fn paths(stretches: Vec<Stretch>) -> Vec<Path> {
+/// The paths that stretches make, those that touch joined; their lines may be off by so many metres.
+pub fn paths(stretches: Vec<Stretch>, tolerance: f64) -> Vec<Path> {
     let mut joined: Vec<Stretch> = Vec::new();
     for stretch in stretches {
         match joined.last_mut() {
@@ -63,7 +65,9 @@ pub fn paths(stretches: Vec<Stretch>) -> Vec<Path> {
             _ => joined.push(stretch),
         }
     }
-    joined.into_iter().filter_map(Stretch::path).collect()
+    (joined.into_iter())
+        .filter_map(|stretch| stretch.path(tolerance))
+        .collect()
 }
 
 /// What a standing leaves in a window.
@@ -131,10 +135,13 @@ mod tests {
 
     #[test]
     fn stretches_that_go_on_are_one_path() {
-        let joined = paths(vec![
-            stretch(PathKind::Matched, 0, &[A, B]),
-            stretch(PathKind::Matched, 10, &[B, C]),
-        ]);
+        let joined = paths(
+            vec![
+                stretch(PathKind::Matched, 0, &[A, B]),
+                stretch(PathKind::Matched, 10, &[B, C]),
+            ],
+            0.0,
+        );
         assert_eq!(joined.len(), 1);
         assert_eq!((joined[0].start, joined[0].end), (0, 20));
         assert_eq!(joined[0].line, [A, B, C]);
@@ -149,14 +156,14 @@ mod tests {
             stretch(PathKind::Matched, 10, &[C, B]),
             stretch(PathKind::Matched, 11, &[B, C]),
         ] {
-            assert_eq!(paths(vec![first.clone(), second]).len(), 2);
+            assert_eq!(paths(vec![first.clone(), second], 0.0).len(), 2);
         }
     }
 
     #[test]
     fn a_line_that_is_one_place_when_stored_is_none() {
         let near = [A[0] + 1e-7, A[1]];
-        assert_eq!(paths(vec![stretch(PathKind::Raw, 0, &[A, near])]), []);
+        assert_eq!(paths(vec![stretch(PathKind::Raw, 0, &[A, near])], 0.0), []);
     }
 
     #[test]

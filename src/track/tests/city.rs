@@ -22,6 +22,7 @@ pub fn recipe(window_seconds: i64) -> Recipe {
         window: window_seconds * SECOND,
         max_gap: 300 * SECOND,
         gps_accuracy: None,
+        tolerance: 0.0,
     }
 }
 

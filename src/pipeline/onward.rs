@@ -10,7 +10,7 @@ use crate::track::{Fix, Micros};
 const SECOND: Micros = 1_000_000;
 /// Points before the new ones that are asked about again, and how old they may be: so much that OSRM
 /// sees where the vehicle came from.
-const CONTEXT_POINTS: usize = 8;
+const CONTEXT_POINTS: usize = 5;
 const CONTEXT: Micros = 120 * SECOND;
 /// Points that come later than others by no more than this are in disorder, not late.
 const DISORDER: Micros = 30 * SECOND;

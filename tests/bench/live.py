@@ -25,7 +25,7 @@ from harness.route import moved, random_route  # noqa: E402
 
 INTERVAL = 3  # seconds between the points of a device
 NOISE = 4.0  # metres
-ROUTES = 20  # more devices drive the same ways
+ROUTES = 50  # more devices drive the same ways
 WARM = 35  # minutes: slots end, and the last of their windows settle
 STEP = 5  # minutes at a time until then
 TICK = os.sysconf("SC_CLK_TCK")
@@ -50,7 +50,7 @@ class Fleet:
     def __init__(self, osrm, devices, minutes, begin):
         chance = random.Random(1)
         self._routes = [random_route(osrm, 60 * minutes, chance) for _ in range(min(ROUTES, devices))]
-        self._devices, self._begin, self._chance = devices, begin, chance
+        self._devices, self.begin, self._chance = devices, begin, chance
 
     def points(self, first, last):
         """Lines for COPY of some minutes."""
@@ -59,7 +59,7 @@ class Fleet:
             for at in range(60 * first + device % INTERVAL, 60 * last, INTERVAL):
                 longitude, latitude = moved(
                     route.at(at), self._chance.gauss(0, NOISE), self._chance.gauss(0, NOISE))
-                yield f"car-{device}\t{longitude:.7f}\t{latitude:.7f}\t{self._begin + at}\n"
+                yield f"car-{device}\t{longitude:.7f}\t{latitude:.7f}\t{self.begin + at}\n"
 
 
 def copy(db, lines):
@@ -124,8 +124,8 @@ def measure(devices, minutes):
                 fleet = Fleet(osrm, devices, WARM + minutes, clock.now())
                 points = live(db, clock, fleet, meter, minutes)
             else:
-                fleet = Fleet(osrm, devices, minutes, clock.now() - 3600 * 6)
-                points = backlog(db, fleet, meter, minutes)
+                fleet.begin = clock.now() - 6 * 3600
+                points = backlog(db, fleet, meter, WARM + minutes)
             results[name] = points, meter
         return results
 

@@ -37,14 +37,15 @@ impl<'a> Asker<'a> {
         self.matcher.max_size().clamp(2, LARGEST)
     }
 
-    /// The match of a trace of any length.
-    pub fn follow(&self, trace: &[Observation]) -> Result<MatchedTrace, MatchError> {
+    /// The match of a trace of any length. The road between two fixes may be longer than the straight way
+    /// by some metres and what the usual step allows.
+    pub fn follow(&self, trace: &[Observation], slack: f64) -> Result<MatchedTrace, MatchError> {
         let mut steps: Vec<f64> = trace
             .windows(2)
             .map(|w| geo::distance(w[0].place, w[1].place))
             .collect();
         let median = median(&mut steps).unwrap_or(0.0);
-        self.follow_within(trace, BOUND + BOUND_STEPS * median)
+        self.follow_within(trace, slack + BOUND_STEPS * median)
     }
 
     /// The same, with a bound in metres to what the road between two fixes may be longer than the
@@ -241,7 +242,7 @@ mod tests {
     #[test]
     fn a_long_trace_is_one_match() {
         let city = City::default();
-        let matched = Asker::new(&city).follow(&trace(400)).unwrap();
+        let matched = Asker::new(&city).follow(&trace(400), BOUND).unwrap();
         assert!(city.asked.borrow().len() > 4);
         assert!(
             matched
@@ -289,14 +290,14 @@ mod tests {
             slow_size: 30,
             ..City::default()
         };
-        let matched = Asker::new(&city).follow(&trace(80)).unwrap();
+        let matched = Asker::new(&city).follow(&trace(80), BOUND).unwrap();
         assert_eq!(matched.legs.len(), 79);
         let hopeless = City {
             slow_size: 1,
             ..City::default()
         };
         assert_eq!(
-            Asker::new(&hopeless).follow(&trace(80)),
+            Asker::new(&hopeless).follow(&trace(80), BOUND),
             Err(MatchError::TimedOut)
         );
     }

@@ -13,7 +13,7 @@ use crate::osrm::MatchError;
 use crate::track::geo::{self, Place};
 use crate::track::prepare::{Smoothed, thin};
 use crate::track::recipe::ask::{
-    DOUBTFUL, MEET, MEET_ANGLE, OTHER, OTHER_RADIUS, OTHER_SPACING, RAW_BEGINS, TOLERANCE,
+    BOUND, DOUBTFUL, MEET, MEET_ANGLE, OTHER, OTHER_RADIUS, OTHER_SPACING, RAW_BEGINS, TOLERANCE,
 };
 
 /// Asks once more where an answer is in doubt, and takes the cheapest out of both. `fixes` are all
@@ -30,7 +30,7 @@ pub fn choose_answer(
         return Ok(());
     }
     let trace = observations(&thinned, anchors, OTHER_RADIUS);
-    let other = match asker.follow(&trace) {
+    let other = match asker.follow(&trace, BOUND) {
         Ok(other) => resample(&other, &trace, &fitted.trace),
         Err(MatchError::TimedOut) => return Ok(()),
         Err(error) => return Err(error),

@@ -15,9 +15,9 @@ use crate::track::geo;
 use crate::track::model::{Micros, seconds};
 use crate::track::prepare::{Smoothed, Thinned};
 use crate::track::recipe::ask::{
-    ANCHOR, CLEAN, DENSE_RADIUSES, ENOUGH, NOT_FOUND, SPARSE, SPARSE_RADIUSES,
+    ANCHOR, BOUND, CLEAN, DENSE_RADIUSES, ENOUGH, NOT_FOUND, SPARSE, SPARSE_RADIUSES,
 };
-use crate::track::recipe::{Bounds, MEDIAN_TO_DEVIATION};
+use crate::track::recipe::{Bounds, MEDIAN_TO_DEVIATION, onward};
 
 /// A trace with the radius that suits it and what was matched.
 pub struct Fitted {
@@ -54,9 +54,13 @@ fn bounds(times: impl Iterator<Item = Micros> + Clone) -> Bounds {
 
 /// What the fixes themselves say about the radius to begin with.
 pub fn first_radius(points: &[Smoothed]) -> f64 {
+    radius_for(deviation(points), bounds(points.iter().map(|p| p.time)))
+}
+
+/// The usual deviation of fixes as far as they tell, in metres.
+fn deviation(points: &[Smoothed]) -> f64 {
     let mut known: Vec<f64> = points.iter().filter_map(|p| p.deviation).collect();
-    let deviation = median(&mut known).unwrap_or(0.0);
-    radius_for(deviation, bounds(points.iter().map(|p| p.time)))
+    median(&mut known).unwrap_or(0.0)
 }
 
 /// Asks with the radius that is thought to be right, and once more if it was not.
@@ -79,30 +83,22 @@ pub fn fit(
     })
 }
 
-/// Asks within the usual bound to detours only, and once more if the radius was not right: the greater part
-/// of what [`fit`] finds for the smaller part of its price.
+/// Asks within a narrow bound to detours, and once more if the radius was not right: the greater part of
+/// what [`fit`] finds for the smaller part of its price.
 pub fn fit_roughly(thinned: &Thinned, asker: &Asker) -> Result<Fitted, MatchError> {
-    let ask = |radius| ask_bound(thinned, Anchors::default(), radius, asker);
-    let fitted = ask(first_radius(&thinned.kept))?;
+    let ask = |radius| {
+        let trace = observations(thinned, Anchors::default(), radius);
+        asker.follow(&trace, onward::BOUND).map(|matched| Fitted {
+            trace,
+            matched,
+            radius,
+        })
+    };
+    let fitted = ask(deviation(&thinned.kept).clamp(onward::RADIUSES.0, onward::RADIUSES.1))?;
     match fitted.fits() {
         true => Ok(fitted),
         false => ask(fitted.better_radius()),
     }
-}
-
-fn ask_bound(
-    thinned: &Thinned,
-    anchors: Anchors,
-    radius: f64,
-    asker: &Asker,
-) -> Result<Fitted, MatchError> {
-    let trace = observations(thinned, anchors, radius);
-    let matched = asker.follow(&trace)?;
-    Ok(Fitted {
-        trace,
-        matched,
-        radius,
-    })
 }
 
 /// Asks with one radius, and with no bound to detours where the fixes do not fit what is found.
@@ -112,7 +108,13 @@ pub fn ask(
     radius: f64,
     asker: &Asker,
 ) -> Result<Fitted, MatchError> {
-    let fitted = ask_bound(thinned, anchors, radius, asker)?;
+    let trace = observations(thinned, anchors, radius);
+    let matched = asker.follow(&trace, BOUND)?;
+    let fitted = Fitted {
+        trace,
+        matched,
+        radius,
+    };
     match relax::relax(&fitted.trace, &fitted.matched, fitted.deviation(), asker) {
         Ok(Some(matched)) => Ok(Fitted { matched, ..fitted }),
         Ok(None) | Err(MatchError::TimedOut) => Ok(fitted),

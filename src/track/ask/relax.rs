@@ -84,13 +84,14 @@ fn parts(trace: &[Observation], troubled: &[bool]) -> Vec<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::track::recipe::ask::BOUND;
     use crate::track::tests::city::{City, trace};
 
     fn asked_again(missing: std::ops::Range<usize>) -> (usize, usize) {
         let places: Vec<(f64, f64)> = (0..40).map(|i| (60.0 * i as f64, 0.0)).collect();
         let (trace, city) = (trace(&places), City::default());
         let asker = Asker::new(&city);
-        let mut matched = asker.follow(&trace).unwrap();
+        let mut matched = asker.follow(&trace, BOUND).unwrap();
         matched.legs.retain(|leg| !missing.contains(&leg.from));
         let before = city.asked.borrow().len();
         let relaxed = relax(&trace, &matched, 0.0, &asker).unwrap();

@@ -244,6 +244,7 @@ impl Repair<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::track::recipe::ask::BOUND;
     use crate::track::tests::city::{City, fixes_at, trace};
 
     fn legs(matched: &MatchedTrace) -> Vec<(usize, usize)> {
@@ -259,7 +260,7 @@ mod tests {
         let fixes = fixes_at(trace);
         let mut fitted = Fitted {
             trace: trace.to_vec(),
-            matched: Asker::new(&City::default()).follow(trace).unwrap(),
+            matched: Asker::new(&City::default()).follow(trace, BOUND).unwrap(),
             radius: 5.0,
         };
         spoil(&mut fitted.matched);

@@ -39,6 +39,10 @@ END;
 COMMENT ON FUNCTION _path_parts IS
     'paths of a device as far as they lie in [from_time, to_time), with the shares that do not; stable, parallel safe';
 
+COMMENT ON FUNCTION _line_length IS 'metres along an encoded line; immutable, strict, parallel safe';
+COMMENT ON FUNCTION _join_lines IS
+    'lines in the order of time, those that meet joined, without a share of the first and of the last; immutable, strict, parallel safe';
+
 CREATE FUNCTION _driven(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (distance_m double precision, matched_m double precision, doubtful_m double precision,
                raw_m double precision, driving_time interval, max_speed_mps real, first_start timestamptz,
@@ -74,12 +78,12 @@ BEGIN ATOMIC
     SELECT p.local::date,
            greatest(_period_start(p.local, _periods.time_zone), _periods.from_time),
            least(_period_start(p.local + ('1 ' || _periods.by)::interval, _periods.time_zone), _periods.to_time)
-      FROM (SELECT greatest((SELECT f.start_time FROM cached_polylines f
-                              WHERE f.device_id = _periods.device_id AND f.end_time > _periods.from_time
-                              ORDER BY f.end_time LIMIT 1), _periods.from_time) AS first,
-                   least((SELECT l.end_time FROM cached_polylines l
-                           WHERE l.device_id = _periods.device_id AND l.start_time < _periods.to_time
-                           ORDER BY l.start_time DESC LIMIT 1), _periods.to_time) AS last) AS known
+      FROM (SELECT (SELECT greatest(f.start_time, _periods.from_time) FROM cached_polylines f
+                     WHERE f.device_id = _periods.device_id AND f.end_time > _periods.from_time
+                     ORDER BY f.end_time LIMIT 1) AS first,
+                   (SELECT least(l.end_time, _periods.to_time) FROM cached_polylines l
+                     WHERE l.device_id = _periods.device_id AND l.start_time < _periods.to_time
+                     ORDER BY l.start_time DESC LIMIT 1) AS last) AS known
      CROSS JOIN LATERAL generate_series(
                date_trunc(_periods.by, known.first AT TIME ZONE _periods.time_zone),
                known.last AT TIME ZONE _periods.time_zone, ('1 ' || _periods.by)::interval) AS p (local)

@@ -5,7 +5,7 @@ SET timezone = 'UTC';
 CREATE EXTENSION osrm_matcher;
 
 CREATE FUNCTION line_between(lon_from float8, lon_to float8) RETURNS text LANGUAGE sql
-RETURN encode_polyline_between(ARRAY[lon_from, (lon_from + lon_to) / 2, lon_to], '{60.1,60.1,60.1}');
+RETURN encode_polyline(ARRAY[lon_from, (lon_from + lon_to) / 2, lon_to], '{60.1,60.1,60.1}');
 INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count, match_status, grade, length_m, max_speed_mps) VALUES
     ('car', '2024-05-04 10:00Z', '2024-05-04 10:05Z', line_between(24.90, 24.92), 3, 'matched', 'good', 1000, 11),
     ('car', '2024-05-04 10:05Z', '2024-05-04 10:10Z', line_between(24.92, 24.94), 3, 'matched', 'doubtful', 2000, 40),
@@ -35,6 +35,7 @@ SELECT period, start_time, end_time, distance_m FROM get_distances('{car}', '202
 SELECT device_id, period, distance_m FROM get_distances(NULL, '-infinity', 'infinity', by => 'week');
 SELECT device_id, period, distance_m FROM get_distances(NULL, '-infinity', 'infinity', by => 'month');
 SELECT count(*) FROM get_distances('{}', '-infinity', 'infinity');
+SELECT count(*) FROM get_distances('{nobody}', '-infinity', 'infinity');
 SELECT device_id, day, distance_m, matched_m, doubtful_m, raw_m, driving_time FROM device_days;
 SET timezone = 'Europe/Helsinki';
 SELECT day, start_time, distance_m FROM device_days WHERE device_id = 'car';
@@ -59,7 +60,7 @@ SELECT period, start_time, end_time, end_time - start_time AS hours, distance_m
 -- drawn across it.
 SELECT start_time, end_time, distance_m, matched_m, doubtful_m, raw_m, driving_time, max_speed_mps, matched_share
   FROM get_device_trips('car', '2024-05-04', '2024-05-06');
-SELECT start_time, encoded_polylines = ARRAY[encode_polyline_between('{24.90,24.91,24.92,24.93,24.94}', '{60.1,60.1,60.1,60.1,60.1}'),
+SELECT start_time, encoded_polylines = ARRAY[encode_polyline('{24.90,24.91,24.92,24.93,24.94}', '{60.1,60.1,60.1,60.1,60.1}'),
                                              line_between(24.95, 24.96)] AS two_lines
   FROM get_device_trips('car', '2024-05-04', '2024-05-04 12:00Z') LIMIT 1;
 SELECT count(*) FROM get_device_trips('car', '2024-05-04', '2024-05-06', min_stop => '1 min');
@@ -69,7 +70,7 @@ SELECT count(*) FROM get_device_trips('nobody', '2024-05-04', '2024-05-06');
 -- Cut by the range, as metres are.
 SELECT t.start_time, t.end_time, distance_m, v.longitude
   FROM get_device_trips('car', '2024-05-04 10:02:30Z', '2024-05-04 10:07:30Z') t
- CROSS JOIN LATERAL decode_polyline_between(t.encoded_polylines[1]) v;
+ CROSS JOIN LATERAL decode_polyline(t.encoded_polylines[1]) v;
 
 -- Arguments that will not do: 22004 for null, 22023 for the others.
 \set VERBOSITY sqlstate

@@ -64,7 +64,7 @@ BEGIN ATOMIC
     SELECT _grant(grant_reader.role, r.functions, r.relations, true) FROM _rights('reader') r;
 END;
 COMMENT ON FUNCTION grant_reader IS
-    'lets a role read paths, stops and pages, and the newest points of a device as its tail, and no more; volatile, strict';
+    'lets a role read paths, stops, pages, kilometres and trips, and the newest points of a device as its tail, and no more; volatile, strict';
 CREATE FUNCTION revoke_reader(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
     SELECT _grant(revoke_reader.role, r.functions, r.relations, false) FROM _rights('reader') r;

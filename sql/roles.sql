@@ -47,8 +47,8 @@ BEGIN ATOMIC
     SELECT r.functions, r.relations
       FROM (VALUES
         ('reader',
-         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,get_changes,get_page_changes,note_read,_paths,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_page,_feature,_path_json,_page_json,_known_json}'::text[],
-         '{cached_polylines,stops,processing_batches}'::text[]),
+         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,get_changes,get_page_changes,note_read,_paths,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_page,_feature,_path_json,_page_json,_known_json,_path_parts,_driven,_periods,_period_start,_distances,_check_range,_line_length,_join_lines}'::text[],
+         '{cached_polylines,stops,processing_batches,device_days}'::text[]),
         ('worker',
          '{process_pending_gps,process_pending,_process_round,make_batches,claim_batches,match_batches}', '{}'),
         ('monitor',
@@ -64,7 +64,7 @@ BEGIN ATOMIC
     SELECT _grant(grant_reader.role, r.functions, r.relations, true) FROM _rights('reader') r;
 END;
 COMMENT ON FUNCTION grant_reader IS
-    'lets a role read paths, stops and pages, and the newest points of a device as its tail, and no more; volatile, strict';
+    'lets a role read paths, stops, pages, kilometres and trips, and the newest points of a device as its tail, and no more; volatile, strict';
 CREATE FUNCTION revoke_reader(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
     SELECT _grant(revoke_reader.role, r.functions, r.relations, false) FROM _rights('reader') r;

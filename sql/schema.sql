@@ -208,7 +208,7 @@ COMMENT ON COLUMN cached_polylines.matched_share IS 'share of the path''s points
 COMMENT ON COLUMN cached_polylines.mean_offset_m IS 'mean distance from point to road in metres';
 COMMENT ON COLUMN cached_polylines.length_m IS 'length of the line in metres';
 COMMENT ON COLUMN cached_polylines.fixes_length_m IS 'length of the straight way through the cleaned points in metres';
-COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest speed that the line implies between two points, in metres a second';
+COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
 COMMENT ON COLUMN cached_polylines.reason IS 'why the path is raw';
 
 CREATE INDEX cached_polylines_recent ON cached_polylines (device_id, end_time);

@@ -7,6 +7,7 @@ mod api;
 mod backend;
 mod cron;
 mod error;
+mod lines;
 mod osrm;
 mod page;
 mod pipeline;

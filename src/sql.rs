@@ -58,6 +58,11 @@ extension_sql_file!(
     name = "read",
     requires = [api::decode_polyline, internal::_max_gap]
 );
+extension_sql_file!(
+    "../sql/distances.sql",
+    name = "distances",
+    requires = ["read", internal::_line_length, internal::_join_lines]
+);
 extension_sql_file!("../sql/read_notes.sql", name = "read_notes");
 extension_sql_file!(
     "../sql/page.sql",

@@ -4,7 +4,10 @@ use chrono::DateTime;
 use pgrx::datum::{Interval, Json, TimestampWithTimeZone};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use polyline::errors::PolylineError;
 
+use crate::error::Error;
+use crate::lines;
 use crate::settings::Settings;
 use crate::store::{self, Fragments};
 use crate::track::{self, Micros};
@@ -76,4 +79,24 @@ fn _next_run(
     let after = DateTime::from_timestamp_micros(backend::micros(after))?;
     let next = cron::next_run(schedule, after)?;
     Some(backend::timestamp(next.timestamp_micros()))
+}
+
+/// Metres along an encoded line.
+#[pg_extern(immutable, parallel_safe, strict)]
+fn _line_length(encoded: &str) -> Result<f64, ErrorReport> {
+    Ok(lines::length(encoded).map_err(broken)?)
+}
+
+/// Lines of a trip, those that meet joined, without a share of the first one and of the last one.
+#[pg_extern(immutable, parallel_safe, strict)]
+fn _join_lines(encoded: Vec<String>, head: f64, tail: f64) -> Result<Vec<String>, ErrorReport> {
+    Ok(lines::join(&encoded, head, tail).map_err(broken)?)
+}
+
+fn broken(cause: PolylineError) -> Error {
+    Error::BadArgument {
+        name: "encoded",
+        why: format!("it is not an encoded polyline: {cause}"),
+        hint: "Somebody has changed cached_polylines; start_rematch() makes lines of a range anew.",
+    }
 }

@@ -157,7 +157,7 @@ pub fn write_paths(
                 path(|p| p.quality.mean_offset).into(),
                 path(|p| Some(p.quality.length)).into(),
                 path(|p| Some(p.quality.fixes_length)).into(),
-                path(|p| Some(p.quality.max_speed)).into(),
+                path(|p| Some(p.quality.top_speed)).into(),
                 each(paths, |p| p.item.0.reason.clone()).into(),
                 each(paths, |p| p.batch).into(),
             ],

@@ -36,6 +36,7 @@ mod tests;
 mod timeline;
 mod vehicle;
 
+pub use geo::{Place, length as line_length, part_of_line};
 pub use model::{Fix, Fixes, Grade, Micros, Outcome, Path, PathKind, Stop, Window};
 pub use onward::match_onward;
 pub use recipe::Recipe;

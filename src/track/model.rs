@@ -144,8 +144,8 @@ pub struct Quality {
     pub length: f64,
     /// Length of the straight way through the cleaned fixes in metres.
     pub fixes_length: f64,
-    /// Greatest speed that a leg implies, m/s.
-    pub max_speed: f64,
+    /// Greatest mean speed over a span that noise does not count in, m/s.
+    pub top_speed: f64,
     pub grade: Grade,
 }
 

@@ -46,6 +46,20 @@ PATHS = f"""
      ORDER BY t;
     DROP TABLE lines"""
 
+# A month of one device, and the questions that a report asks.
+MONTH = """
+    INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count, length_m, max_speed_mps)
+    SELECT 'month', t, t + interval '5 min', l.encoded_polyline, 45, 2000, 15
+      FROM generate_series(date_bin('5 min', now(), 'epoch') - interval '30 days', now(), '5 min') AS t
+     CROSS JOIN (SELECT encoded_polyline FROM cached_polylines LIMIT 1) AS l"""
+REPORTS = {
+    "distance of a month, one device": "get_device_distance('month', '-infinity', 'infinity')",
+    "the same by day": "get_distances('{{month}}', '-infinity', 'infinity')",
+    "its trips with their lines": "get_device_trips('month', '-infinity', 'infinity')",
+    f"24 h of {DEVICES} devices by day": "get_distances(NULL, now() - interval '1 day', now())",
+    "a day of device_days": "device_days WHERE day = current_date",
+}
+
 # Ten million points that are done and a hundred thousand that wait, of the same devices.
 POINTS = f"""
     INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at, processed)
@@ -181,7 +195,12 @@ def main(seconds):
                     print(f"  (meanwhile {worker.points} points came in, "
                           f"{database.value('SELECT sum(points) FROM worker_runs')} were matched)\n", flush=True)
 
-            print("making 10,000,000 processed points and 100,000 that wait", flush=True)
+            database.rows(MONTH)
+            database.rows("VACUUM ANALYZE cached_polylines")
+            for what, call in REPORTS.items():
+                show(f"  {what}", repeated(database, f"SELECT * FROM {call}", 20))
+
+            print("\nmaking 10,000,000 processed points and 100,000 that wait", flush=True)
             database.rows(POINTS)
             database.rows("VACUUM ANALYZE gps_coordinates, processing_batches")
             show("worker_status()", repeated(database, "SELECT * FROM worker_status()", 100), 20)

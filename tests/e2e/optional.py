@@ -1,4 +1,4 @@
-"""What a PostgreSQL need not have. The tests that need it are skipped where it is not, and say so."""
+"""What a PostgreSQL or a distribution need not have. The tests that need it are skipped where it is not, and say so."""
 
 import pytest
 from harness import env
@@ -7,3 +7,8 @@ from harness import env
 def need(extension):
     if not env.has_extension(extension):
         pytest.skip(f"{extension} is not installed for PostgreSQL {env.PG_MAJOR}")
+
+
+def need_program(name):
+    if not (env.UNPACKED / "usr/bin" / name).exists():
+        pytest.skip(f"{name} is not among the packages of this distribution")

@@ -207,7 +207,9 @@ def test_no_search_path_leads_a_reader_astray(driven):
         cursor.execute("SELECT count(*) FROM public.get_device_paths('bus')")
         assert cursor.fetchone()[0] > 0
         for call in ("get_device_page('bus', tail => true)", "get_fleet_page(2)", "get_device_geojson('bus')",
-                     "get_page_changes('epoch')", "worker_status()"):
+                     "get_page_changes('epoch')", "worker_status()", "get_device_distance('bus', '-infinity', 'infinity')",
+                     "get_distances('{bus}', '-infinity', 'infinity')",
+                     "get_device_trips('bus', '-infinity', 'infinity')"):
             cursor.execute(f"SELECT public.{call}::text")
             assert cursor.fetchone()[0], call
         cursor.execute("SELECT public.get_device_page('bus')::text")

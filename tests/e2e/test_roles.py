@@ -12,7 +12,10 @@ _numbers = itertools.count(1)
 READS = ["get_device_paths('bus')", "get_device_paths('bus', now() - interval '1 h', now())",
          "get_paths_between(NULL, now() - interval '1 h', now())", "get_fleet_paths()", "get_devices()",
          "get_device_tail('bus')", "get_device_stops('bus', now() - interval '1 h', now())",
-         "get_path_points('bus', now() - interval '1 h', now())", "get_device_page('bus', tail => true)",
+         "get_path_points('bus', now() - interval '1 h', now())", "device_days",
+         "get_device_distance('bus', now() - interval '1 h', now())", "get_distances(NULL, now() - interval '1 h', now())",
+         "get_device_trips('bus', now() - interval '1 h', now())",
+         "get_device_page('bus', tail => true)",
          "get_device_page_between('bus', now() - interval '1 h', now())",
          "get_fleet_page()", "get_device_geojson('bus', tail => true)",
          "get_paths_geojson(NULL, now() - interval '1 h', now())", "get_changes(now())", "get_page_changes(now())"]

@@ -10,7 +10,8 @@ in whatever direction is shorter, so roads are driven out and back as deliveries
 One file `<cell>.json` is written for each cell, that is for each interval, noise and character:
 
     {"cell": {"interval": 5, "noise": 10, "correlated": false, "rough": true},
-     "drives": [{"id": "d00", "truth": [[[lon, lat], ...], ...], "fixes": [[epoch, lon, lat], ...]}]}
+     "drives": [{"id": "d00", "truth": [[[lon, lat], ...], ...], "fixes": [[epoch, lon, lat], ...],
+                 "top_speed": 13.9}]}
 
 Every cell holds the same tours. `rough` ones also park for some minutes, fall silent, teleport,
 and send fixes twice or (at 1 s) with equal times. The same seed and map give the same files.
@@ -68,6 +69,7 @@ class Drive(NamedTuple):
     device: str
     truth: list
     fixes: list
+    top_speed: float  # m/s, over a second
 
 
 def cells():
@@ -174,7 +176,8 @@ def drives(tours, cell, seed):
     recorded = []
     for number, tour in enumerate(tours):
         rng = np.random.default_rng([seed, number, cell.interval, cell.noise, cell.correlated, cell.rough])
-        fixes = sensor.record(tour.ride(cell.rough), cell.interval, cell.noise, cell.correlated, rng)
+        ride = tour.ride(cell.rough)
+        fixes = sensor.record(ride, cell.interval, cell.noise, cell.correlated, rng)
         if cell.rough:
             fixes = sensor.spoil(fixes, cell.interval, rng)
         # Tours begin at different seconds of an hour, so that windows cut them anywhere.
@@ -184,6 +187,7 @@ def drives(tours, cell, seed):
             "id": f"d{number:02}",
             "truth": [tour.truth],
             "fixes": [[start + int(t), *place] for t, place in zip(fixes[:, 0], places.tolist())],
+            "top_speed": ride.top_speed(),
         })
     return recorded
 
@@ -192,7 +196,7 @@ def fleet(osrm, cells, seed=SEED, count=TOURS):
     """All tours in each of the cells, one device for each drive."""
     made = tours(osrm, seed, count)
     return [
-        Drive(cell, f"{cell.name}-{drive['id']}", drive["truth"], drive["fixes"])
+        Drive(cell, f"{cell.name}-{drive['id']}", drive["truth"], drive["fixes"], drive["top_speed"])
         for cell in cells
         for drive in drives(made, cell, seed)
     ]

@@ -54,6 +54,10 @@ class Ride:
     def duration(self):
         return self._times[-1]
 
+    def top_speed(self):
+        """The greatest, in m/s, over a second."""
+        return float(np.diff(np.interp(np.arange(0.0, self.duration), self._times, self._places)).max())
+
     def at(self, times):
         """Positions (metres) at the given seconds after the start."""
         return self.place(np.interp(times, self._times, self._places))

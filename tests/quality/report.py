@@ -4,7 +4,7 @@ from collections import defaultdict
 from statistics import mean
 from typing import NamedTuple
 
-from drives import INTERVALS, cells
+from drives import INTERVALS
 from expected import Figure
 from mismatch import Mismatch
 
@@ -65,19 +65,17 @@ def figures(results):
 
 
 def summary(by_cell):
-    """A row for each kind of noise, a column for each interval; `ours / defaults` in per cent."""
-    rows = [["drives", "noise", *(f"{interval} s" for interval in INTERVALS)]]
-    kinds = dict.fromkeys((cell.rough, cell.noise, cell.correlated) for cell in cells())
-    for rough, noise, correlated in kinds:
-        row = [_drives(rough), _noise(noise, correlated)]
-        for interval in INTERVALS:
-            (found,) = [
-                by_cell[cell] for cell in by_cell
-                if (cell.interval, cell.noise, cell.correlated, cell.rough) == (interval, noise, correlated, rough)
-            ]
-            row.append(f"**{found.ours:.1f}** / {found.defaults:.1f}")
-        rows.append(row)
-    return table(rows)
+    """`ours / defaults` in per cent."""
+    return matrix("drives", by_cell, lambda found: f"**{found.ours:.1f}** / {found.defaults:.1f}")
+
+
+def matrix(head, by_cell, text):
+    """A row for each kind of noise, a column for each interval."""
+    rows = {}
+    for cell, found in by_cell.items():
+        rows.setdefault((_drives(cell), _noise(cell)), {})[cell.interval] = text(found)
+    heads = [head, "noise", *(f"{interval} s" for interval in INTERVALS)]
+    return table([heads, *([*kind, *(row[interval] for interval in INTERVALS)] for kind, row in rows.items())])
 
 
 def details(by_cell):
@@ -85,7 +83,7 @@ def details(by_cell):
     rows = [["drives", "interval", "noise", "ours", "missing", "excess", "matched lines only", "defaults", "ratio"]]
     for cell, f in by_cell.items():
         rows.append([
-            _drives(cell.rough), f"{cell.interval} s", _noise(cell.noise, cell.correlated),
+            _drives(cell), f"{cell.interval} s", _noise(cell),
             *(f"{value:.2f}" for value in (f.ours, f.missing, f.excess, f.matched, f.defaults, f.ratio)),
         ])
     return table(rows)
@@ -121,11 +119,7 @@ def window_table(means):
 
 def named(by_cell, means):
     """The figures of the summary and of the table of windows, as expected.py keeps them."""
-    found = {
-        f"{_drives(cell.rough)}, {_noise(cell.noise, cell.correlated)}, {cell.interval} s":
-            Figure("cell", f.ours, f.defaults)
-        for cell, f in by_cell.items()
-    }
+    found = {name_of(cell): Figure("cell", f.ours, f.defaults) for cell, f in by_cell.items()}
     for window, by_kind in means.items():
         found |= {f"{kind}, windows of {window}": Figure("mean", value) for kind, value in by_kind.items()}
     return found
@@ -150,11 +144,16 @@ def table(rows):
     return "\n".join(lines)
 
 
-def _drives(rough):
-    return "rough" if rough else "clean"
+def name_of(cell):
+    """What the tables call it."""
+    return f"{_drives(cell)}, {_noise(cell)}, {cell.interval} s"
 
 
-def _noise(metres, correlated):
-    if not metres:
+def _drives(cell):
+    return "rough" if cell.rough else "clean"
+
+
+def _noise(cell):
+    if not cell.noise:
         return "none"
-    return f"{metres} m {'correlated' if correlated else 'white'}"
+    return f"{cell.noise} m {'correlated' if cell.correlated else 'white'}"

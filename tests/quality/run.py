@@ -4,6 +4,7 @@
 What is measured, all of it in one run, on a private cluster and private OSRM servers:
 
 - route mismatch of every cell (see drives.py), beside OSRM's defaults on the whole trip
+- a day's kilometres and the greatest speed, beside the sum of the steps between points (see distances.py)
 - OSRM's time for 1,000 raw points, ours and the defaults'
 - windows of a minute, 15 minutes and a day (a whole trip) beside the usual five minutes
 - points that arrive minute by minute, a run after each: the outcome must be that of a single run
@@ -30,6 +31,7 @@ from harness.osrm import Osrm  # noqa: E402
 from harness.process import exit_on_signals  # noqa: E402
 
 import baseline  # noqa: E402
+import distances  # noqa: E402
 import drives  # noqa: E402
 import expected  # noqa: E402
 import extension  # noqa: E402
@@ -51,6 +53,7 @@ class Matched(NamedTuple):
     costs: dict  # by interval
     by_window: dict  # paths by device, by length of window
     different: list  # devices whose live outcome is not that of the bulk run
+    driven: list  # what the extension counts of each drive
 
 
 def cpu_seconds(osrm):
@@ -133,7 +136,7 @@ def match_all_ways(fleet, osrm, whole, cluster):
             db = extension.new_database(cluster, f"window_{window}", osrm, window)
             extension.match_in_bulk(db, fleet)
         by_window[window] = extension.paths(db)
-    return Matched(defaults, costs, by_window, different)
+    return Matched(defaults, costs, by_window, different, distances.read(bulk_db, fleet))
 
 
 def write_report(fleet, matched):
@@ -146,6 +149,7 @@ def write_report(fleet, matched):
         found = measure_all(fleet, outputs)
     results = list(map(report.Result, fleet, found[WINDOW], found["matched"], found["defaults"]))
     by_cell = report.figures(results)
+    days = distances.days(fleet, matched.driven)
     means = report.window_means(fleet, {window: found[window] for window in matched.by_window})
     text = "\n\n".join([
         "Route mismatch in per cent of the true length, **ours** / OSRM's defaults on the whole trip;"
@@ -153,6 +157,10 @@ def write_report(fleet, matched):
         report.summary(by_cell),
         "The same for other lengths of the windows, means over all drives:",
         report.window_table(means),
+        "Error of a day's kilometres in per cent, **ours** / the sum of the steps between points:",
+        distances.table(days),
+        "Error of a tour's greatest speed in per cent, **mean** (worst):",
+        distances.speed_table(days),
         "CPU time of OSRM:",
         report.cost_table(matched.costs),
         f"Live against bulk: {sum(map(len, bulk.values())):,} paths of {len(fleet)} drives,"
@@ -162,11 +170,11 @@ def write_report(fleet, matched):
     print(text)
     (OUT / "quality.md").write_text(text + "\n")
     (OUT / "cells.md").write_text(report.details(by_cell) + "\n")
-    for sentence in report.shortfalls(by_cell):
+    for sentence in (*report.shortfalls(by_cell), *distances.shortfalls(days)):
         print("below target:", sentence)
     for device in matched.different:
         print("live and bulk differ:", device)
-    return report.named(by_cell, means)
+    return report.named(by_cell, means) | distances.named(days)
 
 
 def judge(figures, accept):

@@ -31,6 +31,10 @@ def test_a_ride_keeps_to_the_limit_and_brakes_for_bends(ride):
     assert speeds(ride)[corner // 10] < 7.0
 
 
+def test_the_greatest_speed_of_a_ride_is_the_one_that_it_drives(ride):
+    assert ride.top_speed() == pytest.approx(speeds(ride).max(), abs=0.1)
+
+
 def test_a_ride_stands_where_it_is_told_to(ride):
     standing = speeds(ride) < 0.01
     assert 28 <= standing.sum() <= 31

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import expected
-from expected import Figure
+from expected import Figure, signed
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = {
@@ -31,6 +31,12 @@ def test_a_figure_that_shrank_is_better_and_passes():
     comparison = expected.compare(KEPT, {**KEPT, "rough, 5 m white, 60 s": Figure("cell", 7.0, 25.7)})
     assert comparison.better == ["rough, 5 m white, 60 s: 8.300 -> 7.000"]
     assert comparison.passed
+
+
+def test_an_error_is_worse_the_farther_it_is_from_none():
+    kept = {"kilometres, clean, none, 1 s": Figure("distance", -0.5, 3.0)}
+    assert expected.compare(kept, {"kilometres, clean, none, 1 s": Figure("distance", -0.7, 3.0)}).worse
+    assert expected.compare(kept, {"kilometres, clean, none, 1 s": Figure("distance", 0.1, 3.0)}).better
 
 
 def test_better_figures_do_not_make_up_for_a_worse_one():
@@ -82,21 +88,27 @@ def test_a_file_that_is_no_table_is_refused(tmp_path):
         expected.read(path)
 
 
-def test_the_documents_show_the_table_that_is_kept():
+@pytest.mark.parametrize(("head", "cell", "kept"), [
+    ("drives", r"\*\*([\d.]+)\*\* / ([\d.]+)", lambda f: (f"{f.ours:.1f}", f"{f.defaults:.1f}")),
+    ("kilometres of", r"\*\*([-+][\d.]+)\*\* / ([-+]\d+)", lambda f: (signed(f.ours, 1), signed(f.defaults))),
+    ("greatest speed of", r"\*\*([-+]\d+)\*\* \([-+]\d+\)", lambda f: (signed(f.ours),)),
+])
+def test_the_documents_show_the_table_that_is_kept(head, cell, kept):
     shown = {}
     for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")]:
-        shown |= table_of(path.read_text())
-    kept = {name: f for name, f in expected.read().items() if f.kind == "cell"}
-    assert shown == {name: (f"{f.ours:.1f}", f"{f.defaults:.1f}") for name, f in kept.items()}
+        shown |= table_of(path.read_text(), head, cell)
+    before = "" if head == "drives" else head.removesuffix(" of") + ", "
+    kind = {"drives": "cell", "kilometres of": "distance", "greatest speed of": "speed"}[head]
+    found = {name.removeprefix(before): f for name, f in expected.read().items() if f.kind == kind}
+    assert shown == {name: kept(f) for name, f in found.items()}
 
 
-def table_of(text):
+def table_of(text, head, cell):
     """The figures of the table that has a column for each interval, as they are printed."""
     shown = {}
-    for table in re.findall(r"^\| drives \| noise \|.*\n(?:\|.*\n)*", text, re.MULTILINE):
+    for table in re.findall(rf"^\| {head} \| noise \|.*\n(?:\|.*\n)*", text, re.MULTILINE):
         heads, _, *rows = [[word.strip() for word in row.strip("|").split("|")] for row in table.splitlines()]
         for drives, noise, *cells in rows:
-            for interval, cell in zip(heads[2:], cells):
-                ours, defaults = re.fullmatch(r"\*\*([\d.]+)\*\* / ([\d.]+)", cell).groups()
-                shown[f"{drives}, {noise}, {interval}"] = ours, defaults
+            for interval, text in zip(heads[2:], cells):
+                shown[f"{drives}, {noise}, {interval}"] = re.fullmatch(cell, text).groups()
     return shown

@@ -28,7 +28,8 @@ if [ "$purpose" != build ]; then
 fi
 case $purpose in
 test)
-    wanted+=(python3-pytest python3-numpy python3-scipy)
+    wanted+=(python3-pytest python3-numpy python3-scipy python3-psycopg)
+    welcome+=(nodejs)
     [ -n "$foreign_pg_config" ] || welcome+=("postgresql-$pg_major-postgis-3")
     ;;
 quality) wanted+=(python3-numpy python3-scipy) ;;

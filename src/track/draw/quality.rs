@@ -18,7 +18,10 @@ pub struct Tally {
     pub offsets: f64,
     pub length: f64,
     pub fixes_length: f64,
-    pub max_speed: f64,
+    /// Greatest speed of a leg: that of a leap is no vehicle's.
+    pub leg_speed: f64,
+    /// Greatest speed over a longer span.
+    pub top_speed: f64,
 }
 
 impl Tally {
@@ -28,7 +31,8 @@ impl Tally {
         self.offsets += other.offsets;
         self.length += other.length;
         self.fixes_length += other.fixes_length;
-        self.max_speed = self.max_speed.max(other.max_speed);
+        self.leg_speed = self.leg_speed.max(other.leg_speed);
+        self.top_speed = self.top_speed.max(other.top_speed);
     }
 
     pub fn quality(&self, kind: PathKind) -> Quality {
@@ -37,7 +41,7 @@ impl Tally {
         let good = matched_share >= GOOD_SHARE
             && mean_offset.is_some_and(|offset| offset <= GOOD_OFFSET)
             && self.length <= GOOD_DETOUR * self.fixes_length + GOOD_DETOUR_SLACK
-            && self.max_speed <= GOOD_SPEED;
+            && self.leg_speed <= GOOD_SPEED;
         let grade = match kind {
             PathKind::Raw => Grade::Raw,
             PathKind::Matched if good => Grade::Good,
@@ -48,7 +52,7 @@ impl Tally {
             mean_offset,
             length: self.length,
             fixes_length: self.fixes_length,
-            max_speed: self.max_speed,
+            top_speed: self.top_speed,
             grade,
         }
     }
@@ -64,7 +68,8 @@ mod tests {
         offsets: 50.0,
         length: 1_000.0,
         fixes_length: 990.0,
-        max_speed: 14.0,
+        leg_speed: 14.0,
+        top_speed: 12.0,
     };
 
     fn grade(tally: Tally) -> Grade {
@@ -91,7 +96,7 @@ mod tests {
         );
         assert_eq!(
             grade(Tally {
-                max_speed: 61.0,
+                leg_speed: 61.0,
                 ..FINE
             }),
             Grade::Doubtful

@@ -4,8 +4,8 @@ use super::quality::Tally;
 use super::spikes;
 use crate::track::ask::{MatchedLeg, MatchedTrace, Observation, way};
 use crate::track::geo::{self, Place};
-use crate::track::model::{PathKind, seconds};
-use crate::track::recipe::draw::STUB;
+use crate::track::model::{Micros, PathKind, seconds};
+use crate::track::recipe::draw::{SPEED_SPAN, STUB};
 
 /// A stretch of line of one kind between two observations.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +16,8 @@ pub struct Strand {
     pub line: Vec<Place>,
     pub confidence: f64,
     pub tally: Tally,
+    /// The observations that legs join: when each was passed, metres from the first one.
+    passed: Vec<(Micros, f64)>,
 }
 
 /// Places that the first and the last observation have on their own, and that the line must meet
@@ -68,6 +70,7 @@ pub fn strands(
             spikes::remove(&mut strand.line, spike);
         }
         strand.tally.length = geo::length(&strand.line);
+        strand.tally.top_speed = top_speed(&strand.passed);
     }
     strands
 }
@@ -90,6 +93,7 @@ fn along(leg: &MatchedLeg, matched: &MatchedTrace, trace: &[Observation]) -> Str
         line: leg.line.clone(),
         confidence: leg.confidence * leg.distance.max(1.0),
         tally,
+        passed: passed(leg.from, leg.to, trace, leg.distance),
     }
 }
 
@@ -98,14 +102,15 @@ fn straight(at: usize, matched: &MatchedTrace, trace: &[Observation]) -> Strand 
     let line = [at, at + 1]
         .map(|i| road_or_fix(i, matched, trace))
         .to_vec();
-    let tally = step(at, at + 1, trace, geo::length(&line));
+    let distance = geo::length(&line);
     Strand {
         kind: PathKind::Raw,
         from: at,
         to: at + 1,
         line,
         confidence: 0.0,
-        tally,
+        tally: step(at, at + 1, trace, distance),
+        passed: passed(at, at + 1, trace, distance),
     }
 }
 
@@ -113,13 +118,36 @@ fn step(from: usize, to: usize, trace: &[Observation], distance: f64) -> Tally {
     Tally {
         observations: to - from,
         fixes_length: way(&trace[from..=to]),
-        max_speed: distance / seconds(trace[from].time, trace[to].time).max(1.0),
+        leg_speed: distance / seconds(trace[from].time, trace[to].time).max(1.0),
         ..Tally::default()
     }
 }
 
+fn passed(from: usize, to: usize, trace: &[Observation], distance: f64) -> Vec<(Micros, f64)> {
+    vec![(trace[from].time, 0.0), (trace[to].time, distance)]
+}
+
+/// The greatest mean speed over a span that noise and the rounding of times do not count in; a strand that
+/// is shorter is taken to be as long.
+fn top_speed(passed: &[(Micros, f64)]) -> f64 {
+    let (mut top, mut first) = (0.0_f64, 0);
+    for &(time, along) in passed {
+        while first + 1 < passed.len() && time - passed[first + 1].0 >= SPEED_SPAN {
+            first += 1;
+        }
+        let (since, from) = passed[first];
+        let span = seconds(since, time).max(seconds(0, SPEED_SPAN));
+        top = top.max((along - from) / span);
+    }
+    top
+}
+
 impl Strand {
     fn extend(&mut self, next: Strand) {
+        let so_far = self.passed.last().map_or(0.0, |last| last.1);
+        let more = next.passed[1..].iter();
+        self.passed
+            .extend(more.map(|(time, along)| (*time, so_far + along)));
         self.to = next.to;
         self.line.extend_from_slice(&next.line[1..]);
         self.confidence += next.confidence;
@@ -145,6 +173,7 @@ fn trim(strands: &mut Vec<Strand>, own: &dyn Fn(usize) -> Option<Place>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::track::model::SECOND;
     use crate::track::tests::city::{leg, trace};
 
     fn kinds(legs: Vec<MatchedLeg>, trace: &[Observation]) -> Vec<(PathKind, usize, usize)> {
@@ -185,5 +214,14 @@ mod tests {
             kinds(vec![leg(&trace, 0, 1)], &trace),
             [(PathKind::Matched, 0, 1)]
         );
+    }
+
+    #[test]
+    fn the_greatest_speed_is_no_single_leap() {
+        let legs = [(0, 0.0), (10, 100.0), (11, 160.0), (20, 200.0), (40, 500.0)];
+        let passed = legs.map(|(second, metres)| (second * SECOND, metres));
+        assert_eq!(top_speed(&passed), 15.0);
+        assert_eq!(top_speed(&passed[..3]), 8.0);
+        assert_eq!(top_speed(&passed[..1]), 0.0);
     }
 }

@@ -1,0 +1,71 @@
+"""Kilometres and trips of real drives; fixed rows, edges and clock changes are in tests/regress/sql/distances.sql."""
+
+from datetime import timedelta
+
+import pytest
+from drives import drive, insert, process_all, recent_window
+
+
+BEGIN = recent_window(minutes_ago=120)
+ALL = "'-infinity', 'infinity'"
+
+
+@pytest.fixture
+def driven(db, osrm):
+    """A drive of half an hour, parked for twenty minutes in the middle of it."""
+    fixes = drive(osrm, BEGIN + timedelta(seconds=70), seconds=1800)
+    first, second, pause = fixes[:180], fixes[180:], timedelta(minutes=20)
+    lon, lat, parked_at = first[-1]
+    parked = [(lon, lat, parked_at + timedelta(seconds=20 * n)) for n in range(1, 60)]
+    insert(db, "bus", [*first, *parked, *((lon, lat, at + pause) for lon, lat, at in second)])
+    process_all(db)
+    return db
+
+
+def test_a_range_is_the_sum_of_its_parts(driven):
+    whole = driven.row(f"SELECT * FROM get_device_distance('bus', {ALL})")
+    assert whole["distance_m"] > 5000
+    assert whole["distance_m"] == pytest.approx(whole["matched_m"] + whole["doubtful_m"] + whole["raw_m"])
+    # Cut anywhere, also within paths.
+    cut = BEGIN + timedelta(minutes=7, seconds=13)
+    parts = [driven.row("SELECT * FROM get_device_distance('bus', %s, %s)", bounds)
+             for bounds in [("-infinity", cut), (cut, cut + timedelta(minutes=1)), (cut + timedelta(minutes=1), "infinity")]]
+    assert sum(part["distance_m"] for part in parts) == pytest.approx(whole["distance_m"])
+    assert sum((part["driving_time"] for part in parts), timedelta()) == whole["driving_time"]
+    by_day = driven.value(f"SELECT sum(distance_m) FROM get_distances('{{bus}}', {ALL}, time_zone => 'Asia/Kathmandu')")
+    assert by_day == pytest.approx(whole["distance_m"])
+
+
+def test_trips_go_from_stop_to_stop_whatever_the_windows(driven):
+    trips = driven.rows(f"SELECT start_time, end_time, distance_m, encoded_polylines FROM get_device_trips('bus', {ALL})")
+    assert len(trips) == 2
+    (stop,) = driven.rows(f"SELECT start_time, end_time FROM get_device_stops('bus', {ALL})")
+    assert trips[0][1] <= stop[0] < stop[1] <= trips[1][0]
+    assert driven.value("SELECT count(*) FROM cached_polylines") > 4
+    assert sum(trip[2] for trip in trips) == pytest.approx(driven.value("SELECT sum(length_m)::float8 FROM cached_polylines"))
+    for _, _, metres, lines in trips:
+        assert driven.value("SELECT sum(_line_length(line)) FROM unnest(%s) AS line", (lines,)) == pytest.approx(metres, rel=0.01)
+        assert len(lines) == 1
+
+
+def test_the_greatest_speed_is_what_a_vehicle_can_have_driven(driven):
+    speed = driven.value(f"SELECT max_speed_mps FROM get_device_distance('bus', {ALL})")
+    assert 5 < speed < 25
+    assert driven.value("SELECT max(max_speed_mps) FROM cached_polylines") >= speed
+
+
+def test_points_that_are_in_no_path_yet_count_nothing(driven, osrm):
+    before = driven.row(f"SELECT * FROM get_device_distance('bus', {ALL})")
+    insert(driven, "bus", drive(osrm, recent_window(minutes_ago=15), seconds=60))
+    assert driven.rows("SELECT * FROM get_device_tail('bus')") != []
+    assert driven.row(f"SELECT * FROM get_device_distance('bus', {ALL})") == before
+
+
+def test_what_a_reader_asks_is_answered_in_parallel_plans_and_read_only(driven):
+    driven.rows("SET default_transaction_read_only = on")
+    driven.rows("SET force_parallel_mode = on" if driven.value("SELECT current_setting('server_version_num')::int") < 160000
+                else "SET debug_parallel_query = on")
+    assert driven.value(f"SELECT count(*) FROM get_distances(NULL, {ALL})") >= 1
+    assert driven.value(f"SELECT count(*) FROM get_device_trips('bus', {ALL})") == 2
+    assert driven.value("SELECT count(*) FROM device_days") >= 1
+    driven.disconnect()

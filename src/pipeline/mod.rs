@@ -4,6 +4,7 @@
 //! in `osrm::client`, the line in `track`.
 
 mod backlog;
+mod choosing;
 mod claiming;
 mod health;
 mod held;
@@ -28,7 +29,8 @@ use crate::osrm::reply::Away;
 use crate::settings::{self, Settings};
 use crate::store::{self, RunRow, Source};
 use crate::track::Micros;
-use claiming::{Claim, Enough, PassedOver};
+use choosing::{Enough, PassedOver};
+use claiming::Claim;
 use matching::{Matchers, POLL};
 use search::Search;
 use writing::Outbox;

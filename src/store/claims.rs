@@ -120,12 +120,12 @@ pub fn lock_devices(devices: &[String], most: usize) -> Result<Vec<String>, Erro
     )
 }
 
-/// Devices with batches that are due, those of jobs or all others, but for some.
+/// Devices with batches that are due and their number, those of jobs or all others, but for some.
 pub fn due_devices(
     of_jobs: bool,
     most: usize,
     but: impl Iterator<Item = String>,
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<(String, i64)>, Error> {
     rows(
         "look for batches that are due",
         include_str!("due_devices.sql"),
@@ -135,7 +135,7 @@ pub fn due_devices(
             (most as i64).into(),
             but.collect::<Vec<_>>().into(),
         ],
-        |row| row.get(1),
+        |row| Ok((row.get(1)?, row.get(2)?)),
     )
 }
 

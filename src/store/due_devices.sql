@@ -1,7 +1,7 @@
 -- Devices that have batches which are due: put off and due again, reopened, asked for by a job, claimed by
 -- hand and left for longer than $1, or to be settled. Those of jobs only if $2, the others only if not;
--- devices $4 are left out.
-SELECT due.device_id
+-- devices $4 are left out. With each its number of windows that are due.
+SELECT due.device_id, count(*)
   FROM (SELECT b.device_id, b.next_attempt_at AS since
           FROM @extschema@.processing_batches b
          WHERE (b.job_id IS NOT NULL) = $2

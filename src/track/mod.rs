@@ -15,9 +15,10 @@
 //!      vehicle can have driven (`ask/repair`, `ask/matched`)
 //!    - draw: the road where a leg leads, straight lines elsewhere (`draw/strands`), without the
 //!      spikes that noise left (`draw/spikes`)
-//!    A window that is not over gets a provisional line meanwhile, from where it ended on: `onward`
 //! 5. hand each window its share: paths with figures of their quality (`draw/paths`,
 //!    `draw/quality`) and stops
+//!
+//! A window that is not over has a provisional line, which goes on from where it ended: `onward`.
 //!
 //! What is passed between them stands in `model`, every number that can be turned in `recipe`.
 //! Data goes one way: `draw` knows `ask`, `ask` knows `prepare`, never the other way round.

@@ -10,7 +10,7 @@ use super::median;
 use crate::osrm::{MatchAnswer, MatchError, MatchRequest, Matcher, RequestPoint, Tracepoint};
 use crate::track::geo::{self, Place};
 use crate::track::recipe::ask::{
-    BOUND, BOUND_SPEED, BOUND_STEPS, LARGEST, LONGEST_STEP, OVERLAP, SHRINK, SHRINK_DETOUR, SHRINKS,
+    BOUND_SPEED, BOUND_STEPS, LARGEST, LONGEST_STEP, OVERLAP, SHRINK, SHRINK_DETOUR, SHRINKS,
 };
 
 /// Asks OSRM and counts.
@@ -223,6 +223,7 @@ fn read(answer: MatchAnswer, len: usize) -> Result<MatchedTrace, MatchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::track::recipe::ask::BOUND;
     use crate::track::tests::city::{City, fix};
 
     fn trace(count: usize) -> Vec<Observation> {

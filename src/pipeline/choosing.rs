@@ -1,0 +1,289 @@
+//! Which windows a round takes: live ones first, then what is due again, then the oldest.
+
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{BTreeSet, HashMap};
+
+use super::backlog::{Backlog, Waiting};
+use super::held::Held;
+use super::live::Live;
+use super::search::Search;
+use super::windows::{floor, window_at};
+use crate::backend;
+use crate::error::Error;
+use crate::settings::Settings;
+use crate::store::{self, DeviceWindow, Source};
+use crate::track::Micros;
+
+const MINUTE: Micros = 60_000_000;
+/// A device's clock may be ahead by this much; points later than that wait for their time.
+const CLOCK_AHEAD: Micros = 24 * 60 * MINUTE;
+/// Windows of one device that are worth taking together: neighbours share what is decided at
+/// their common edge.
+const TOGETHER: usize = 12;
+/// Devices that are looked at for what is due; other workers may have most of them.
+const MANY_DEVICES: usize = 200;
+
+/// Windows with the first and last new point of each, where there are new points.
+pub type Wanted = BTreeMap<DeviceWindow, Option<(Micros, Micros)>>;
+
+/// Devices that a run leaves alone, for somebody holds a row that it would have to write.
+pub type PassedOver = BTreeSet<String>;
+
+/// How many windows a round takes, about.
+#[derive(Clone, Copy)]
+pub struct Enough {
+    pub windows: usize,
+    pub of_a_device: usize,
+}
+
+/// Chooses windows of devices that are ours from here on; says, too, whether jobs have not looked through
+/// everything.
+pub fn choose(
+    settings: &Settings,
+    sources: &[Source],
+    enough: Enough,
+    search: &mut Search,
+    passed: &PassedOver,
+) -> Result<(Wanted, bool), Error> {
+    let now = backend::now();
+    let length = settings.recipe.window;
+    let (since, until) = (now - settings.look_back, now + CLOCK_AHEAD);
+    // The window before the present one is live too: it settles only now.
+    let live_since = floor(now - length.max(5 * MINUTE), length).max(since);
+
+    let mut choice = Choice {
+        sources,
+        length,
+        wanted: Wanted::new(),
+        counts: HashMap::new(),
+        held: Held::read()?,
+        passed,
+        enough,
+    };
+    choice.add_live(&mut search.live, (live_since, until))?;
+    choice.add_due(false)?;
+    choice.add_backlog(&mut search.backlog, (since, live_since))?;
+    let mut jobs_go_on = false;
+    if choice.left() > 0 {
+        let advanced = backend::unless_locked(|| store::advance_jobs(choice.left()))?;
+        jobs_go_on = advanced.unwrap_or(false);
+        choice.add_due(true)?;
+    }
+    Ok((choice.wanted, jobs_go_on))
+}
+
+/// A choice in the making.
+struct Choice<'run> {
+    sources: &'run [Source],
+    /// Of a window.
+    length: Micros,
+    wanted: Wanted,
+    /// How many are wanted of each device.
+    counts: HashMap<String, usize>,
+    held: Held,
+    passed: &'run PassedOver,
+    enough: Enough,
+}
+
+impl Choice<'_> {
+    fn left(&self) -> usize {
+        self.enough.windows.saturating_sub(self.wanted.len())
+    }
+
+    /// Adds live windows until there are enough.
+    fn add_live(&mut self, live: &mut Live, span: (Micros, Micros)) -> Result<(), Error> {
+        while self.left() > 0 {
+            let found = live.next_windows(self.sources, span, self.length, self.left())?;
+            if found.is_empty() {
+                break;
+            }
+            let names: BTreeSet<&String> = found.iter().map(|(window, _)| &window.device).collect();
+            let names: Vec<String> = names
+                .into_iter()
+                .filter(|name| !self.passed.contains(*name))
+                .cloned()
+                .collect();
+            let locked: BTreeSet<String> = store::lock_devices(&names, names.len())?
+                .into_iter()
+                .collect();
+            for (window, new) in found {
+                if locked.contains(&window.device) && !self.held.windows.contains(&window) {
+                    self.add(window, Some(new));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds windows that have unprocessed points until a moment, `together` of a device, device
+    /// after device until there are enough. Returns the devices that windows were added of.
+    fn add_waiting(
+        &mut self,
+        mut devices: &[Waiting],
+        until: Micros,
+        together: usize,
+    ) -> Result<Vec<Waiting>, Error> {
+        let mut added = Vec::new();
+        while self.left() > 0 && !devices.is_empty() {
+            let next;
+            (next, devices) = devices.split_at(devices.len().min(self.left().div_ceil(together)));
+            let names: Vec<String> = next
+                .iter()
+                .map(|(name, _)| name.clone())
+                .filter(|name| !self.passed.contains(name))
+                .collect();
+            let locked: BTreeSet<String> = store::lock_devices(&names, names.len())?
+                .into_iter()
+                .collect();
+            let ours: Vec<Waiting> = next
+                .iter()
+                .filter(|(name, _)| locked.contains(name))
+                .cloned()
+                .collect();
+            if !ours.is_empty() {
+                let with_windows = self.add_windows(&ours, until, together)?;
+                added.extend(ours.into_iter().filter(|d| with_windows.contains(&d.0)));
+            }
+        }
+        Ok(added)
+    }
+
+    /// Adds windows with old points. Their devices may have more, which is the next round's.
+    fn add_backlog(&mut self, backlog: &mut Backlog, span: (Micros, Micros)) -> Result<(), Error> {
+        let mut taken = Vec::new();
+        while self.left() > 0 {
+            let enough = self.left().div_ceil(TOGETHER);
+            let devices = backlog.next_devices(self.sources, span, enough)?;
+            if devices.is_empty() {
+                break;
+            }
+            taken.extend(self.add_waiting(&devices, span.1, TOGETHER)?);
+        }
+        backlog.put_back(taken);
+        Ok(())
+    }
+
+    /// Returns the devices that windows were added of.
+    fn add_windows(
+        &mut self,
+        devices: &[Waiting],
+        until: Micros,
+        together: usize,
+    ) -> Result<BTreeSet<String>, Error> {
+        let length = self.length;
+        // Held windows are found too, and must not crowd out those behind them.
+        let each = self.left().div_ceil(devices.len()).max(together) + self.held.most_of_one;
+        let mut added = BTreeSet::new();
+        for source in self.sources {
+            let found = store::waiting_windows(source, devices, until, length, each as i32)?;
+            for (device, first, last) in found {
+                let window = window_at(device, first, length);
+                if self.held.windows.contains(&window) {
+                    continue;
+                }
+                added.insert(window.device.clone());
+                self.add(window, Some((first, last)));
+            }
+        }
+        Ok(added)
+    }
+
+    /// Adds windows that are on record as due.
+    fn add_due(&mut self, of_jobs: bool) -> Result<(), Error> {
+        if self.left() == 0 {
+            return Ok(());
+        }
+        let most = self.left().max(MANY_DEVICES);
+        let mut devices = store::due_devices(of_jobs, most, self.passed.iter().cloned())?;
+        while self.left() > 0 && !devices.is_empty() {
+            let next = enough_devices(&mut devices, self.left());
+            let locked = store::lock_devices(&next, next.len())?;
+            for window in store::due_windows(&locked, self.left())? {
+                self.add(window, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a window or its new points, unless there are enough windows of its device.
+    fn add(&mut self, window: DeviceWindow, new: Option<(Micros, Micros)>) {
+        let known = match self.wanted.entry(window) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let count = self.counts.entry(place.key().device.clone()).or_default();
+                if *count >= self.enough.of_a_device {
+                    return;
+                }
+                *count += 1;
+                place.insert(None)
+            }
+        };
+        *known = match (*known, new) {
+            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+            (known, new) => known.or(new),
+        };
+    }
+}
+
+/// Takes as many devices from the front as have so many windows together: those of one device are decided
+/// together.
+fn enough_devices(devices: &mut Vec<(String, i64)>, windows: usize) -> Vec<String> {
+    let mut sum = 0;
+    let before = |(_, count): &(String, i64)| {
+        sum += *count as usize;
+        sum - (*count as usize) < windows
+    };
+    let count = devices.iter().map(before).take_while(|more| *more).count();
+    devices.drain(..count).map(|(name, _)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(device: &str, minute: i64, minutes: i64) -> DeviceWindow {
+        window_at(device.into(), minute * MINUTE, minutes * MINUTE)
+    }
+
+    #[test]
+    fn a_device_gets_no_more_windows_than_are_read_together_and_those_that_came_first() {
+        let mut choice = Choice {
+            sources: &[],
+            length: 5 * MINUTE,
+            wanted: Wanted::new(),
+            counts: HashMap::new(),
+            held: Held::default(),
+            passed: &PassedOver::new(),
+            enough: Enough {
+                windows: 100,
+                of_a_device: 2,
+            },
+        };
+        choice.add(window("a", 60, 5), Some((61, 62)));
+        for minute in [0, 5, 60] {
+            choice.add(window("a", minute, 5), Some((60, 61)));
+            choice.add(window("b", minute, 5), None);
+        }
+        assert_eq!(
+            choice.wanted.get(&window("a", 60, 5)),
+            Some(&Some((60, 62)))
+        );
+        let wanted: Vec<_> = choice.wanted.into_keys().collect();
+        let expected = [("a", 0), ("a", 60), ("b", 0), ("b", 5)];
+        assert_eq!(
+            wanted,
+            expected.map(|(device, minute)| window(device, minute, 5))
+        );
+    }
+
+    #[test]
+    fn as_many_devices_are_taken_as_have_enough_windows() {
+        let mut devices: Vec<(String, i64)> = [("a", 3), ("b", 3), ("c", 1), ("d", 9)]
+            .map(|(name, count)| (name.to_string(), count))
+            .to_vec();
+        assert_eq!(enough_devices(&mut devices, 4), ["a", "b"]);
+        assert_eq!(enough_devices(&mut devices, 1), ["c"]);
+        assert_eq!(enough_devices(&mut devices, 100), ["d"]);
+        assert!(devices.is_empty());
+    }
+}

@@ -1,0 +1,473 @@
+// The page: what is shown, and what happens when somebody touches it.
+
+const $ = (id) => document.getElementById(id);
+
+class Page {
+  // `given`: what get_map_page() wrote into the page: options, and perhaps a day.
+  constructor(given) {
+    this.givenDay = given.day;
+    const asked = new URLSearchParams(location.search);
+    const option = (name, usual) => asked.get(name) ?? given.options?.[name] ?? usual;
+    this.hours = Number(option('hours', 1)) || 1;
+    this.hidden = new Set(['fixes']);
+    this.warnings = new Map();
+    this.day = null;
+    this.pointed = null;
+    this.collator = new Intl.Collator(undefined, { numeric: true });
+    this.ground = { tiles: option('tiles'), attribution: option('attribution'), streets: option('streets') };
+    this.live = given.day ? null : new Live(new Server(option('api', '.'), takeToken()), 1000 * (Number(option('poll', 5)) || 5), this);
+  }
+
+  start() {
+    if (this.live) {
+      this._readAddress();
+      this.live.start(); // the map is made while the first answer is on its way
+    }
+    readColours();
+    this.timeline = new Timeline((moment, place) => this._momentChanged(moment, place));
+    this.view = new MapView($('map'), this.ground, this);
+    this.list = new DeviceList($('list'), (name) => this.open(name, null), (name) => this._point(name));
+    this._makeLegend();
+    this._listen();
+    $('hours').value = String(this.hours);
+    if (this.live) this._showView(); else this._showGiven(this.givenDay);
+    setInterval(() => this._showAge(), 1000);
+    this._showAge();
+  }
+
+  get now() { return this.live ? this.live.now : Date.parse(this.givenDay.made_at); }
+
+  get fleet() { return this.live?.fleet; }
+
+  get wantsFixes() { return !this.hidden.has('fixes'); }
+
+  // --- a day in a file ---------------------------------------------------------------------
+
+  _showGiven({ device, from_time, to_time, page, stops, fixes }) {
+    const day = this.day = new Day(device, sayDay(Date.parse(from_time)));
+    day.given = [Date.parse(from_time), Date.parse(to_time)];
+    day.take(page);
+    day.takeStops(stops);
+    if (fixes) day.takeFixes(fixes);
+    $('app').dataset.file = '';
+    this._showView();
+    this.dayChanged(day, true);
+  }
+
+  // --- fleet or day ------------------------------------------------------------------------
+
+  open(device, day) {
+    this.day = new Day(device, day);
+    this.list.active = device;
+    this._pushAddress();
+    this._showView();
+    this.live.wake();
+  }
+
+  close() {
+    if (!this.day || this.givenDay) return;
+    const { device } = this.day;
+    this.day = null;
+    this._pushAddress();
+    this._showView();
+    this.list.active = device;
+    if (this.fleet.loaded) this.fleetChanged(false);
+    this.fitAll(false);
+    this.live.wake();
+    $('list').focus({ preventScroll: true });
+  }
+
+  _showView() {
+    const { day } = this;
+    $('app').dataset.view = day ? 'day' : 'fleet';
+    $('fleet-panel').hidden = Boolean(day);
+    $('day-panel').hidden = !day;
+    $('back').hidden = !day || Boolean(this.givenDay);
+    $('dates').hidden = Boolean(this.givenDay);
+    $('title').textContent = day ? day.device : 'Fleet';
+    $('title').title = day ? day.device : '';
+    document.title = day ? `${day.device} \u2013 ${day.live ? 'last 24 hours' : day.day}` : 'Fleet';
+    $('latest').setAttribute('aria-pressed', String(Boolean(day?.live)));
+    $('date').value = day ? day.day ?? sayDay(Date.now()) : '';
+    for (const item of document.querySelectorAll('#legend [data-view]')) item.hidden = item.dataset.view !== (day ? 'day' : 'fleet');
+    for (const box of document.querySelectorAll('#legend input')) box.disabled = !day;
+    this.warn('fixes', null);
+    this._tip(null);
+    this.timeline.show(null);
+    this.day && this._showFigures();
+    this.view.redraw();
+  }
+
+  // The address says what is shown, so that it can be kept, sent, and gone back from.
+  _pushAddress() {
+    const parts = new URLSearchParams();
+    if (this.day) {
+      parts.set('device', this.day.device);
+      if (this.day.day) parts.set('day', this.day.day);
+    }
+    history.pushState(null, '', this.day ? `#${parts}` : location.pathname + location.search);
+  }
+
+  _readAddress() {
+    const parts = new URLSearchParams(location.hash.slice(1));
+    const device = parts.get('device'), day = parts.get('day');
+    this.day = device === null ? null : new Day(device, /^\d{4}-\d\d-\d\d$/.test(day) ? day : null);
+  }
+
+  _goBack() {
+    this._readAddress();
+    this._showView();
+    if (!this.day && this.fleet.loaded) this.fleetChanged(false);
+    this.live.wake();
+  }
+
+  // `all`: those that are far off, too, for which the map would have to be too small to see the others.
+  fitAll(all = true) {
+    if (this.day) return this.view.fit(this.day.box);
+    const places = [...this.fleet.devices.values()].map((device) => device.place).filter(Boolean);
+    this.view.fit(boxOf((all ? places : withoutStrays(places)).flatMap(({ x, y }) => [x, y])));
+  }
+
+  // --- what came from the server -----------------------------------------------------------
+
+  fleetChanged(whole) {
+    if (this.day) return;
+    this._showList();
+    if (!this.view.fitted && (whole || !this.fleetShown)) this.fitAll(false);
+    this.view.fitted ||= [...this.fleet.devices.values()].some((device) => device.place);
+    this.fleetShown = true;
+    this.view.redraw();
+    this._showAge();
+  }
+
+  dayChanged(day, whole) {
+    if (day !== this.day) return;
+    this.timeline.show(day);
+    this._showFigures();
+    if (whole) this.view.fit(day.box);
+    if (whole && !day.empty) this.view.fitted = true;
+    this.view.redraw();
+    this._showAge();
+  }
+
+  tellServer(failure) {
+    if (failure && !this.failure) this.lostAt = Date.now();
+    this.failure = failure;
+    this._showAge();
+  }
+
+  warn(what, text) {
+    if (text) this.warnings.set(what, text); else this.warnings.delete(what);
+    this._showAge();
+  }
+
+  // An error of this page itself is said, too.
+  broken(error) {
+    this.warn('page', `This page has an error: ${error?.message ?? error}`);
+    console.error(error);
+  }
+
+  // --- how old it is -----------------------------------------------------------------------
+
+  _showAge() {
+    const { day, live } = this;
+    const newest = day ? (day.loaded && !day.empty ? day.end : null) : this.fleet?.newest ?? null;
+    const age = newest === null ? (day?.loaded || this.fleet?.loaded ? 'nothing yet' : 'asking the server') : `newest ${saySpan(this.now - newest)} ago`;
+    const asked = live?.answered ? `, asked ${saySpan(Date.now() - live.answered)} ago` : '';
+    const state = this.givenDay ? 'file' : this.failure ? 'lost' : live?.answered ? 'live' : 'waiting';
+    $('age').dataset.state = state;
+    $('age-text').textContent = this.givenDay ? `Made ${sayDate(this.now)} ${sayTime(this.now)}, not live`
+      : state === 'lost' ? `Not live: ${age}${asked}` : state === 'live' ? `Live: ${age}${asked}` : 'Asking the server';
+    const lines = [...this.warnings.values()];
+    if (this.failure) {
+      lines.unshift(`The server is not reached since ${sayTime(this.lostAt)}: ${this.failure.message}.`
+        + ` Trying again in ${saySpan(this.failure.next - Date.now())}.`);
+    }
+    const text = lines.join(' ');
+    if ($('banner-text').textContent !== text) $('banner-text').textContent = text;
+    $('banner').hidden = !lines.length;
+    $('again').hidden = !this.failure;
+  }
+
+  // --- the panel ---------------------------------------------------------------------------
+
+  _showList() {
+    const sought = $('search').value.trim().toLocaleLowerCase();
+    const all = [...this.fleet.devices.values()];
+    const found = all.filter((device) => device.name.toLocaleLowerCase().includes(sought))
+      .sort((one, other) => this.collator.compare(one.name, other.name));
+    const now = this.now;
+    this.list.show(found, (device) => {
+      const { place } = device;
+      const state = stateOf(place, now);
+      if (!place) return { state, text: 'no place known' };
+      const age = saySpan(now - place.time);
+      return { state, text: state === 'silent' ? `silent for ${age}` : `${state}, ${age} ago` };
+    });
+    const moving = all.filter((device) => stateOf(device.place, now) === 'moving').length;
+    $('count').textContent = sought ? `${found.length} of ${all.length} devices`
+      : all.length ? `${all.length} ${all.length === 1 ? 'device' : 'devices'}, ${moving} moving`
+      : 'No device has a path in these hours.';
+  }
+
+  _showFigures() {
+    const { day } = this;
+    const rows = [];
+    if (!day.loaded) rows.push(['', 'Asking the server']);
+    else if (day.empty) rows.push(['', day.live ? 'Nothing is known of the last 24 hours.' : 'Nothing is known of this day.']);
+    else {
+      rows.push(['From', `${sayDate(day.begin)} ${sayTime(day.begin)}`], ['To', `${sayDate(day.end)} ${sayTime(day.end)}`]);
+      for (const kind of Object.keys(TITLES)) {
+        const metres = day.metres(kind);
+        if (metres || kind === 'matched') rows.push([TITLES[kind][0], sayMetres(metres)]);
+      }
+      const stood = day.stops.reduce((sum, stop) => sum + stop.end - stop.start, 0);
+      if (stood) rows.push(['Standing', saySpan(stood)]);
+      if (day.delay) rows.push(['Waiting', `points for ${saySpan(day.delay)}`]);
+      rows.push(['Times', zone]);
+    }
+    $('figures').replaceChildren(...rows.flatMap(([term, said]) => {
+      const dt = document.createElement('dt'), dd = document.createElement('dd');
+      dt.textContent = term;
+      dd.textContent = said;
+      return [dt, dd];
+    }));
+    $('stops-title').hidden = !day.stops.length;
+    $('stops').replaceChildren(...day.stops.map((stop) => {
+      const item = document.createElement('li'), button = document.createElement('button'), length = document.createElement('span');
+      button.type = 'button';
+      length.textContent = saySpan(stop.end - stop.start);
+      button.append(`${sayShortTime(stop.start)} \u2013 ${sayShortTime(stop.end)}`, length);
+      button.addEventListener('click', () => {
+        this.view.show(stop);
+        this.timeline.go(stop.start + 1000);
+      });
+      item.append(button);
+      return item;
+    }));
+  }
+
+  _makeLegend() {
+    const entry = (list, sign, [title, more], box, view) => {
+      const item = document.createElement('li'), label = document.createElement('label'), text = document.createElement('span');
+      text.append(title, Object.assign(document.createElement('small'), { textContent: more }));
+      label.append(sign, text);
+      if (box) {
+        const input = Object.assign(document.createElement('input'), { type: 'checkbox', checked: !this.hidden.has(box), id: `show-${box}` });
+        input.addEventListener('change', () => this._toggle(box, input.checked));
+        label.append(input);
+      }
+      if (view) item.dataset.view = view;
+      item.append(label);
+      list.append(item);
+    };
+    for (const kind of Object.keys(TITLES)) entry($('kinds'), swatch(kind), TITLES[kind], kind);
+    entry($('signs'), sign('stop'), ['Stop', 'with its length'], 'stops', 'day');
+    entry($('signs'), sign('fixes'), ['Fixes', 'what the receiver said'], 'fixes', 'day');
+    entry($('signs'), sign('moving'), ['Moving', 'as of its newest path'], null, 'fleet');
+    entry($('signs'), sign('standing'), ['Standing', 'at its last stop'], null, 'fleet');
+    entry($('signs'), sign('silent'), ['Silent', 'nothing for three minutes'], null, 'fleet');
+  }
+
+  _toggle(what, shown) {
+    if (shown) this.hidden.delete(what); else this.hidden.add(what);
+    if (what === 'fixes' && shown) {
+      if (this.live) this.live.wake();
+      else if (!this.day.fixes) this.warn('fixes', 'This file was made without fixes.');
+    } else if (what === 'fixes') {
+      this.warn('fixes', null);
+    }
+    this.view.redraw();
+  }
+
+  // --- the map -----------------------------------------------------------------------------
+
+  * paintLines(context, view) {
+    if (this.day) yield* paintDay(context, view, this.day, this.timeline.moment, this.hidden);
+    else if (this.fleet) yield* paintFleetLines(context, view, this.fleet, this.pointed);
+  }
+
+  * paintMarks(context, view) {
+    if (!this.day) {
+      if (this.fleet) yield* paintVehicles(context, view, this.fleet, this.now, this.pointed);
+    } else if (this.place) {
+      const { x, y, heading } = this.place;
+      drawVehicle(context, view.x(x), view.y(y), { heading, state: heading === null ? 'standing' : 'moving', size: 13, colour: colours.ink });
+    }
+  }
+
+  // The first time that lines are on the screen is noted, for whoever measures.
+  linesPainted() {
+    $('map').dataset.painted = Number($('map').dataset.painted ?? 0) + 1;
+    const { loaded, empty = false } = this.day ?? this.fleet;
+    if (!loaded) return;
+    if (!empty && !performance.getEntriesByName('lines').length) performance.mark('lines');
+    this.view.addStreets();
+  }
+
+  _momentChanged(moment, place) {
+    this.place = place;
+    this.view.redraw();
+    if (place && this.timeline.playing) this.view.show(place);
+  }
+
+  _point(name) {
+    if (name === this.pointed || this.day) return;
+    this.pointed = name;
+    this.view.redraw();
+  }
+
+  _deviceAt(where) {
+    const places = [];
+    for (const device of this.fleet.devices.values()) if (device.place) places.push({ ...device.place, name: device.name });
+    const found = nearest(places, where);
+    if (found) return found.name;
+    for (const device of this.fleet.devices.values()) {
+      if (device.paths.some((path) => path._xy && nearOnLine(path, { ...where, reach: where.reach / 2 }))) return device.name;
+    }
+    return null;
+  }
+
+  _momentAt(where) {
+    let best = null;
+    for (const path of this.day.lines) {
+      const near = !this.hidden.has(path.kind) && nearOnLine(path, where);
+      if (near && (!best || near.distance < best.distance)) best = { ...near, path };
+    }
+    return best && { path: best.path, moment: best.path.start + best.share * (best.path.end - best.path.start) };
+  }
+
+  clicked(where) {
+    if (this.day) {
+      const found = this._momentAt(where);
+      if (found) this.timeline.go(found.moment);
+    } else if (this.fleet) {
+      const name = this._deviceAt(where);
+      if (name !== null) this.open(name, null);
+    }
+  }
+
+  hovered(where, at) {
+    if (!where) return this._tip(null);
+    if (this.day) {
+      const stop = this.hidden.has('stops') ? null : nearest(this.day.stops, where);
+      const found = stop ? null : this._momentAt(where);
+      const text = stop ? `Stood ${saySpan(stop.end - stop.start)}, ${sayShortTime(stop.start)} \u2013 ${sayShortTime(stop.end)}`
+        : found && `${sayTime(found.moment)}  ${TITLES[found.path.kind][0]}`;
+      this._tip(text, at);
+    } else if (this.fleet) {
+      const name = this._deviceAt(where);
+      this._point(name);
+      this._tip(name === null ? null : shortened(name), at);
+    }
+  }
+
+  _tip(text, at) {
+    $('tip').hidden = !text;
+    $('map').classList.toggle('pointing', Boolean(text));
+    if (!text) return;
+    $('tip').textContent = text;
+    $('tip').style.transform = `translate(${at.x + 14}px, ${at.y + 14}px)`;
+  }
+
+  // --- hands and keys ----------------------------------------------------------------------
+
+  _listen() {
+    $('search').addEventListener('input', () => { $('list').scrollTop = 0; this._showList(); });
+    $('search').addEventListener('keydown', (event) => {
+      if (event.key === 'ArrowDown') { $('list').focus(); event.preventDefault(); }
+      if (event.key === 'Enter' && this.list.items.length) this.open(this.list.items[0].name, null);
+    });
+    $('hours').addEventListener('change', () => {
+      this.hours = Number($('hours').value);
+      this.live.wake();
+    });
+    $('back').addEventListener('click', () => this.close());
+    const shift = (by) => this.open(this.day.device, shiftDay(this.day.day ?? sayDay(Date.now()), by));
+    $('earlier').addEventListener('click', () => shift(-1));
+    $('later').addEventListener('click', () => shift(1));
+    $('date').addEventListener('change', () => { if ($('date').value) this.open(this.day.device, $('date').value); });
+    $('latest').addEventListener('click', () => this.open(this.day.device, null));
+    $('again').addEventListener('click', () => this.live.wake());
+    $('fold').addEventListener('click', () => {
+      const open = $('fold').getAttribute('aria-expanded') !== 'true';
+      $('fold').setAttribute('aria-expanded', String(open));
+      $('app').toggleAttribute('data-folded', !open);
+    });
+    document.addEventListener('keydown', (event) => this._key(event));
+    window.addEventListener('popstate', () => { if (this.live) this._goBack(); });
+    window.addEventListener('online', () => this.live?.wake());
+    document.addEventListener('visibilitychange', () => { if (!document.hidden) this.live?.wake(); });
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.view.recolour());
+  }
+
+  _key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const typing = event.target.matches('input:not([type=range]):not([type=checkbox]), select');
+    if (event.key === 'Escape') {
+      if (typing && $('search').value) { $('search').value = ''; this._showList(); } else this.close();
+    } else if (typing || event.target.matches('button') && event.key === ' ') {
+      return;
+    } else if (event.key === '/' && !this.day) {
+      $('search').focus();
+      event.preventDefault();
+    } else if (event.key === ' ' && this.day && !this.day.empty && !event.target.matches('input')) {
+      this.timeline.toggle();
+      event.preventDefault();
+    } else if (event.key === ' ' && event.target === $('time')) {
+      this.timeline.toggle();
+      event.preventDefault();
+    } else if (event.key === 'f' || event.key === 'F') {
+      this.fitAll();
+    }
+  }
+}
+
+// All places but the one in twenty that is farthest from the middle.
+function withoutStrays(places) {
+  const middle = (key) => places.map((place) => place[key]).sort((one, other) => one - other)[places.length >> 1];
+  const x = middle('x'), y = middle('y');
+  const near = places.map((place) => ({ place, far: Math.hypot(place.x - x, place.y - y) })).sort((one, other) => one.far - other.far);
+  return near.slice(0, Math.ceil(near.length * 0.95)).map(({ place }) => place);
+}
+
+// A token for the server may come behind the #, which is never sent anywhere. It is kept in memory only.
+function takeToken() {
+  const parts = new URLSearchParams(location.hash.slice(1));
+  const token = parts.get('token');
+  if (token !== null) {
+    parts.delete('token');
+    history.replaceState(null, '', `${location.pathname}${location.search}${parts.size ? `#${parts}` : ''}`);
+  }
+  return token;
+}
+
+// A sign of the map as a picture for the legend.
+function sign(what) {
+  const canvas = document.createElement('canvas');
+  const draw = () => {
+    const scale = Math.min(2, window.devicePixelRatio || 1);
+    canvas.width = 44 * scale;
+    canvas.height = 20 * scale;
+    const context = canvas.getContext('2d');
+    context.scale(scale, scale);
+    if (what === 'stop') drawStop(context, 22, 10);
+    else if (what === 'fixes') {
+      context.fillStyle = colours.fix;
+      for (const [x, y] of [[10, 12], [18, 8], [26, 11], [34, 7]]) {
+        context.beginPath();
+        context.arc(x, y, 2.8, 0, 2 * Math.PI);
+        context.fill();
+      }
+    } else drawVehicle(context, 22, 10, { heading: 0, state: what, colour: what === 'moving' ? colours.matched : colours.quiet });
+  };
+  draw();
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => requestAnimationFrame(draw));
+  canvas.setAttribute('aria-hidden', 'true');
+  return canvas;
+}
+
+const page = new Page(JSON.parse($('given').textContent));
+window.addEventListener('error', (event) => page.broken(event.error ?? event.message));
+window.addEventListener('unhandledrejection', (event) => page.broken(event.reason));
+page.start();

@@ -9,7 +9,7 @@ prepare := tests/setup/prepare.sh
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: ## set up, then let twenty vehicles drive and watch the schedule match them (4 minutes)
+demo: ## set up, then let twenty vehicles drive on a live map (4 minutes; DEMO_STAY=1: until Ctrl-C)
 	@$(prepare) demo
 	@$(PYTHON) tests/demo/demo.py
 

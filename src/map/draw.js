@@ -17,7 +17,7 @@ function* paintFleetLines(context, view, fleet, chosen) {
   let count = 0;
   for (const device of fleet.devices.values()) {
     const stands = device.name === chosen;
-    context.globalAlpha = chosen === null || stands ? 0.8 : 0.3;
+    context.globalAlpha = chosen === null || stands ? 1 : 0.3;
     for (const path of device.paths) {
       if (++count % 40 === 0) yield;
       if (!path.xy.length || !view.shows(path.box)) continue;

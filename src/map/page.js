@@ -428,7 +428,7 @@ function withoutStrays(places) {
   const middle = (key) => places.map((place) => place[key]).sort((one, other) => one - other)[places.length >> 1];
   const x = middle('x'), y = middle('y');
   const near = places.map((place) => ({ place, far: Math.hypot(place.x - x, place.y - y) })).sort((one, other) => one.far - other.far);
-  return near.slice(0, Math.ceil(near.length * 0.95)).map(({ place }) => place);
+  return near.slice(0, near.length - Math.round(near.length / 20)).map(({ place }) => place);
 }
 
 // A token for the server may come behind the #, which is never sent anywhere. It is kept in memory only.

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import psycopg2
 from psycopg2 import sql
 
-from demo import streets
+from . import streets
 
 DOCUMENTS = {"get_fleet_page", "get_device_page", "get_device_page_between", "get_page_changes"}
 ROWS = {"get_device_positions", "get_device_stops", "get_device_fixes"}

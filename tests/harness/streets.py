@@ -5,7 +5,7 @@ import json
 
 import osmium
 
-from harness import env
+from . import env
 
 MAP = env.OSRM_GRAPH.with_suffix(".osm.pbf")
 MAJOR = {"motorway", "trunk", "primary", "primary_link", "secondary", "secondary_link"}

@@ -15,6 +15,7 @@ function* paintFleetLines(context, view, fleet, chosen) {
   context.lineCap = 'round';
   context.lineJoin = 'round';
   let count = 0;
+  const width = fleet.devices.size > 200 ? 2 : 3;
   for (const device of fleet.devices.values()) {
     const stands = device.name === chosen;
     context.globalAlpha = chosen === null || stands ? 1 : 0.3;
@@ -23,7 +24,7 @@ function* paintFleetLines(context, view, fleet, chosen) {
       if (!path.xy.length || !view.shows(path.box)) continue;
       context.setLineDash(DASHES[path.kind]);
       context.strokeStyle = colours[path.kind];
-      context.lineWidth = stands ? 4 : path.kind === 'raw' ? 3 : 2;
+      context.lineWidth = stands ? 4.5 : path.kind === 'raw' ? width + 1 : width;
       context.beginPath();
       view.trace(context, path.xy);
       context.stroke();

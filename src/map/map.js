@@ -4,7 +4,7 @@ class MapView {
   constructor(element, { tiles, attribution, streets }, page) {
     this.page = page;
     this.map = L.map(element, {
-      zoomControl: false, attributionControl: false, zoomSnap: 0.5, zoomDelta: 1, maxZoom: 20, minZoom: 2,
+      zoomControl: false, attributionControl: false, zoomSnap: 0.25, zoomDelta: 1, maxZoom: 20, minZoom: 2,
       zoomAnimation: !matchMedia('(prefers-reduced-motion: reduce)').matches, worldCopyJump: true,
     }).setView([25, 10], 3);
     L.control.zoom({ position: 'topright' }).addTo(this.map);

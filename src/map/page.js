@@ -124,8 +124,17 @@ class Page {
   // `all`: those that are far off, too, for which the map would have to be too small to see the others.
   fitAll(all = true) {
     if (this.day) return this.view.fit(this.day.box);
-    const places = [...this.fleet.devices.values()].map((device) => device.place).filter(Boolean);
-    this.view.fit(boxOf((all ? places : withoutStrays(places)).flatMap(({ x, y }) => [x, y])));
+    const devices = [...this.fleet.devices.values()].filter((device) => device.place);
+    const box = boxOf([]);
+    for (const { place, paths } of all ? devices : withoutStrays(devices)) {
+      stretch(box, place.x, place.y);
+      if (devices.length > 200) continue; // where they are is enough: lines are decoded while they are drawn
+      for (const { box: { left, top, right, bottom } } of paths) {
+        stretch(box, left, top);
+        stretch(box, right, bottom);
+      }
+    }
+    this.view.fit(box);
   }
 
   // --- what came from the server -----------------------------------------------------------
@@ -423,12 +432,13 @@ class Page {
   }
 }
 
-// All places but the one in twenty that is farthest from the middle.
-function withoutStrays(places) {
-  const middle = (key) => places.map((place) => place[key]).sort((one, other) => one - other)[places.length >> 1];
+// All devices but the one in twenty that is farthest from the middle.
+function withoutStrays(devices) {
+  const middle = (key) => devices.map(({ place }) => place[key]).sort((one, other) => one - other)[devices.length >> 1];
   const x = middle('x'), y = middle('y');
-  const near = places.map((place) => ({ place, far: Math.hypot(place.x - x, place.y - y) })).sort((one, other) => one.far - other.far);
-  return near.slice(0, near.length - Math.round(near.length / 20)).map(({ place }) => place);
+  const near = devices.map((device) => ({ device, far: Math.hypot(device.place.x - x, device.place.y - y) }))
+    .sort((one, other) => one.far - other.far);
+  return near.slice(0, near.length - Math.round(near.length / 20)).map(({ device }) => device);
 }
 
 // A token for the server may come behind the #, which is never sent anywhere. It is kept in memory only.

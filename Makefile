@@ -37,9 +37,10 @@ quality: ## how far matched routes are from a known truth; fails where that got 
 	@$(prepare) quality
 	@$(PYTHON) tests/quality/run.py $(if $(ACCEPT),--accept)
 
-picture: ## draw a noisy trace as OSRM alone does and as we do: docs/images/noisy-trace.svg
+picture: ## draw a noisy trace as OSRM alone does and as we do, and the map page: docs/images
 	@$(prepare) picture
 	@$(PYTHON) tests/quality/noisy_trace.py
+	@$(PYTHON) tests/demo/pictures.py
 
 soak: ## a storm with workers, writers, readers, backfill, vacuum and a dump around it, for ten minutes
 	@$(prepare) test

@@ -91,32 +91,3 @@ class MapView {
     return { x: worldX(latlng.lng), y: worldY(latlng.lat), reach: 14 / scale };
   }
 }
-
-// The nearest of some places within reach; each has x and y.
-function nearest(items, { x, y, reach }) {
-  let best = null, least = reach;
-  for (const item of items) {
-    const distance = Math.hypot(item.x - x, item.y - y);
-    if (distance <= least) { best = item; least = distance; }
-  }
-  return best;
-}
-
-// Where a line passes within reach: how far along it, as a share of its length. Null where it does not.
-function nearOnLine(path, { x, y, reach }) {
-  const { box, xy, along } = path;
-  if (x < box.left - reach || x > box.right + reach || y < box.top - reach || y > box.bottom + reach) return null;
-  let least = reach, found = null;
-  for (let n = 2; n < xy.length; n += 2) {
-    const dx = xy[n] - xy[n - 2], dy = xy[n + 1] - xy[n - 1];
-    const length = dx * dx + dy * dy;
-    const part = length ? Math.min(1, Math.max(0, ((x - xy[n - 2]) * dx + (y - xy[n - 1]) * dy) / length)) : 0;
-    const distance = Math.hypot(xy[n - 2] + part * dx - x, xy[n - 1] + part * dy - y);
-    if (distance <= least) {
-      least = distance;
-      const metres = along[n / 2 - 1] + part * (along[n / 2] - along[n / 2 - 1]);
-      found = { distance, share: path.metres ? metres / path.metres : 0 };
-    }
-  }
-  return found;
-}

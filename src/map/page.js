@@ -27,7 +27,7 @@ class Page {
     this.timeline = new Timeline((moment, place) => this._momentChanged(moment, place));
     this.view = new MapView($('map'), this.ground, this);
     this.list = new DeviceList($('list'), (name) => this.open(name, null), (name) => this._point(name));
-    this._makeLegend();
+    makeLegend(this.hidden, (what, shown) => this._toggle(what, shown));
     this._listen();
     $('hours').value = String(this.hours);
     if (this.live) this._showView(); else this._showGiven(this.givenDay);
@@ -94,7 +94,7 @@ class Page {
     this.warn('fixes', null);
     this._tip(null);
     this.timeline.show(null);
-    this.day && this._showFigures();
+    if (this.day) this._showFigures();
     this.view.redraw();
   }
 
@@ -220,62 +220,11 @@ class Page {
   }
 
   _showFigures() {
-    const { day } = this;
-    const rows = [];
-    if (!day.loaded) rows.push(['', 'Asking the server']);
-    else if (day.empty) rows.push(['', day.live ? 'Nothing is known of the last 24 hours.' : 'Nothing is known of this day.']);
-    else {
-      rows.push(['From', `${sayDate(day.begin)} ${sayTime(day.begin)}`], ['To', `${sayDate(day.end)} ${sayTime(day.end)}`]);
-      for (const kind of Object.keys(TITLES)) {
-        const metres = day.metres(kind);
-        if (metres || kind === 'matched') rows.push([TITLES[kind][0], sayMetres(metres)]);
-      }
-      const stood = day.stops.reduce((sum, stop) => sum + stop.end - stop.start, 0);
-      if (stood) rows.push(['Standing', saySpan(stood)]);
-      if (day.delay) rows.push(['Waiting', `points for ${saySpan(day.delay)}`]);
-      rows.push(['Times', zone]);
-    }
-    $('figures').replaceChildren(...rows.flatMap(([term, said]) => {
-      const dt = document.createElement('dt'), dd = document.createElement('dd');
-      dt.textContent = term;
-      dd.textContent = said;
-      return [dt, dd];
-    }));
-    $('stops-title').hidden = !day.stops.length;
-    $('stops').replaceChildren(...day.stops.map((stop) => {
-      const item = document.createElement('li'), button = document.createElement('button'), length = document.createElement('span');
-      button.type = 'button';
-      length.textContent = saySpan(stop.end - stop.start);
-      button.append(`${sayShortTime(stop.start)} \u2013 ${sayShortTime(stop.end)}`, length);
-      button.addEventListener('click', () => {
-        this.view.show(stop);
-        this.timeline.go(stop.start + 1000);
-      });
-      item.append(button);
-      return item;
-    }));
-  }
-
-  _makeLegend() {
-    const entry = (list, sign, [title, more], box, view) => {
-      const item = document.createElement('li'), label = document.createElement('label'), text = document.createElement('span');
-      text.append(title, Object.assign(document.createElement('small'), { textContent: more }));
-      label.append(sign, text);
-      if (box) {
-        const input = Object.assign(document.createElement('input'), { type: 'checkbox', checked: !this.hidden.has(box), id: `show-${box}` });
-        input.addEventListener('change', () => this._toggle(box, input.checked));
-        label.append(input);
-      }
-      if (view) item.dataset.view = view;
-      item.append(label);
-      list.append(item);
-    };
-    for (const kind of Object.keys(TITLES)) entry($('kinds'), swatch(kind), TITLES[kind], kind);
-    entry($('signs'), sign('stop'), ['Stop', 'with its length'], 'stops', 'day');
-    entry($('signs'), sign('fixes'), ['Fixes', 'what the receiver said'], 'fixes', 'day');
-    entry($('signs'), sign('moving'), ['Moving', 'as of its newest path'], null, 'fleet');
-    entry($('signs'), sign('standing'), ['Standing', 'at its last stop'], null, 'fleet');
-    entry($('signs'), sign('silent'), ['Silent', 'nothing for three minutes'], null, 'fleet');
+    showFigures(this.day);
+    showStops(this.day.stops, (stop) => {
+      this.view.show(stop);
+      this.timeline.go(stop.start + 1000);
+    });
   }
 
   _toggle(what, shown) {
@@ -326,32 +275,12 @@ class Page {
     this.view.redraw();
   }
 
-  _deviceAt(where) {
-    const places = [];
-    for (const device of this.fleet.devices.values()) if (device.place) places.push({ ...device.place, name: device.name });
-    const found = nearest(places, where);
-    if (found) return found.name;
-    for (const device of this.fleet.devices.values()) {
-      if (device.paths.some((path) => path._xy && nearOnLine(path, { ...where, reach: where.reach / 2 }))) return device.name;
-    }
-    return null;
-  }
-
-  _momentAt(where) {
-    let best = null;
-    for (const path of this.day.lines) {
-      const near = !this.hidden.has(path.kind) && nearOnLine(path, where);
-      if (near && (!best || near.distance < best.distance)) best = { ...near, path };
-    }
-    return best && { path: best.path, moment: best.path.start + best.share * (best.path.end - best.path.start) };
-  }
-
   clicked(where) {
     if (this.day) {
-      const found = this._momentAt(where);
+      const found = momentAt(this.day, this.hidden, where);
       if (found) this.timeline.go(found.moment);
     } else if (this.fleet) {
-      const name = this._deviceAt(where);
+      const name = deviceAt(this.fleet, where);
       if (name !== null) this.open(name, null);
     }
   }
@@ -360,12 +289,12 @@ class Page {
     if (!where) return this._tip(null);
     if (this.day) {
       const stop = this.hidden.has('stops') ? null : nearest(this.day.stops, where);
-      const found = stop ? null : this._momentAt(where);
+      const found = stop ? null : momentAt(this.day, this.hidden, where);
       const text = stop ? `Stood ${saySpan(stop.end - stop.start)}, ${sayShortTime(stop.start)} \u2013 ${sayShortTime(stop.end)}`
         : found && `${sayTime(found.moment)}  ${TITLES[found.path.kind][0]}`;
       this._tip(text, at);
     } else if (this.fleet) {
-      const name = this._deviceAt(where);
+      const name = deviceAt(this.fleet, where);
       this._point(name);
       this._tip(name === null ? null : shortened(name), at);
     }
@@ -432,15 +361,6 @@ class Page {
   }
 }
 
-// All devices but the one in twenty that is farthest from the middle.
-function withoutStrays(devices) {
-  const middle = (key) => devices.map(({ place }) => place[key]).sort((one, other) => one - other)[devices.length >> 1];
-  const x = middle('x'), y = middle('y');
-  const near = devices.map((device) => ({ device, far: Math.hypot(device.place.x - x, device.place.y - y) }))
-    .sort((one, other) => one.far - other.far);
-  return near.slice(0, near.length - Math.round(near.length / 20)).map(({ device }) => device);
-}
-
 // A token for the server may come behind the #, which is never sent anywhere. It is kept in memory only.
 function takeToken() {
   const parts = new URLSearchParams(location.hash.slice(1));
@@ -450,31 +370,6 @@ function takeToken() {
     history.replaceState(null, '', `${location.pathname}${location.search}${parts.size ? `#${parts}` : ''}`);
   }
   return token;
-}
-
-// A sign of the map as a picture for the legend.
-function sign(what) {
-  const canvas = document.createElement('canvas');
-  const draw = () => {
-    const scale = Math.min(2, window.devicePixelRatio || 1);
-    canvas.width = 44 * scale;
-    canvas.height = 20 * scale;
-    const context = canvas.getContext('2d');
-    context.scale(scale, scale);
-    if (what === 'stop') drawStop(context, 22, 10);
-    else if (what === 'fixes') {
-      context.fillStyle = colours.fix;
-      for (const [x, y] of [[10, 12], [18, 8], [26, 11], [34, 7]]) {
-        context.beginPath();
-        context.arc(x, y, 2.8, 0, 2 * Math.PI);
-        context.fill();
-      }
-    } else drawVehicle(context, 22, 10, { heading: 0, state: what, colour: what === 'moving' ? colours.matched : colours.quiet });
-  };
-  draw();
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => requestAnimationFrame(draw));
-  canvas.setAttribute('aria-hidden', 'true');
-  return canvas;
 }
 
 const page = new Page(JSON.parse($('given').textContent));

@@ -77,15 +77,9 @@ class Timeline {
   _tell() {
     const moment = Math.min(this.moment, this.finish);
     const place = this.day.at(moment);
-    $('moment').replaceChildren(strong(sayTime(moment)), ` ${place?.doing ?? ''}`);
+    $('moment').replaceChildren(element('strong', sayTime(moment)), ` ${place?.doing ?? ''}`);
     this.input.setAttribute('aria-valuetext', `${sayTime(moment)}, ${place?.doing ?? ''}`);
     this.input.style.setProperty('--done', `${100 * this.input.value / Math.max(1, this.input.max)}%`);
     this.changed(moment, place);
   }
-}
-
-function strong(text) {
-  const element = document.createElement('strong');
-  element.textContent = text;
-  return element;
 }

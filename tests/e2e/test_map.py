@@ -37,12 +37,13 @@ def page(chrome):
 
 
 def fill(db, osrm):
-    """The demo's vehicles, on their way until a moment ago."""
+    """The demo's vehicles, on their way until a moment ago; the parked one was heard of an hour ago last."""
     fleet = make_fleet(osrm, SECONDS)
     begin = datetime.now(timezone.utc) - timedelta(seconds=SECONDS + 5)
     for vehicle in fleet:
         fixes = [fix for second in range(SECONDS) for fix in vehicle.tick(second)]
-        insert(db, vehicle.name, [(f.longitude, f.latitude, begin + timedelta(seconds=f.seconds)) for f in fixes])
+        start = begin if vehicle.moves else begin - timedelta(hours=1)
+        insert(db, vehicle.name, [(f.longitude, f.latitude, start + timedelta(seconds=f.seconds)) for f in fixes])
     process_all(db)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 PARTS = Path(__file__).resolve().parents[2] / "src/map"
 LEAFLET = Path("/usr/share/javascript/leaflet")  # Debian's libjs-leaflet
-SCRIPTS = ("words", "track", "day", "server", "style", "draw", "canvas", "ground", "list", "timeline", "map", "live", "page")
+SCRIPTS = ("words", "track", "day", "server", "style", "draw", "canvas", "ground", "pick", "list", "panel", "timeline", "map",
+           "live", "page")
 # Only the scripts and styles of the page itself run; names and answers of a server cannot bring any along.
 POLICY = "default-src 'none'; script-src {scripts}; style-src {styles}; img-src * data:; connect-src *; base-uri 'none'; form-action 'none'"
 EMPTY = '{"nothing": "is given"}'  # what get_map_page() writes its data over

@@ -34,7 +34,7 @@ test)
     ;;
 demo) wanted+=(python3-pyosmium) ;;
 quality) wanted+=(python3-numpy python3-scipy) ;;
-picture) wanted+=(python3-numpy python3-scipy python3-pyosmium python3-selenium chromium chromium-driver) ;;
+picture) wanted+=(python3-numpy python3-scipy python3-pyosmium python3-selenium python3-pil chromium chromium-driver) ;;
 bench) wanted+=(wrk) ;;
 esac
 

@@ -80,8 +80,9 @@ class MapView {
       this._hover = requestAnimationFrame(() => this.page.hovered(this.near(event), event.containerPoint));
     });
     this.map.on('mouseout', () => this.page.hovered(null));
-    this.map.on('dragstart', () => { this.fitted = true; });
-    element.addEventListener('wheel', () => { this.fitted = true; }, { passive: true });
+    const touched = () => { this.fitted = this.touched = true; }; // from now on, it stays where somebody has put it
+    this.map.on('dragstart', touched);
+    element.addEventListener('wheel', touched, { passive: true });
     new ResizeObserver(() => this.map.invalidateSize({ pan: false })).observe(element);
   }
 

@@ -29,10 +29,18 @@ class Page {
     this.list = new DeviceList($('list'), (name) => this.open(name, null), (name) => this._point(name));
     makeLegend(this.hidden, (what, shown) => this._toggle(what, shown));
     this._listen();
-    $('hours').value = String(this.hours);
+    this._offerHours();
     if (this.live) this._showView(); else this._showGiven(this.givenDay);
     setInterval(() => this._showAge(), 1000);
     this._showAge();
+  }
+
+  _offerHours() {
+    const choice = $('hours');
+    if (![...choice.options].some((one) => Number(one.value) === this.hours)) {
+      choice.add(new Option(`${this.hours} hours`, String(this.hours)));
+    }
+    choice.value = String(this.hours);
   }
 
   get now() { return this.live ? this.live.now : Date.parse(this.givenDay.made_at); }
@@ -61,6 +69,7 @@ class Page {
     this.list.active = device;
     this._pushAddress();
     this._showView();
+    $('title').focus({ preventScroll: true });
     this.live.wake();
   }
 
@@ -153,8 +162,13 @@ class Page {
     if (day !== this.day) return;
     this.timeline.show(day);
     this._showFigures();
-    if (whole) this.view.fit(day.box);
-    if (whole && !day.empty) this.view.fitted = true;
+    if (whole) {
+      this.view.fit(day.box);
+      this.view.fitted ||= !day.empty;
+      this.view.touched = false;
+    } else if (this.place && this.timeline.following && !this.view.touched) {
+      this.view.show(this.place); // it has driven on
+    }
     this.view.redraw();
     this._showAge();
   }

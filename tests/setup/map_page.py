@@ -22,7 +22,7 @@ def library():
     """Leaflet's script and style, without what they would load from beside them."""
     script = (LEAFLET / "leaflet.min.js").read_text()
     style = (LEAFLET / "leaflet.css").read_text()
-    return re.sub(r"//# sourceMappingURL=.*", "", script), re.sub(r"background-image:\s*url\([^)]*\);?", "", style)
+    return re.sub(r"//# sourceMappingURL=.*", "", script), re.sub(r"(?:background-image|behavior):\s*url\([^)]*\);?", "", style)
 
 
 def own():

@@ -3,7 +3,7 @@
 -- ---------------------------------------------------------------------------------------------
 -- Where devices are, and what their receivers said
 -- ---------------------------------------------------------------------------------------------
--- Hops from device to device in the key of processing_batches, which knows those without a path, too.
+-- Hops from device to device in the key of processing_batches, which knows those that have only stood, too.
 CREATE FUNCTION _batch_devices() RETURNS TABLE (device_id text)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
 BEGIN ATOMIC
@@ -27,7 +27,9 @@ BEGIN ATOMIC
     SELECT asked.device_id, last."time", last.longitude, last.latitude, last.standing
       FROM (SELECT DISTINCT unnest(get_device_positions.device_ids) AS device_id
             UNION ALL
-            SELECT d.device_id FROM _batch_devices() d WHERE get_device_positions.device_ids IS NULL) AS asked
+            (SELECT d.device_id FROM _batch_devices() d WHERE get_device_positions.device_ids IS NULL
+             UNION
+             SELECT d.device_id FROM get_devices() d WHERE get_device_positions.device_ids IS NULL)) AS asked
      CROSS JOIN LATERAL (
         SELECT p.end_time AS "time", v.longitude, v.latitude, false AS standing
           FROM (SELECT c.end_time, c.encoded_polyline FROM cached_polylines c

@@ -45,7 +45,7 @@ function makeLegend(hidden, toggle) {
     item.append(label);
     list.append(item);
   };
-  for (const kind of Object.keys(TITLES)) entry($('kinds'), swatch(kind), TITLES[kind], kind);
+  for (const kind of Object.keys(TITLES)) entry($('kinds'), swatch(kind), TITLES[kind], kind, kind === 'tail' ? 'day' : null);
   entry($('signs'), sign('stop'), ['Stop', 'with its length'], 'stops', 'day');
   entry($('signs'), sign('fixes'), ['Fixes', 'what the receiver said'], 'fixes', 'day');
   entry($('signs'), sign('moving'), ['Moving', 'as of its newest path'], null, 'fleet');

@@ -115,8 +115,8 @@ END
 $$;
 COMMENT ON FUNCTION _map_template IS 'the map page without data; stable';
 
-CREATE FUNCTION get_map_page(device_id text DEFAULT NULL, from_time timestamptz DEFAULT now() - interval '24 hours',
-                             to_time timestamptz DEFAULT now(), fixes boolean DEFAULT false, options json DEFAULT '{}')
+CREATE FUNCTION get_map_page(device_id text DEFAULT NULL, from_time timestamptz DEFAULT NULL,
+                             to_time timestamptz DEFAULT NULL, fixes boolean DEFAULT false, options json DEFAULT '{}')
 RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -127,6 +127,8 @@ BEGIN
     IF device_id IS NULL THEN
         given := json_build_object('options', options);
     ELSE
+        to_time := coalesce(to_time, now());
+        from_time := coalesce(from_time, to_time - interval '24 hours');
         given := json_build_object(
             'options', options,
             'day', json_build_object(

@@ -15,11 +15,14 @@ class Live {
     this.rounds = new Rounds(() => this._round(), (failure) => page.tellServer(failure));
   }
 
-  start() { this.rounds.run().catch((error) => this.page.broken(error)); }
+  start() { this.rounds.run(); }
 
   get now() { return this.server.now(); }
 
-  wake() { this.rounds.wake(); }
+  wake() {
+    this.server.interrupt();
+    this.rounds.wake();
+  }
 
   async ask(name, args) {
     const answer = await this.server.ask(name, args);

@@ -31,8 +31,19 @@ class Page {
     this._listen();
     this._offerHours();
     if (this.live) this._showView(); else this._showGiven(this.givenDay);
-    setInterval(() => this._showAge(), 1000);
+    setInterval(() => this._tick(), 1000);
     this._showAge();
+  }
+
+  // Ages grow by themselves, and what says nothing any more falls silent.
+  _tick() {
+    this._showAge();
+    if (this.day || !this.fleet.loaded) return;
+    this.list.draw();
+    if (Date.now() - this.listedAt > 15_000) {
+      this._showList();
+      this.view.marks.redraw();
+    }
   }
 
   _offerHours() {
@@ -52,8 +63,9 @@ class Page {
   // --- a day in a file ---------------------------------------------------------------------
 
   _showGiven({ device, from_time, to_time, page, stops, fixes }) {
-    const day = this.day = new Day(device, sayDay(Date.parse(from_time)));
-    day.given = [Date.parse(from_time), Date.parse(to_time)];
+    const from = Date.parse(from_time);
+    const day = this.day = new Day(device, Number.isFinite(from) ? sayDay(from) : '');
+    day.given = [from, Date.parse(to_time)];
     day.take(page);
     day.takeStops(stops);
     if (fixes) day.takeFixes(fixes);
@@ -160,13 +172,14 @@ class Page {
 
   dayChanged(day, whole) {
     if (day !== this.day) return;
+    const before = this.place;
     this.timeline.show(day);
     this._showFigures();
     if (whole) {
       this.view.fit(day.box);
       this.view.fitted ||= !day.empty;
       this.view.touched = false;
-    } else if (this.place && this.timeline.following && !this.view.touched) {
+    } else if (this.timeline.following && !this.view.touched && before && this.place?.x !== before.x) {
       this.view.show(this.place); // it has driven on
     }
     this.view.redraw();
@@ -203,7 +216,8 @@ class Page {
       : state === 'lost' ? `Not live: ${age}${asked}` : state === 'live' ? `Live: ${age}${asked}` : 'Asking the server';
     const lines = [...this.warnings.values()];
     if (this.failure) {
-      lines.unshift(`The server is not reached since ${sayTime(this.lostAt)}: ${this.failure.message}.`
+      const trouble = this.failure.status ? 'The server answers with an error' : 'The server is not reached';
+      lines.unshift(`${trouble} since ${sayTime(this.lostAt)}: ${this.failure.message}.`
         + ` Trying again in ${saySpan(this.failure.next - Date.now())}.`);
     }
     const text = lines.join(' ');
@@ -219,15 +233,15 @@ class Page {
     const all = [...this.fleet.devices.values()];
     const found = all.filter((device) => device.name.toLocaleLowerCase().includes(sought))
       .sort((one, other) => this.collator.compare(one.name, other.name));
-    const now = this.now;
+    this.listedAt = Date.now();
     this.list.show(found, (device) => {
-      const { place } = device;
+      const { place } = device, { now } = this;
       const state = stateOf(place, now);
       if (!place) return { state, text: 'no place known' };
       const age = saySpan(now - place.time);
       return { state, text: state === 'silent' ? `silent for ${age}` : `${state}, ${age} ago` };
     });
-    const moving = all.filter((device) => stateOf(device.place, now) === 'moving').length;
+    const moving = all.filter((device) => stateOf(device.place, this.now) === 'moving').length;
     $('count').textContent = sought ? `${found.length} of ${all.length} devices`
       : all.length ? `${all.length} ${all.length === 1 ? 'device' : 'devices'}, ${moving} moving`
       : 'No device has a path in these hours.';
@@ -291,7 +305,8 @@ class Page {
 
   clicked(where) {
     if (this.day) {
-      const found = momentAt(this.day, this.hidden, where);
+      const stop = this.hidden.has('stops') ? null : nearest(this.day.stops, where);
+      const found = stop ? { moment: stop.start + 1000 } : momentAt(this.day, this.hidden, where);
       if (found) this.timeline.go(found.moment);
     } else if (this.fleet) {
       const name = deviceAt(this.fleet, where);
@@ -373,17 +388,6 @@ class Page {
       this.fitAll();
     }
   }
-}
-
-// A token for the server may come behind the #, which is never sent anywhere. It is kept in memory only.
-function takeToken() {
-  const parts = new URLSearchParams(location.hash.slice(1));
-  const token = parts.get('token');
-  if (token !== null) {
-    parts.delete('token');
-    history.replaceState(null, '', `${location.pathname}${location.search}${parts.size ? `#${parts}` : ''}`);
-  }
-  return token;
 }
 
 const page = new Page(JSON.parse($('given').textContent));

@@ -2,6 +2,8 @@
 
 const SHORTEST_PAUSE = 1_000, LONGEST_PAUSE = 60_000, PATIENCE = 30_000;
 
+class Interrupted extends Error {}
+
 class Refused extends Error {
   constructor(message, status) {
     super(message);
@@ -15,6 +17,7 @@ class Server {
     this.headers = token ? { Authorization: `Bearer ${token}` } : {};
     this.ahead = 0; // milliseconds that the server's clock is ahead of ours
     this.clockIsKnown = false;
+    this.running = new Set();
   }
 
   now() { return Date.now() + this.ahead; }
@@ -22,19 +25,34 @@ class Server {
   async ask(name, args = {}) {
     const address = new URL(`${this.base}/rpc/${name}`, location.href);
     for (const [key, value] of Object.entries(args)) address.searchParams.set(key, value);
-    let answer;
-    try {
-      answer = await fetch(address, { headers: this.headers, signal: AbortSignal.timeout(PATIENCE), cache: 'no-store' });
-    } catch (error) {
-      throw new Refused(error.name === 'TimeoutError' ? `no answer within ${PATIENCE / 1000} s` : 'no connection', 0);
-    }
-    this._readClock(answer.headers.get('Date'));
-    const text = await answer.text().catch(() => { throw new Refused('the answer broke off', 0); });
+    const { answer, text } = await this._fetch(address);
     if (!answer.ok) throw new Refused(complaint(answer, text), answer.status);
     try {
       return JSON.parse(text);
     } catch {
       throw new Refused(`what ${name} answers is not JSON`, answer.status);
+    }
+  }
+
+  // What is under way is left, for something else has become more urgent.
+  interrupt() {
+    for (const control of this.running) control.abort('interrupted');
+  }
+
+  async _fetch(address) {
+    const control = new AbortController();
+    const timer = setTimeout(() => control.abort('late'), PATIENCE);
+    this.running.add(control);
+    try {
+      const answer = await fetch(address, { headers: this.headers, signal: control.signal, cache: 'no-store' });
+      this._readClock(answer.headers.get('Date'));
+      return { answer, text: await answer.text() };
+    } catch {
+      if (control.signal.reason === 'interrupted') throw new Interrupted();
+      throw new Refused(control.signal.aborted ? `no answer within ${PATIENCE / 1000} s` : 'no connection', 0);
+    } finally {
+      clearTimeout(timer);
+      this.running.delete(control);
     }
   }
 
@@ -76,27 +94,45 @@ class Rounds {
 
   async run() {
     for (;;) {
-      let pause;
+      let pause = 0;
+      this.woken = false;
       try {
         pause = await this.round();
         this.failures = 0;
         this.tell(null);
       } catch (error) {
-        if (!(error instanceof Refused)) throw error;
-        pause = Math.min(LONGEST_PAUSE, SHORTEST_PAUSE * 2 ** this.failures++) * (0.75 + Math.random() / 2);
-        this.tell({ message: error.message, next: Date.now() + pause });
+        if (!(error instanceof Interrupted)) {
+          if (!(error instanceof Refused)) console.error(error);
+          pause = Math.min(LONGEST_PAUSE, SHORTEST_PAUSE * 2 ** this.failures++) * (0.75 + Math.random() / 2);
+          const message = error instanceof Refused ? error.message : `what it answers makes no sense here (${error.message})`;
+          this.tell({ message, status: error.status ?? 200, next: Date.now() + pause });
+        }
       }
-      await this._rest(pause);
+      if (!this.woken) await this._rest(pause);
     }
   }
 
-  wake() { this._woken?.(); }
+  wake() {
+    this.woken = true;
+    this._end?.();
+  }
 
   // A page that nobody looks at asks nothing; it asks at once when it is looked at again.
   _rest(pause) {
     return new Promise((done) => {
       const timer = setTimeout(() => { if (!document.hidden) done(); }, pause);
-      this._woken = () => { clearTimeout(timer); done(); };
+      this._end = () => { clearTimeout(timer); done(); };
     });
   }
+}
+
+// A token for the server may come behind the #, which is never sent anywhere. It is kept in memory only.
+function takeToken() {
+  const parts = new URLSearchParams(location.hash.slice(1));
+  const token = parts.get('token');
+  if (token !== null) {
+    parts.delete('token');
+    history.replaceState(null, '', `${location.pathname}${location.search}${parts.size ? `#${parts}` : ''}`);
+  }
+  return token;
 }

@@ -96,6 +96,7 @@ def test_the_fleet_is_on_the_map_and_in_the_list(page, town):
 def test_a_day_has_its_lines_at_their_place_and_its_figures(page, town):
     open_day(page, town, "bus-1")
     has_lines(page)
+    page.until(lambda: page.pixels("ground", "street")["count"] > 1000, "the streets, which come after all else")
     drawn = page.pixels("lines", "matched")
     east, north = town.database.rows("""
         SELECT cos(radians(60.17)) * (max(longitude) - min(longitude)), max(latitude) - min(latitude)
@@ -222,6 +223,7 @@ def test_an_error_of_the_database_is_told_in_its_words(chrome, db, server):
             "$$ BEGIN RAISE 'the <b>fleet</b> is asleep' USING HINT = 'Wake it.'; END $$")
     chrome.open(server.address())
     chrome.until(lambda: "the <b>fleet</b> is asleep \N{EN DASH} Wake it." in chrome.text("#banner-text"), "the error")
+    assert "answers with an error" in chrome.text("#banner-text")
     assert all("400" in line for line in chrome.said())
 
 

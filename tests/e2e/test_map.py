@@ -12,7 +12,9 @@ from drives import drive, insert, process_all, recent_window
 from harness.map_server import MapServer
 from selenium.webdriver.common.keys import Keys
 
-browser = pytest.importorskip("harness.browser")
+browser = pytest.importorskip("harness.browser", reason="there is no selenium to steer a browser with")
+if not browser.CHROMIUM.exists():
+    pytest.skip("there is no Chromium", allow_module_level=True)
 
 SECONDS = 240  # of the fleet's drive
 QUICK = {"poll": 0.2}  # seconds between two questions, so that tests need not wait for them

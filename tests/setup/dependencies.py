@@ -74,20 +74,21 @@ def component(crate):
 
 
 def leaflet():
-    """What the map page holds, as Debian packages it."""
+    """What the map page holds, as Debian packages it; nothing where it was built without."""
     name = "libjs-leaflet"
-    version = subprocess.run(["dpkg-query", "--show", "--showformat=${Version}", name],
-                             check=True, capture_output=True, text=True).stdout
-    address = f"pkg:deb/debian/{name}@{version}"
-    return {"type": "library", "name": name, "version": version, "bom-ref": address, "purl": address,
-            "licenses": [{"expression": "BSD-2-Clause"}]}
+    asked = subprocess.run(["dpkg-query", "--show", "--showformat=${Version}", name], capture_output=True, text=True)
+    if asked.returncode != 0 or not asked.stdout:
+        return []
+    address = f"pkg:deb/debian/{name}@{asked.stdout}"
+    return [{"type": "library", "name": name, "version": asked.stdout, "bom-ref": address, "purl": address,
+             "licenses": [{"expression": "BSD-2-Clause"}]}]
 
 
 def sbom(own, crates):
     document = {
         "bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1,
         "metadata": {"component": component(own)},
-        "components": [*(component(crate) for crate in crates), leaflet()],
+        "components": [*(component(crate) for crate in crates), *leaflet()],
     }
     print(json.dumps(document, indent=2))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 PARTS = Path(__file__).resolve().parents[2] / "src/map"
 LEAFLET = Path("/usr/share/javascript/leaflet")  # Debian's libjs-leaflet
+LIBRARIES = ("leaflet.min.js", "leaflet.js")  # the first that is there
 SCRIPTS = ("words", "track", "day", "server", "style", "draw", "canvas", "ground", "pick", "list", "panel", "timeline", "map",
            "live", "page")
 # Only the scripts and styles of the page itself run; names and answers of a server cannot bring any along.
@@ -20,7 +21,7 @@ EMPTY = '{"nothing": "is given"}'  # what get_map_page() writes its data over
 
 def library():
     """Leaflet's script and style, without what they would load from beside them."""
-    script = (LEAFLET / "leaflet.min.js").read_text()
+    script = next(filter(Path.exists, (LEAFLET / name for name in LIBRARIES))).read_text()
     style = (LEAFLET / "leaflet.css").read_text()
     return re.sub(r"//# sourceMappingURL=.*", "", script), re.sub(r"(?:background-image|behavior):\s*url\([^)]*\);?", "", style)
 
@@ -54,7 +55,7 @@ def page():
 
 
 def main(out):
-    if not LEAFLET.exists():
+    if not any((LEAFLET / name).exists() for name in LIBRARIES):
         print("    without the map page: Leaflet is not installed (Debian: libjs-leaflet)")
         return
     Path(out).write_text(page())

@@ -16,8 +16,8 @@ has_candidate build-essential || update_lists
 choose_postgres
 
 # What the build needs, what else the purpose needs, and what is taken where it can be had.
-wanted=(ca-certificates build-essential pkg-config libclang-dev python3 libjs-leaflet)
-welcome=()
+wanted=(ca-certificates build-essential pkg-config libclang-dev python3)
+welcome=(libjs-leaflet)
 [ -n "$foreign_pg_config" ] || wanted+=("postgresql-server-dev-$pg_major")
 if [ "$purpose" != build ]; then
     wanted+=(unzip python3-pip python3-psycopg2)

@@ -25,8 +25,9 @@ from vehicles import Vehicle, make_fleet  # noqa: E402
 
 OUT = env.ROOT / "docs/images"
 SECONDS = 1500
+DAY = 2400  # seconds of the one whose day is shown
 TAIL = 55  # seconds
-DELIVERY = range(600, 1010)  # seconds of the drive
+DELIVERY = range(300, 960)  # seconds of the drive
 LAPTOP = (1120, 700)
 MOST_BYTES = 150_000
 COLOURS = 255  # of a picture, for its size
@@ -34,26 +35,29 @@ COLOURS = 255  # of a picture, for its size
 
 def drive(database, fleet):
     """All of the way is matched, but for the last moments: those are the tail."""
-    begin = datetime.now(timezone.utc) - timedelta(seconds=SECONDS)
-    for seconds in (range(SECONDS - TAIL), range(SECONDS - TAIL, SECONDS)):
-        if seconds.start:
+    now = datetime.now(timezone.utc)
+    fixes = [(fix, now - timedelta(seconds=seconds - fix.seconds))
+             for vehicle, seconds in fleet for second in range(seconds) for fix in vehicle.tick(second)]
+    known = now - timedelta(seconds=TAIL)
+    for late in (False, True):
+        if late:
             database.rows("CALL process_pending(300)")
-        rows = [(f.device, f.longitude, f.latitude, begin + timedelta(seconds=f.seconds))
-                for second in seconds for vehicle in fleet for f in vehicle.tick(second)]
+        rows = [(f.device, f.longitude, f.latitude, moment) for f, moment in fixes if (moment > known) is late]
         with database.connect() as connection, connection.cursor() as cursor:
             execute_values(cursor, "INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at) VALUES %s",
                            rows, page_size=10_000)
 
 
 def fleet_of(osrm):
-    """The demo's, and one that delivers something."""
+    """The demo's, and one that delivers something, each with the seconds of its drive."""
 
     class Delivers(Vehicle):
         def _driven(self, second):
             return second - max(0, min(second, DELIVERY.stop) - DELIVERY.start)
 
     chance = random.Random(7)
-    return [*make_fleet(osrm, SECONDS), Delivers("van-6", 5, "delivers", random_route(osrm, SECONDS, chance), chance, 9.0)]
+    van = Delivers("van-6", 5, "delivers", random_route(osrm, DAY, chance), chance, 9.0)
+    return [*((vehicle, SECONDS) for vehicle in make_fleet(osrm, SECONDS)), (van, DAY)]
 
 
 def keep(browser, name):

@@ -1,89 +1,11 @@
-"""The map page in a real browser, over the real extension: what a person sees of it, and what their hands do.
+"""The map page in a real browser, over the real extension: what a person sees of it, and what their hands do."""
 
-What lies on the canvas is told by its colours. Pictures of the screen are left in target/map.
-"""
+from datetime import timedelta
 
-from datetime import datetime, timedelta, timezone
-
-import psycopg2
 import pytest
-from demo.vehicles import make_fleet
-from drives import drive, insert, process_all, recent_window
-from harness.map_server import MapServer
+from drives import insert, recent_window
+from maps import browser, chrome, has_lines, lines_of, open_day, open_fleet, page, server, town  # noqa: F401
 from selenium.webdriver.common.keys import Keys
-
-browser = pytest.importorskip("harness.browser", reason="there is no selenium to steer a browser with")
-if not browser.CHROMIUM.exists():
-    pytest.skip("there is no Chromium", allow_module_level=True)
-
-SECONDS = 240  # of the fleet's drive
-QUICK = {"poll": 0.2}  # seconds between two questions, so that tests need not wait for them
-HOSTILE = [
-    "</script><script>window.hit = 1</script>", "<img src=x onerror='window.hit=1'>", "\"'`&amp;\\{},%s$$",
-    "\N{AERIAL TRAMWAY}" * 63 + "abc",
-]
-
-
-@pytest.fixture(scope="module")
-def chrome():
-    with browser.Browser() as chrome:
-        yield chrome
-
-
-@pytest.fixture
-def page(chrome):
-    """The browser on a desktop by day; afterwards the console must have said nothing."""
-    chrome.look()
-    yield chrome
-    assert chrome.said() == []
-
-
-def fill(db, osrm):
-    """The demo's vehicles, on their way until a moment ago; the parked one was heard of an hour ago last."""
-    fleet = make_fleet(osrm, SECONDS)
-    begin = datetime.now(timezone.utc) - timedelta(seconds=SECONDS + 5)
-    for vehicle in fleet:
-        fixes = [fix for second in range(SECONDS) for fix in vehicle.tick(second)]
-        start = begin if vehicle.moves else begin - timedelta(hours=1)
-        insert(db, vehicle.name, [(f.longitude, f.latitude, start + timedelta(seconds=f.seconds)) for f in fixes])
-    process_all(db)
-
-
-@pytest.fixture(scope="module")
-def town(osrm, database_with_extension):
-    """A server of the map over a database in which the demo's fleet has driven; nobody writes to it."""
-    with database_with_extension() as db:
-        fill(db, osrm)
-        with MapServer(db) as server:
-            yield server
-
-
-@pytest.fixture
-def server(db, chrome):
-    with MapServer(db) as server:
-        yield server
-        chrome.leave()
-
-
-def open_fleet(page, server, **options):
-    page.open(server.address(**options))
-    page.until(lambda: "Live" in page.text("#age-text"), "the fleet to come")
-
-
-def open_day(page, server, device, **options):
-    page.open(server.address(device, **options))
-    page.until(lambda: page.is_shown("#timeline"), "the day to come")
-
-
-def lines_of(page, colour="matched"):
-    return page.pixels("lines", colour)["count"]
-
-
-def has_lines(page, colour="matched"):
-    page.until(lambda: lines_of(page, colour) > 50, f"lines that are {colour}")
-
-
-# --- what is seen ---------------------------------------------------------------------------
 
 
 def test_the_fleet_is_on_the_map_and_in_the_list(page, town):
@@ -171,62 +93,40 @@ def test_a_phone_has_room_for_it(page, town, device):
     page.until(lambda: page.run("return document.querySelector('#map').clientHeight") > 550, "more of the map")
 
 
-# --- what happens by itself -----------------------------------------------------------------
+DOT = ("data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
+       "rkJggg==")
 
 
-def test_a_new_path_appears_by_itself(page, db, server, osrm):
-    begin = datetime.now(timezone.utc) - timedelta(minutes=8)
-    insert(db, "bus", drive(osrm, begin, 120))
-    process_all(db)
-    open_fleet(page, server, **QUICK)
-    has_lines(page)
-    page.run("window.before = true")
-    insert(db, "tram", drive(osrm, begin, 400, seed=2))
-    process_all(db)
-    page.until(lambda: page.text("#count").startswith("2 devices"), "the tram in the list")
-    page.click(".device:not([hidden]) .name")
-    has_lines(page)
-    before = page.text("#end")
-    insert(db, "bus", drive(osrm, begin, 460)[24:])
-    process_all(db)
-    page.until(lambda: page.text("#end") != before, "the day to go on")
-    assert page.run("return window.before") is True
+def test_tiles_are_the_ground_and_their_attribution_is_text(page, town):
+    open_fleet(page, town, tiles=DOT, attribution="Maps by <b>us</b> and OpenStreetMap")
+    page.until(lambda: page.texts(".leaflet-tile-loaded"), "tiles")
+    assert page.text(".leaflet-control-attribution") == "Maps by <b>us</b> and OpenStreetMap"
+    assert page.find(".leaflet-control-attribution a").get_attribute("href") == "https://www.openstreetmap.org/copyright"
 
 
-def test_points_that_wait_are_the_tail(page, db, server, osrm):
-    insert(db, "bus", drive(osrm, datetime.now(timezone.utc) - timedelta(seconds=100), 100))
-    open_day(page, server, "bus", **QUICK)
-    has_lines(page, "tail")
-    assert "Waiting" in page.texts("#figures dt")
-    process_all(db)
-    has_lines(page)
-    page.until(lambda: "Tail" not in page.texts("#figures dt"), "the tail to go")
-
-
-def test_a_lost_server_is_told_and_recovered_from(chrome, db, server, osrm):
+def test_a_ground_that_does_not_come_is_told(chrome, town):
     chrome.look()
-    insert(db, "bus", drive(osrm, recent_window(10), 120))
-    process_all(db)
-    open_fleet(chrome, server, **QUICK)
-    server.stop()
-    chrome.until(lambda: "not reached" in chrome.text("#banner-text"), "the loss to be told")
-    assert chrome.text("#age-text").startswith("Not live")
-    has_lines(chrome)  # what is known stays
-    chrome.keep("lost")
-    server.start()
-    chrome.click("#again")
-    chrome.until(lambda: chrome.text("#age-text").startswith("Live") and not chrome.is_shown("#banner"), "the recovery")
-    assert all("ERR_CONNECTION" in line or "ERR_EMPTY" in line for line in chrome.said())
+    for option, words in (("tiles", "Some of the background map did not come"), ("streets", "The streets did not come: 404")):
+        chrome.open(town.address(**{"streets": "", option: f"{town.url}nowhere/{{z}}/{{x}}/{{y}}"}))
+        chrome.until(lambda: words in chrome.text("#banner-text"), "the loss to be told")
+        has_lines(chrome)
+    assert all("404" in line for line in chrome.said())
 
 
-def test_an_error_of_the_database_is_told_in_its_words(chrome, db, server):
-    chrome.look()
-    db.rows("CREATE OR REPLACE FUNCTION get_fleet_page(hours numeric DEFAULT 1) RETURNS json LANGUAGE plpgsql AS "
-            "$$ BEGIN RAISE 'the <b>fleet</b> is asleep' USING HINT = 'Wake it.'; END $$")
-    chrome.open(server.address())
-    chrome.until(lambda: "the <b>fleet</b> is asleep \N{EN DASH} Wake it." in chrome.text("#banner-text"), "the error")
-    assert "answers with an error" in chrome.text("#banner-text")
-    assert all("400" in line for line in chrome.said())
+def test_a_token_is_sent_to_the_server_and_kept_out_of_the_address(page, town):
+    watch = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": """
+        window.tokens = [];
+        window.fetch = ((ask) => (address, options) => {
+            if (address.pathname?.startsWith('/rpc/')) window.tokens.push(options.headers.Authorization);
+            return ask(address, options);
+        })(window.fetch);"""})
+    try:
+        page.open(f"{town.address('bus-1')}&token=a.b.c")
+        has_lines(page)
+        assert page.run("return location.hash") == "#device=bus-1"
+        assert set(page.run("return window.tokens")) == {"Bearer a.b.c"}
+    finally:
+        page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", watch)
 
 
 # --- hands and keys -------------------------------------------------------------------------
@@ -275,90 +175,6 @@ def test_other_days_can_be_looked_at(page, town):
     page.until(lambda: "Nothing is known of this day." in page.texts("#figures dd"), "the empty day")
     page.click("#latest")
     page.until(lambda: page.is_shown("#timeline"), "the last 24 hours")
-
-
-# --- names, files, crowds -------------------------------------------------------------------
-
-
-@pytest.fixture
-def hostile(db, osrm):
-    for number, name in enumerate(HOSTILE):
-        insert(db, name, drive(osrm, recent_window(10), 100, seed=number))
-    process_all(db)
-    return db
-
-
-def test_a_hostile_name_is_text(page, hostile, server):
-    open_fleet(page, server)
-    page.until(lambda: len(page.texts(".device:not([hidden]) .name")) == len(HOSTILE), "the list")
-    assert sorted(page.texts(".device:not([hidden]) .name")) == sorted(HOSTILE)
-    page.keep("hostile")
-    for name in HOSTILE:
-        page.open(server.address(name))
-        has_lines(page)
-        assert page.text("#title") == name
-        assert page.driver.title.startswith(name[:20])
-    assert page.run("return window.hit") is None
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_day_in_a_file_opens_without_a_server(page, hostile, tmp_path, name):
-    file = tmp_path / "day.html"
-    literal = "'" + name.replace("'", "''") + "'"
-    file.write_text(hostile.psql("-XAtq", "-f", "-", input=f"SELECT get_map_page({literal}, fixes => true);").stdout)
-    page.open(file.as_uri())
-    has_lines(page)
-    assert page.text("#title") == name
-    assert page.text("#age-text").startswith("Made ")
-    assert page.run("return window.hit ?? performance.getEntriesByType('resource').length") == 0
-    page.click("#show-fixes")
-    has_lines(page, "fix")
-    page.keep("file")
-
-
-def test_a_page_that_was_not_built_is_an_error_with_a_hint(db):
-    db.rows("CREATE OR REPLACE FUNCTION _map_file() RETURNS text LANGUAGE sql STABLE RETURN '/nowhere/map.html'")
-    with pytest.raises(psycopg2.errors.UndefinedFile) as told:
-        db.rows("SELECT get_map_page()")
-    assert 'there is no file "/nowhere/map.html"' in told.value.diag.message_primary
-    assert "libjs-leaflet" in told.value.diag.message_hint
-
-
-CROWD = """
-    INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count)
-    SELECT 'van ' || d, now() - w * interval '5 min', now() - (w - 1) * interval '5 min', l.line, 60
-      FROM generate_series(1, 2000) d, generate_series(1, 12) w,
-           LATERAL (SELECT encode_polyline(array_agg(24.9 + d % 50 * 0.01 + 0.004 * sin(d + w * 60 + n / 9.0)),
-                                           array_agg(60.1 + d / 50 * 0.005 + 0.002 * cos(d * 7 + (w * 60 + n) / 11.0))) AS line
-                      FROM generate_series(1, 60) n) l"""
-WATCH = """
-    window.frames = 0; window.longest = 0;
-    const tick = () => { window.frames++; requestAnimationFrame(tick); };
-    requestAnimationFrame(tick);
-    new PerformanceObserver((list) => list.getEntries().forEach((one) => {
-        window.longest = Math.max(window.longest, one.duration); })).observe({type: 'longtask'});"""
-
-
-def test_two_thousand_devices_for_an_hour_can_be_moved_through(page, db, server, capsys):
-    db.rows(CROWD)
-    page.open(server.address())
-    page.until(lambda: page.text("#count").startswith("2000 devices"), "the crowd", 60)
-    has_lines(page)
-    assert len(page.texts(".device")) < 60
-    page.run(WATCH)
-    drawn = page.run("return Number(document.querySelector('#map').dataset.painted)")
-    for key in ("+", Keys.ARROW_LEFT, Keys.ARROW_UP, "-"):
-        page.find("#map").send_keys(key)
-        drawn = page.until(
-            lambda: (now := page.run("return Number(document.querySelector('#map').dataset.painted)")) > drawn and now,
-            "the map to be painted anew", 60)
-    page.run("document.querySelector('#list').focus()")
-    page.press(Keys.END)
-    page.until(lambda: "van 2000" in page.texts(".device:not([hidden]) .name"), "the end of the list")
-    frames, longest = page.run("return [window.frames, window.longest]")
-    page.keep("crowd")
-    with capsys.disabled():
-        print(f"\n2000 devices, 24000 paths: {frames} frames while moving, longest task {longest:.0f} ms")
 
 
 def test_the_time_to_a_day_is_told(page, town, capsys):

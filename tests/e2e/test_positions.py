@@ -1,7 +1,9 @@
-"""Where devices are, and what their receivers said: what the map shows beside the pages."""
+"""Where devices are, and what their receivers said: what the map shows beside the pages; and the map page as a text."""
 
 from datetime import timedelta
 
+import psycopg2
+import pytest
 from drives import drive, insert, process_all, recent_window
 from test_adoption import make_markers
 
@@ -43,3 +45,19 @@ def test_fixes_come_from_all_sources_as_they_came_in(db, osrm):
     assert db.rows(ask, (start, start + timedelta(seconds=100))) == before == list(way)
     assert db.rows(ask, (start + timedelta(seconds=10), start + timedelta(seconds=20))) == list(way[2:4])
     assert db.rows("SELECT * FROM get_device_fixes(NULL, %s, now())", (start,)) == []
+
+
+def test_the_page_of_a_device_holds_its_name_as_data(db):
+    name = "</script><b>"
+    page = db.value("SELECT get_map_page(%s, options => %s)", (name, '{"tiles": "<"}'))
+    assert name not in page
+    assert page.replace("\\u003c", "<").count(name) == 2  # its own, and that in the document of its day
+    assert page.count("</script>") == db.value("SELECT get_map_page()").count("</script>")
+
+
+def test_a_page_that_was_not_built_is_an_error_with_a_hint(db):
+    db.rows("CREATE OR REPLACE FUNCTION _map_file() RETURNS text LANGUAGE sql STABLE RETURN '/nowhere/map.html'")
+    with pytest.raises(psycopg2.errors.UndefinedFile) as told:
+        db.rows("SELECT get_map_page()")
+    assert 'there is no file "/nowhere/map.html"' in told.value.diag.message_primary
+    assert "libjs-leaflet" in told.value.diag.message_hint

@@ -17,7 +17,8 @@ CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 DESKTOP, PHONE = (1280, 800), (390, 844)
 # No GPU, no sandbox (it runs as root, too), and no word to anybody but the server that is asked.
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--no-proxy-server",
-         "--disable-dev-shm-usage",         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--lang=en-GB")
+         "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--lang=en-GB")
 
 # How many pixels of the visible canvas of a layer have a colour of the style sheet, and the box that they lie in.
 PIXELS = """

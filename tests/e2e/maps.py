@@ -3,6 +3,7 @@
 What lies on the canvas is told by its colours. Pictures of the screen are left in target/map.
 """
 
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -32,6 +33,16 @@ def page(chrome):
     assert chrome.said() == []
 
 
+@contextmanager
+def served(db):
+    """A server of the map that may only read."""
+    reader = f"map_{db.name}"
+    db.rows(f"CREATE ROLE {reader} LOGIN; SELECT grant_reader('{reader}')")
+    with MapServer(db, reader) as server:
+        yield server
+    db.rows(f"DROP OWNED BY {reader}; DROP ROLE {reader}")
+
+
 def fill(db, osrm):
     """The demo's vehicles, on their way until a moment ago; the parked one was heard of an hour ago last."""
     fleet = make_fleet(osrm, SECONDS)
@@ -48,13 +59,13 @@ def town(osrm, database_with_extension):
     """A server of the map over a database in which the demo's fleet has driven; nobody writes to it."""
     with database_with_extension() as db:
         fill(db, osrm)
-        with MapServer(db) as server:
+        with served(db) as server:
             yield server
 
 
 @pytest.fixture
 def server(db, chrome):
-    with MapServer(db) as server:
+    with served(db) as server:
         yield server
         chrome.leave()
 

@@ -177,6 +177,17 @@ def test_other_days_can_be_looked_at(page, town):
     page.until(lambda: page.is_shown("#timeline"), "the last 24 hours")
 
 
+def test_a_day_is_one_of_the_place_where_it_is_looked_at(page, db, server):
+    db.rows("INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count)"
+            " VALUES ('bus', '2024-05-03 22:30Z', '2024-05-03 22:35Z', encode_polyline('{24.93,24.95}', '{60.16,60.17}'), 2)")
+    for zone, day, begin in (("Europe/Helsinki", "2024-05-04", "01:30"), ("UTC", "2024-05-03", "22:30")):
+        page.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": zone})
+        page.open(f"{server.address('bus')}&day={day}")
+        has_lines(page)
+        assert page.text("#begin") == begin
+        assert zone in page.texts("#figures dd")
+
+
 def test_the_time_to_a_day_is_told(page, town, capsys):
     times = []
     for device in ("bus-1", "bus-2", "taxi-1", "van-1", "courier-1"):

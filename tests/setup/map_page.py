@@ -48,7 +48,7 @@ def page():
     ):
         before, after = text.split(f"@{name}@")
         text = before + value + after
-    # A database may have any encoding, and a script ends at the first such tag.
+    # No encoding that a client takes it in changes it, and a script ends at the first such tag.
     assert text.isascii(), "the page is not plain ASCII"
     assert "</script" not in script + own_script
     return text

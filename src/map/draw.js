@@ -52,7 +52,7 @@ function* paintVehicles(context, view, fleet, now, chosen) {
   if (shown.length > LABELS_UP_TO) return;
   for (const { device, x, y } of shown.reverse()) {
     const text = shortened(device.name);
-    context.font = '600 11.5px system-ui, sans-serif';
+    context.font = LABEL_FONT;
     const width = context.measureText(text).width;
     if (device.name === chosen || room.take(x + 11, y - 8, x + 13 + width, y + 8)) drawLabel(context, text, x + 12, y);
   }
@@ -165,9 +165,9 @@ function paintStops(context, view, stops, moment) {
     context.globalAlpha = stop.start <= moment ? 1 : 0.45;
     drawStop(context, x, y);
     const text = saySpan(Math.min(stop.end, Math.max(moment, stop.start)) - stop.start || stop.end - stop.start);
-    context.font = '600 11.5px system-ui, sans-serif';
+    context.font = LABEL_FONT;
     const width = context.measureText(text).width;
-    if (room.take(x + 10, y - 9, x + 16 + width, y + 9)) drawLabel(context, text, x + 13, y, { colour: colours.stop });
+    if (room.take(x + 10, y - 9, x + 16 + width, y + 9)) drawLabel(context, text, x + 13, y, colours.stop);
   }
   context.globalAlpha = 1;
 }

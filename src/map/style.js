@@ -57,8 +57,10 @@ function drawVehicle(context, x, y, { heading, state, size = 9, colour }) {
   context.restore();
 }
 
-function drawLabel(context, text, x, y, { colour = colours.ink, font = '600 11.5px system-ui, sans-serif' } = {}) {
-  context.font = font;
+const LABEL_FONT = '600 11.5px system-ui, sans-serif';
+
+function drawLabel(context, text, x, y, colour = colours.ink) {
+  context.font = LABEL_FONT;
   context.textBaseline = 'middle';
   context.lineJoin = 'round';
   context.lineWidth = 3.5;

@@ -144,7 +144,7 @@ class Fleet {
     return device;
   }
 
-  // The whole anew; devices that are known from elsewhere stay.
+  // The whole anew; devices whose place is known from elsewhere stay.
   take(page) {
     for (const device of this.devices.values()) device.paths = [];
     for (const { device, paths } of page.devices) {
@@ -168,6 +168,7 @@ class Fleet {
   }
 
   takePositions(rows) {
+    for (const device of this.devices.values()) device.known = null;
     for (const row of rows) {
       this.device(row.device_id).known = {
         x: worldX(row.longitude), y: worldY(row.latitude), time: Date.parse(row.time), heading: null, standing: row.standing,
@@ -189,6 +190,9 @@ class Fleet {
 
   _count() {
     this.newest = null;
+    for (const [name, device] of this.devices) {
+      if (!device.place) this.devices.delete(name); // it was forgotten, or was never anywhere
+    }
     for (const { paths, known } of this.devices.values()) {
       this.newest = Math.max(this.newest ?? -Infinity, paths.at(-1)?.end ?? -Infinity, known?.time ?? -Infinity);
     }

@@ -32,6 +32,17 @@ def test_a_new_path_appears_by_itself(page, db, server, osrm):
     assert page.run("return window.before") is True
 
 
+def test_a_device_that_is_forgotten_goes_with_the_next_whole(page, db, server, osrm):
+    for device in ("bus", "tram"):
+        insert(db, device, drive(osrm, recent_window(10), 120))
+    process_all(db)
+    open_fleet(page, server)
+    page.until(lambda: page.text("#count").startswith("2 devices"), "both")
+    db.rows("SELECT * FROM forget_device('tram', with_points => true)")
+    page.run("document.querySelector('#hours').value = 3; document.querySelector('#hours').dispatchEvent(new Event('change'))")
+    page.until(lambda: page.text("#count").startswith("1 device,"), "one to go")
+
+
 def test_points_that_wait_are_the_tail(page, db, server, osrm):
     insert(db, "bus", drive(osrm, datetime.now(timezone.utc) - timedelta(seconds=100), 100))
     open_day(page, server, "bus", **QUICK)

@@ -9,7 +9,7 @@ prepare := tests/setup/prepare.sh
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: ## set up, then let twenty vehicles drive and watch the schedule match them (4 minutes)
+demo: ## set up, then let twenty vehicles drive on a live map (4 minutes; DEMO_STAY=1: until Ctrl-C)
 	@$(prepare) demo
 	@$(PYTHON) tests/demo/demo.py
 
@@ -37,9 +37,10 @@ quality: ## how far matched routes are from a known truth; fails where that got 
 	@$(prepare) quality
 	@$(PYTHON) tests/quality/run.py $(if $(ACCEPT),--accept)
 
-picture: ## draw a noisy trace as OSRM alone does and as we do: docs/images/noisy-trace.svg
+picture: ## draw a noisy trace as OSRM alone does and as we do, and the map page: docs/images
 	@$(prepare) picture
 	@$(PYTHON) tests/quality/noisy_trace.py
+	@$(PYTHON) tests/demo/pictures.py
 
 soak: ## a storm with workers, writers, readers, backfill, vacuum and a dump around it, for ten minutes
 	@$(prepare) test

@@ -82,6 +82,12 @@ extension_sql_file!(
 );
 
 extension_sql_file!(
+    "../sql/map.sql",
+    name = "map",
+    requires = ["read", "page", "sources", api::decode_polyline]
+);
+
+extension_sql_file!(
     "../sql/cron.sql",
     name = "cron",
     requires = [internal::_next_run]

@@ -1,6 +1,7 @@
 """`make demo`: twenty vehicles drive over Helsinki while pg_cron has their points matched each minute.
 
-Ends by itself and stops what it started. `make demo KEEP=1` leaves it running until Ctrl-C.
+A map of it is served meanwhile. Ends by itself and stops what it started; `make demo DEMO_STAY=1` lets the vehicles
+drive on until Ctrl-C.
 """
 
 import os
@@ -15,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from harness import env  # noqa: E402
 from harness.cluster import Cluster  # noqa: E402
 from harness.database import Database  # noqa: E402
+from harness.map_server import MapServer  # noqa: E402
 from harness.osrm import Osrm  # noqa: E402
 from harness.process import exit_on_signals  # noqa: E402
 
@@ -25,6 +27,8 @@ from watch import Watch  # noqa: E402
 
 DATABASE = "fleet"
 DRIVE_SECONDS = 200
+STAY_SECONDS = 3600  # so long do they drive in all where the demo stays
+READER = "map_reader"
 WORST_DELAY_ALLOWED = 120
 PATIENCE = 180  # seconds without a newly readable point: then something must be wrong
 
@@ -40,6 +44,8 @@ def set_up(cluster, osrm):
         "CREATE EXTENSION pg_cron",
         "CREATE EXTENSION osrm_matcher",
         "SELECT schedule_processing()",
+        f"CREATE ROLE {READER} LOGIN",
+        f"SELECT grant_reader('{READER}')",
     ):
         show.statement(statement)
         database.rows(statement)
@@ -85,26 +91,29 @@ def main():
     exit_on_signals()
     if not env.has_extension("pg_cron"):
         raise SystemExit(f"the demo needs pg_cron, which is not installed for PostgreSQL {env.PG_MAJOR}")
-    keep = os.environ.get("KEEP", "") not in ("", "0")
+    stay = os.environ.get("DEMO_STAY", "") not in ("", "0")
     begin = time.monotonic()
     show.heading("A private PostgreSQL and a private OSRM with the map of Helsinki")
     with Osrm(name="osrm-demo") as osrm, Cluster("demo", keep=True) as cluster:
         database = set_up(cluster, osrm)
         psql = shlex.join(cluster.psql_command(DATABASE))
-        fleet = make_fleet(osrm, DRIVE_SECONDS)
-        show.ready(time.monotonic() - begin, psql, osrm.url)
+        fleet = make_fleet(osrm, STAY_SECONDS if stay else DRIVE_SECONDS)
+        with MapServer(database, READER) as server:
+            show.ready(time.monotonic() - begin, psql, osrm.url, server.address())
 
-        show.heading(f"{len(fleet)} vehicles drive for {DRIVE_SECONDS} seconds; pg_cron looks after them each minute")
-        watch = drive(database, fleet)
+            show.heading(f"{len(fleet)} vehicles drive for {DRIVE_SECONDS} seconds; "
+                         "pg_cron looks after them each minute")
+            watch = drive(database, fleet)
 
-        show.heading("The paths, as the map reads them")
-        lines = show.paths(database, fleet)
-        show.page(database, fleet[0].name)
-        problems = verdict(fleet, watch, lines)
-        show.outcome(watch, problems)
-        if keep:
-            show.keeping(psql)
-            threading.Event().wait()
+            show.heading("The paths, as the map reads them")
+            lines = show.paths(database, fleet)
+            show.page(database, fleet[0].name)
+            problems = verdict(fleet, watch, lines)
+            show.outcome(watch, problems)
+            if stay:
+                show.staying(server.address(), psql)
+                Traffic(database, fleet, STAY_SECONDS, begin=DRIVE_SECONDS).start()
+                threading.Event().wait()
         show.farewell()
     return 1 if problems else 0
 

@@ -25,8 +25,10 @@ def statement(text):
     _say(f"  {text};")
 
 
-def ready(seconds, psql, osrm_url):
+def ready(seconds, psql, osrm_url, map_url):
     _say(f"  ready after {seconds:.1f} s; OSRM answers at {osrm_url}")
+    _say("  to see them drive, in a browser (in production PostgREST or your back end serves this: docs/map.md):")
+    _say(f"    {map_url}")
     _say("  to look on from another terminal:")
     _say(f"    {psql}")
 
@@ -104,8 +106,9 @@ def outcome(watch, problems):
         problem(text)
 
 
-def keeping(psql):
-    heading("Left running until Ctrl-C; the schedule goes on. To look around:")
+def staying(map_url, psql):
+    heading("They drive on until Ctrl-C, for an hour at most. To look around:")
+    _say(f"    {map_url}")
     _say(f"    {psql}")
 
 

@@ -9,17 +9,20 @@ from psycopg2.extras import execute_values
 
 
 class Traffic(threading.Thread):
-    def __init__(self, database, fleet, seconds):
+    """From one second of the drive until another."""
+
+    def __init__(self, database, fleet, seconds, begin=0):
         super().__init__(daemon=True)
         self._database = database
         self._fleet = fleet
-        self._seconds = seconds
+        self._seconds = range(begin, seconds)
         self._stopped = threading.Event()
 
     def run(self):
-        begin, clock = datetime.now(timezone.utc), time.monotonic()
+        gone = self._seconds.start
+        begin, clock = datetime.now(timezone.utc) - timedelta(seconds=gone), time.monotonic() - gone
         with closing(self._database.connect()) as connection, connection.cursor() as cursor:
-            for second in range(self._seconds):
+            for second in self._seconds:
                 if self._stopped.wait(max(0.0, clock + second - time.monotonic())):
                     return
                 self._insert(cursor, begin, [fix for v in self._fleet for fix in v.tick(second)])

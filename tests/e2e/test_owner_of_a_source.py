@@ -129,7 +129,10 @@ def tail_of(db, role, device):
         cursor.execute("SELECT count(*) FROM get_device_tail(%s)", (device,))
         tails = cursor.fetchone()[0]
         cursor.execute("SELECT (get_device_page(%s, tail => true) ->> 'processing_delay_ms')::float > 0", (device,))
-        return tails, cursor.fetchone()[0]
+        waits = cursor.fetchone()[0]
+        cursor.execute("SELECT count(*) > 0 FROM get_device_fixes(%s, now() - interval '1 h', now())", (device,))
+        assert cursor.fetchone()[0] is waits
+        return tails, waits
 
 
 def test_policies_of_a_table_hold_for_its_newest_points(db, tenants):

@@ -18,7 +18,8 @@ READS = ["get_device_paths('bus')", "get_device_paths('bus', now() - interval '1
          "get_device_page('bus', tail => true)",
          "get_device_page_between('bus', now() - interval '1 h', now())",
          "get_fleet_page()", "get_device_geojson('bus', tail => true)",
-         "get_paths_geojson(NULL, now() - interval '1 h', now())", "get_changes(now())", "get_page_changes(now())"]
+         "get_paths_geojson(NULL, now() - interval '1 h', now())", "get_changes(now())", "get_page_changes(now())", "get_device_positions()",
+         "get_device_fixes('bus', now() - interval '1 h', now())", "get_map_page()", "get_map_page('bus', fixes => true)"]
 WORKS = ["process_pending_gps()", "make_batches()", "claim_batches()", "match_batches('{}')"]
 WATCHES = ["worker_status()", "worker_alerts()", "storage_advice()", "get_jobs()", "osrm_health()"]
 ADMINISTERS = ["adopt_source('pg_class')", "release_source('pg_class')", "start_backfill(now() - interval '1 h', now())",

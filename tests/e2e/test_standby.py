@@ -41,7 +41,8 @@ def test_every_read_works_and_says_what_the_primary_says(own_db, standby, osrm):
 
     assert standby.value("SELECT pg_is_in_recovery()") is True
     for call in ("get_device_paths('bus')", "get_paths_between(NULL, now() - interval '2 h', now())",
-                 "get_path_points('bus', now() - interval '2 h', now())", "get_changes(now() - interval '1 h')",
+                 "get_path_points('bus', now() - interval '2 h', now())", "get_device_positions('{bus}')",
+                 "get_device_fixes('bus', now() - interval '2 h', now())", "get_changes(now() - interval '1 h')",
                  "get_device_distance('bus', '-infinity', 'infinity')", "get_distances(NULL, '-infinity', 'infinity')",
                  "get_device_trips('bus', '-infinity', 'infinity')", "device_days"):
         ask = f"SELECT * FROM {call}"

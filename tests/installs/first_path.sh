@@ -23,6 +23,10 @@ status=$(ask --command "SELECT match_status FROM get_device_paths('van')")
     echo "the path is not matched, but: ${status:-not there}"
     exit 1
 }
+[ "$(ask --command "SELECT get_map_page('van') LIKE '%</html>%'")" = t ] || {
+    echo "there is no map page"
+    exit 1
+}
 ask --command "SELECT 'PostgreSQL ' || current_setting('server_version') || ', osrm_matcher ' || extversion || ': a matched path'
                  FROM pg_extension WHERE extname = 'osrm_matcher'"
 pg_ctlcluster "$major" main stop

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the extension with cargo alone, and lays its files out under target/package as they will lie in the system:
-# the library, the control file, the install script, and the upgrade scripts.
+# the library, the control file, the install script, the upgrade scripts, and the map page.
 # shellcheck source=tests/setup/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=/dev/null
@@ -31,3 +31,4 @@ objcopy -O binary --only-section=.pgrxsc "$libraries/osrm_matcher.so" "$target/e
 "$release/install_script" "$root/osrm_matcher.control" "$version" \
     <"$target/entities" >"$extensions/osrm_matcher--$version.sql"
 find "$root/sql" -maxdepth 1 -name 'osrm_matcher--*--*.sql' -exec install -m 644 -t "$extensions" {} +
+"$python" -B "$root/tests/setup/map_page.py" "$extensions/osrm_matcher_map.html"

@@ -60,6 +60,7 @@ def copyright(own, crates):
     print("The library holds these crates, each under the licence that stands below it.")
     for text, names in sorted(by_text.items(), key=lambda item: item[1]):
         print("\n" + "-" * 72 + "\n" + "\n".join(names) + "\n\n" + text)
+    print("\n" + "-" * 72 + "\n" + (ROOT / "src/map/NOTICE").read_text())
 
 
 def component(crate):
@@ -72,11 +73,22 @@ def component(crate):
     }
 
 
+def leaflet():
+    """What the map page holds, as Debian packages it; nothing where it was built without."""
+    name = "libjs-leaflet"
+    asked = subprocess.run(["dpkg-query", "--show", "--showformat=${Version}", name], capture_output=True, text=True)
+    if asked.returncode != 0 or not asked.stdout:
+        return []
+    address = f"pkg:deb/debian/{name}@{asked.stdout}"
+    return [{"type": "library", "name": name, "version": asked.stdout, "bom-ref": address, "purl": address,
+             "licenses": [{"expression": "BSD-2-Clause"}]}]
+
+
 def sbom(own, crates):
     document = {
         "bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1,
         "metadata": {"component": component(own)},
-        "components": [component(crate) for crate in crates],
+        "components": [*(component(crate) for crate in crates), *leaflet()],
     }
     print(json.dumps(document, indent=2))
 

@@ -17,7 +17,7 @@ choose_postgres
 
 # What the build needs, what else the purpose needs, and what is taken where it can be had.
 wanted=(ca-certificates build-essential pkg-config libclang-dev python3)
-welcome=()
+welcome=(libjs-leaflet)
 [ -n "$foreign_pg_config" ] || wanted+=("postgresql-server-dev-$pg_major")
 if [ "$purpose" != build ]; then
     wanted+=(unzip python3-pip python3-psycopg2)
@@ -28,12 +28,13 @@ if [ "$purpose" != build ]; then
 fi
 case $purpose in
 test)
-    wanted+=(python3-pytest python3-numpy python3-scipy python3-psycopg)
-    welcome+=(nodejs)
+    wanted+=(python3-pytest python3-numpy python3-scipy python3-psycopg python3-pyosmium)
+    welcome+=(nodejs python3-selenium chromium chromium-driver)
     [ -n "$foreign_pg_config" ] || welcome+=("postgresql-$pg_major-postgis-3")
     ;;
+demo) wanted+=(python3-pyosmium) ;;
 quality) wanted+=(python3-numpy python3-scipy) ;;
-picture) wanted+=(python3-numpy python3-scipy python3-pyosmium) ;;
+picture) wanted+=(python3-numpy python3-scipy python3-pyosmium python3-selenium python3-pil chromium chromium-driver) ;;
 bench) wanted+=(wrk) ;;
 esac
 

@@ -1,6 +1,7 @@
-"""What the setup says before it changes anything, and what it makes of the crates."""
+"""What the setup says before it changes anything, and what it makes of the crates and of the map page."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import dependencies  # noqa: E402
+import map_page  # noqa: E402
 
 
 @pytest.fixture
@@ -70,3 +72,16 @@ def test_a_licence_is_permitted_if_a_choice_is(expression, permitted):
 
 def test_every_crate_that_is_shipped_may_be():
     assert dependencies.check(*dependencies.linked(dependencies.metadata())) == 0
+
+
+def test_without_leaflet_all_is_built_but_the_map_page(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(map_page, "LEAFLET", tmp_path / "nowhere")
+    map_page.main(tmp_path / "map.html")
+    assert not (tmp_path / "map.html").exists()
+    assert "libjs-leaflet" in capsys.readouterr().out
+
+
+def test_the_map_page_needs_nothing_beside_it():
+    page = map_page.page()
+    assert page.count(map_page.EMPTY) == 1
+    assert not re.search(r"""(src|href)=["'](?!data:)|@import|url\(""", page.split("<script>")[0])

@@ -121,11 +121,12 @@ impl<'run> Outbox<'run> {
         store::write_batches(&rows(&whole))?;
         store::write_onward(&rows(&onward))?;
 
-        let done: Vec<&Attempted> = attempted.iter().filter(|a| a.is_final()).collect();
-        let whole = || done.iter().filter(|a| !a.is_onward());
-        let windows: Vec<_> = whole().map(|a| a.target.window.clone()).collect();
+        let whole: Vec<&Attempted> = whole.into_iter().filter(|a| a.is_final()).collect();
+        let windows: Vec<_> = whole.iter().map(|a| a.target.window.clone()).collect();
+        store::write_stops(&windows, &stops(&whole))?;
+        store::write_onward_stops(&onward_stops(&onward))?;
+        let done: Vec<&Attempted> = whole.into_iter().chain(onward).collect();
         let changed = store::write_paths(&windows, &paths(&done)?)?;
-        store::write_stops(&windows, &stops(&done))?;
         if self.settings.notify {
             store::notify(changed)?;
         }
@@ -277,6 +278,17 @@ fn stops(done: &[&Attempted]) -> Vec<Written<Stop>> {
     done.iter()
         .flat_map(|a| a.outcome.stops.iter().map(|stop| written(a, *stop)))
         .collect()
+}
+
+/// Stops of open windows, each with the start of its window.
+fn onward_stops(onward: &[&Attempted]) -> Vec<(Micros, Written<Stop>)> {
+    let of = |attempted: &&Attempted| {
+        let start = attempted.target.window.span.start;
+        stops(&[attempted])
+            .into_iter()
+            .map(move |stop| (start, stop))
+    };
+    onward.iter().flat_map(of).collect()
 }
 
 fn written<T>(attempted: &Attempted, item: T) -> Written<T> {

@@ -21,7 +21,7 @@ pub use claims::{
 pub use points::{Row, RowId, Span, read_points, read_spans};
 pub use results::{
     BatchRow, Status, Written, mark_points, notify, reopen, unsettle, write_batches, write_onward,
-    write_paths, write_stops,
+    write_onward_stops, write_paths, write_stops,
 };
 pub use runs::{
     Delay, RunRow, advance_jobs, pause_asked_for, record_run, search_is_due, store_reads,

@@ -203,6 +203,30 @@ pub fn write_stops(windows: &[DeviceWindow], stops: &[Written<Stop>]) -> Result<
     )
 }
 
+/// Writes stops of open windows, each with the start of its window; one that is there already goes on.
+pub fn write_onward_stops(stops: &[(Micros, Written<Stop>)]) -> Result<(), Error> {
+    if stops.is_empty() {
+        return Ok(());
+    }
+    fn each<V>(stops: &[(Micros, Written<Stop>)], of: impl Fn(&Written<Stop>) -> V) -> Vec<V> {
+        stops.iter().map(|(_, stop)| of(stop)).collect()
+    }
+    execute(
+        "write stops of open windows",
+        include_str!("write_onward_stops.sql"),
+        &[
+            each(stops, |s| s.device.clone()).into(),
+            each(stops, |s| timestamp(s.item.start)).into(),
+            each(stops, |s| timestamp(s.item.end)).into(),
+            each(stops, |s| s.item.lon).into(),
+            each(stops, |s| s.item.lat).into(),
+            each(stops, |s| s.item.fixes as i32).into(),
+            timestamps(stops.iter().map(|(start, _)| *start)).into(),
+            each(stops, |s| s.batch).into(),
+        ],
+    )
+}
+
 /// Deletes what windows held in `table` and hold no longer; returns the devices it belonged to.
 fn remove_others<T>(
     table: &str,

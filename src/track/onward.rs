@@ -16,8 +16,8 @@ use crate::osrm::{MatchError, Matcher};
 /// Matches what came after an instant, up to which there is a line. `fixes` hold a few before it, too, and none
 /// beyond the window.
 ///
-/// Stops are not told from pauses here: where a vehicle stays nothing is drawn, and the next fixes are to be
-/// asked about from the same instant on.
+/// Where a vehicle stays nothing is drawn, and the next fixes are to be asked about from the same instant on;
+/// where it stays for long there is a stop.
 pub fn match_onward(
     window: Window,
     from: Micros,
@@ -53,6 +53,10 @@ pub fn match_onward(
             ..path
         })
         .filter(|path| path.start < path.end)
+        .collect();
+    outcome.stops = (prepared.standings.iter())
+        .filter(|standing| standing.end > from)
+        .filter_map(|standing| draw::stop(standing, &prepared.cleaned, window))
         .collect();
     outcome.osrm_calls = asker.take_calls();
     Ok(outcome)
@@ -176,11 +180,14 @@ mod tests {
 
     #[test]
     fn a_vehicle_that_stays_costs_no_request_and_leaves_no_scribble() {
-        let fixes: Vec<Fix> = (300..420)
+        let fixes: Vec<Fix> = (300..430)
             .step_by(3)
             .map(|s| fix(s as f64, (s % 7) as f64, (s % 5) as f64))
             .collect();
-        let outcome = onward(&fixes, 297, 420);
+        let outcome = onward(&fixes, 297, 400);
         assert_eq!((outcome.paths.len(), outcome.osrm_calls), (0, 0));
+        assert_eq!(outcome.stops, []);
+        let stop = onward(&fixes, 297, 430).stops[0];
+        assert_eq!((stop.start, stop.end), (WINDOW.start, START + 429 * SECOND));
     }
 }

@@ -103,7 +103,7 @@ def faults(osrm):
 def test_every_history_ends_alike(db, osrm, faults, seed):
     chance = random.Random(seed)
     db.set("osrm_matcher.osrm_url", faults.url)
-    db.set("osrm_matcher.look_back", "30 days")
+    db.set("osrm_matcher.look_back", "30d")
     db.set("osrm_matcher.window", chance.choice(["5min", "5min", "1min", "15min"]))
     points = fleet(osrm, chance)
     insert_all(db, points)

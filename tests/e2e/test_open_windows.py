@@ -1,0 +1,168 @@
+"""Windows that are not over: lines go on with each run, and are matched as a whole once they settle."""
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from drives import drive, insert
+from scratch import from_scratch, shown
+
+from harness.fault_server import FaultServer
+from harness.outcome import leftovers
+
+SLOT = timedelta(minutes=15)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def start():
+    """A drive of five minutes from here on lies in one slot, which is not over or has not settled yet."""
+    now = datetime.now(timezone.utc)
+    slot = datetime.fromtimestamp(now.timestamp() // SLOT.total_seconds() * SLOT.total_seconds(), timezone.utc)
+    # Early in a slot there is no room for the drive: the one before it settles two minutes after its end.
+    return slot if now - slot > 6 * MINUTE else slot - 6 * MINUTE
+
+
+@pytest.fixture
+def db(db):
+    # However early or late in a slot a test runs, and whatever device: nothing settles by itself.
+    db.set("osrm_matcher.settle_delay", "1h")
+    return db
+
+
+@pytest.fixture
+def faults(db, osrm):
+    with FaultServer(upstream=osrm) as server:
+        db.set("osrm_matcher.osrm_url", server.url)
+        yield server
+
+
+def run(db):
+    db.rows("CALL process_pending(60)")
+
+
+def settle(db):
+    db.rows("UPDATE processing_batches SET settles_at = now() WHERE settles_at IS NOT NULL")
+    run(db)
+
+
+def lines(db):
+    return db.rows("SELECT start_time, end_time, match_status, encoded_polyline FROM cached_polylines ORDER BY start_time")
+
+
+def minute_by_minute(db, fixes):
+    for minute in range(5):
+        insert(db, "car", fixes[20 * minute:20 * (minute + 1)])
+        run(db)
+
+
+def test_a_line_goes_on_with_each_run_and_costs_a_request_or_two(db, osrm, start):
+    fixes = drive(osrm, start, 300, interval=3)
+    for minute in range(5):
+        before = lines(db)
+        insert(db, "car", fixes[20 * minute:20 * (minute + 1)])
+        run(db)
+        after = lines(db)
+        assert after[:len(before)] == before and len(after) == len(before) + 1
+        assert after[-1][1] == fixes[20 * (minute + 1) - 1][2]
+        assert minute == 0 or after[-1][0] == before[-1][1]
+        assert db.value("SELECT osrm_calls FROM worker_runs ORDER BY id DESC LIMIT 1") <= 2
+    assert leftovers(db) == {}
+    assert {line[2] for line in lines(db)} == {"matched"}
+
+
+def test_once_settled_it_is_as_from_scratch(db, osrm, start):
+    fixes = drive(osrm, start, 300, interval=3)
+    minute_by_minute(db, fixes)
+    assert db.value("SELECT bool_and(settles_at > now()) FROM processing_batches")
+    settle(db)
+    assert db.value("SELECT count(*) FROM processing_batches WHERE settles_at IS NOT NULL") == 0
+    history = shown(db)
+    db.set("osrm_matcher.settle_delay", "0")
+    assert history == from_scratch(db)
+
+
+def test_without_a_delay_each_run_matches_all(db, osrm, start):
+    db.set("osrm_matcher.settle_delay", "0")
+    minute_by_minute(db, drive(osrm, start, 300, interval=3))
+    assert db.value("SELECT count(*) FROM processing_batches WHERE settles_at IS NOT NULL") == 0
+    history = shown(db)
+    assert history == from_scratch(db)
+
+
+def test_points_that_come_late_are_in_the_line_at_once(db, osrm, start):
+    fixes = drive(osrm, start, 300, interval=3)
+    insert(db, "car", fixes[80:])
+    run(db)
+    insert(db, "car", fixes[:80])
+    run(db)
+    assert lines(db)[0][0] == fixes[0][2]
+    assert leftovers(db) == {}
+    settle(db)
+    history = shown(db)
+    db.set("osrm_matcher.settle_delay", "0")
+    assert history == from_scratch(db)
+
+
+def test_a_little_disorder_loses_nothing(db, osrm, start):
+    fixes = drive(osrm, start, 300, interval=3)
+    insert(db, "car", fixes[:38] + fixes[42:60])
+    run(db)
+    insert(db, "car", fixes[38:42] + fixes[60:])
+    run(db)
+    assert leftovers(db) == {}
+    settle(db)
+    history = shown(db)
+    db.set("osrm_matcher.settle_delay", "0")
+    assert history == from_scratch(db)
+
+
+def test_a_vehicle_that_stands_is_one_stop_that_goes_on(db, osrm, start):
+    lon, lat, _ = drive(osrm, start, 300)[0]
+    for minute in range(5):
+        db.rows("""INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at)
+                   SELECT 'van', %s + 1e-5 * (t %% 7), %s - 1e-5 * (t %% 5), %s + t * interval '1 s'
+                     FROM generate_series(%s, %s, 3) t""", (lon, lat, start, 60 * minute, 60 * minute + 59))
+        run(db)
+    assert lines(db) == []
+    stops = db.rows("SELECT start_time, end_time FROM get_device_stops('van', %s, %s)", (start, start + SLOT))
+    assert stops == [(start, start + timedelta(seconds=297))]
+    assert db.value("SELECT sum(osrm_calls) FROM worker_runs") <= 1
+    settle(db)
+    assert db.rows("SELECT start_time, end_time FROM get_device_stops('van', %s, %s)",
+                   (start, start + SLOT)) == stops
+
+
+def test_a_window_whose_new_points_osrm_did_not_answer_for_is_done_later(db, osrm, faults, start):
+    fixes = drive(osrm, start, 300, interval=3)
+    insert(db, "car", fixes[:40])
+    run(db)
+    before = lines(db)
+    insert(db, "car", fixes[40:])
+    faults.poison_fault = "error_500"
+    faults.poison = lambda lon, lat: True
+    run(db)
+    assert lines(db) == before
+    assert db.value("SELECT count(*) FROM gps_coordinates WHERE NOT processed") == len(fixes) - 40
+    faults.poison = lambda lon, lat: False
+    db.rows("UPDATE processing_batches SET next_attempt_at = now() WHERE status = 'pending'")
+    run(db)
+    settle(db)
+    assert leftovers(db) == {}
+    history = shown(db)
+    db.set("osrm_matcher.settle_delay", "0")
+    assert history == from_scratch(db)
+
+
+def test_a_line_made_while_osrm_was_silent_is_made_again(db, osrm, faults, start):
+    db.set("osrm_matcher.request_timeout", "300ms")
+    old = start - timedelta(hours=3)
+    insert(db, "car", drive(osrm, old, 300, interval=3))
+    faults.poison = lambda lon, lat: lon > 1 and not faults.matches("hang")
+    run(db)
+    assert db.value("SELECT status FROM processing_batches") == "completed"
+    assert db.value("SELECT settles_at > now() AND retry_count = 1 FROM processing_batches")
+    settle(db)
+    assert db.row("SELECT settles_at, retry_count FROM processing_batches") == {"settles_at": None, "retry_count": 0}
+    history = shown(db)
+    assert history == from_scratch(db)

@@ -4,32 +4,48 @@
 -- The procedure
 -- ---------------------------------------------------------------------------------------------
 -- It commits, so it can have neither a SET clause nor SECURITY DEFINER: all names are qualified.
-CREATE PROCEDURE process_pending(max_seconds integer DEFAULT 50, windows_per_round integer DEFAULT 200)
+CREATE PROCEDURE process_pending(max_seconds integer DEFAULT 50, windows_per_round integer DEFAULT 500,
+                                 every interval DEFAULT NULL)
 LANGUAGE plpgsql AS $$
 DECLARE
     until  pg_catalog.timestamptz :=
         pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)
         pg_catalog.make_interval(secs => max_seconds);
+    look   pg_catalog.timestamptz := pg_catalog.clock_timestamp();
     run_id pg_catalog.int8;
     more   pg_catalog.bool := true;
     left_s pg_catalog.int4;
 BEGIN
+    IF every OPERATOR(pg_catalog.<) pg_catalog.make_interval(secs => 1) THEN
+        RAISE EXCEPTION 'a run cannot look for new points every %', every
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'A second is the least; null looks once.';
+    END IF;
     IF pg_catalog.pg_is_in_recovery() THEN
         RAISE NOTICE 'nothing done: this server is a standby';
         RETURN;
     END IF;
-    WHILE more LOOP
+    LOOP
         left_s := pg_catalog.ceil(pg_catalog.date_part('epoch',
             until OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp()));
         EXIT WHEN left_s OPERATOR(pg_catalog.<=) 0;
-        SELECT r.run_id, r.more INTO run_id, more
-          FROM @extschema@._process_round(run_id, windows_per_round, left_s) AS r;
+        IF more THEN
+            SELECT r.run_id, r.more INTO run_id, more
+              FROM @extschema@._process_round(run_id, windows_per_round, left_s) AS r;
+        ELSE
+            look := look OPERATOR(pg_catalog.+) every;
+            EXIT WHEN every IS NULL OR look OPERATOR(pg_catalog.>=) until;
+            -- Until the next look no transaction is open for longer than the wait for it.
+            PERFORM pg_catalog.pg_sleep_until(look);
+            look := greatest(look, pg_catalog.clock_timestamp());
+            run_id := NULL;
+            more := true;
+        END IF;
         COMMIT;
     END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE process_pending(integer, integer) IS
-    'processes what is pending in rounds, with a commit after each, until nothing is left or max_seconds have passed; what a schedule should call';
+COMMENT ON PROCEDURE process_pending(integer, integer, interval) IS
+    'processes what is pending in rounds, with a commit after each, until nothing is left or max_seconds have passed, and looks again so often; what a schedule should call';
 
 COMMENT ON FUNCTION process_pending_gps(integer, integer) IS
     'processes what is pending, at most max_windows windows and max_seconds seconds, in the caller''s transaction; returns what was done';
@@ -51,20 +67,24 @@ COMMENT ON FUNCTION decode_polyline(text, integer) IS
 -- ---------------------------------------------------------------------------------------------
 -- The schedule: a thin wrapper over pg_cron, which need not be there until it is called
 -- ---------------------------------------------------------------------------------------------
-CREATE FUNCTION schedule_processing(schedule text DEFAULT '* * * * *') RETURNS bigint
-LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION schedule_processing(schedule text DEFAULT '* * * * *', every interval DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     job bigint;
 BEGIN
+    IF schedule IS NULL THEN
+        RETURN NULL;
+    END IF;
     PERFORM @extschema@._require_cron();
     -- A CALL that commits must be the only statement of its job.
     EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
-      USING 'osrm_matcher', schedule, 'CALL @extschema@.process_pending()';
+      USING 'osrm_matcher', schedule,
+            format('CALL @extschema@.process_pending(%s)', 'every => ' || quote_literal(every));
     RETURN job;
 END
 $$;
-COMMENT ON FUNCTION schedule_processing(text) IS
-    'lets pg_cron call process_pending, every minute unless told otherwise; called again, it changes the schedule; returns the job''s id';
+COMMENT ON FUNCTION schedule_processing(text, interval) IS
+    'lets pg_cron call process_pending, every minute unless told otherwise, and that look again so often; called again, it changes the schedule; returns the job''s id';
 
 CREATE FUNCTION unschedule_processing() RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

@@ -37,9 +37,9 @@ use writing::Outbox;
 
 /// Windows that are claimed at a time: enough to keep all threads busy, little enough that the
 /// first results are written soon.
-const ROUND: usize = 200;
+const ROUND: usize = 500;
 /// Results are written in lots of this many windows while the threads go on.
-const LOT: usize = 64;
+const LOT: usize = 128;
 /// Where windows are long, those of one device that are read together hold a day at most.
 const DAY: Micros = 24 * 3_600_000_000;
 /// Steps that an operator calls by hand end when they are done; this is long enough for any.

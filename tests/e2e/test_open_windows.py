@@ -16,16 +16,14 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def start():
-    """A drive of five minutes from here on lies in one slot, which is not over or has not settled yet."""
-    now = datetime.now(timezone.utc)
-    slot = datetime.fromtimestamp(now.timestamp() // SLOT.total_seconds() * SLOT.total_seconds(), timezone.utc)
-    # Early in a slot there is no room for the drive: the one before it settles two minutes after its end.
-    return slot if now - slot > 6 * MINUTE else slot - 6 * MINUTE
+    """The start of a window that is over, in a slot that has not settled yet."""
+    now = datetime.now(timezone.utc).replace(second=0, microsecond=0)
+    return now - timedelta(minutes=now.minute % 5 + 5)
 
 
 @pytest.fixture
 def db(db):
-    # However early or late in a slot a test runs, and whatever device: nothing settles by itself.
+    # However late in a slot a test runs, and whatever the device: nothing settles by itself.
     db.set("osrm_matcher.settle_delay", "1h")
     return db
 

@@ -2,11 +2,15 @@
 
 import gzip
 import re
+import threading
+from contextlib import closing
 
+import psycopg2
 import pytest
 from catalog import catalog, differences
 from drives import drive, insert, process_all, recent_window, waiting
 from harness import env
+from harness.outcome import leftovers
 
 RELEASED = sorted((env.ROOT / "tests/upgrade").glob("osrm_matcher--*.sql.gz"))
 
@@ -41,6 +45,51 @@ def test_points_that_wait_and_adopted_tables_go_through_an_update(old_db, osrm):
     process_all(old_db)
     assert waiting(old_db) == 0
     assert old_db.rows("SELECT DISTINCT device_id FROM cached_polylines ORDER BY device_id") == [("bus",), ("car",)]
+
+
+def test_until_the_update_calls_say_what_to_do(old_db):
+    for call in ("CALL process_pending()", "SELECT * FROM process_pending_gps()", "SELECT make_batches()"):
+        with pytest.raises(psycopg2.Error) as caught:
+            old_db.rows(call)
+        assert caught.value.pgcode == "55000"
+        assert caught.value.diag.message_hint.startswith("Do ALTER EXTENSION osrm_matcher UPDATE")
+
+
+def test_what_was_stored_stays_and_writers_go_on(old_db, osrm):
+    start = recent_window(240)
+    old_db.rows("""INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at, processed)
+                   SELECT 'old', 24.94, 60.17, %s + n * interval '10 s', true FROM generate_series(0, 29) n""", (start,))
+    old_db.rows("""INSERT INTO processing_batches (device_id, start_time, end_time, status, coordinate_count,
+                                                   processing_completed_at, context_start, context_end)
+                   VALUES ('old', %(t)s, %(t)s + interval '5 min', 'completed', 30, now(), %(t)s, %(t)s + interval '6 min');
+                   UPDATE gps_coordinates SET batch_id = (SELECT batch_id FROM processing_batches);
+                   INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count,
+                                                 source_coordinates_count, match_status, grade, batch_id)
+                   SELECT 'old', %(t)s, %(t)s + interval '290 s', encode_polyline('{24.94,24.95}', '{60.17,60.18}'), 2, 30,
+                          'matched', 'good', batch_id FROM processing_batches""", {"t": start})
+    fixes, written, done = drive(osrm, recent_window(), seconds=900), [], threading.Event()
+
+    def write():
+        with closing(old_db.connect()) as session, closing(session.cursor()) as cursor:
+            for fix in fixes:
+                cursor.execute("INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at) "
+                               "VALUES ('car', %s, %s, %s)", fix)
+                written.append(fix)
+                if done.is_set():
+                    break
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    old_db.wait_until("SELECT count(*) > 31 FROM gps_coordinates")
+    old_db.rows("ALTER EXTENSION osrm_matcher UPDATE")
+    before = len(written)
+    old_db.wait_until("SELECT count(*) > %s FROM gps_coordinates", parameters=(31 + before,)) if before < len(fixes) else None
+    done.set()
+    writer.join()
+    process_all(old_db)
+    assert leftovers(old_db) == {}
+    assert old_db.value("SELECT sum(source_coordinates_count) FROM cached_polylines WHERE device_id = 'car'") == len(written)
+    assert old_db.value("SELECT count(*) FROM cached_polylines WHERE device_id = 'old'") == 1
 
 
 def test_there_is_no_way_down(db):

@@ -145,10 +145,7 @@ $$;
 COMMENT ON FUNCTION _windows_with_points IS
     'where the next windows of a device begin that hold points in a range, null if there are none; stable';
 
--- What is older than the oldest point that a device still has is left alone: its points went because of their
--- age, and its line is all that is left of them. Points that went from among others were deleted for a reason.
-CREATE FUNCTION _windows_on_record(device_id text, from_time timestamptz, to_time timestamptz, most integer)
-RETURNS timestamptz[]
+CREATE FUNCTION _oldest_point(device_id text) RETURNS timestamptz
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -163,6 +160,21 @@ BEGIN
               WHERE p.{device} = {named:$1} AND isfinite({time_expression})
               ORDER BY p.{time} LIMIT 1', device_id))) AS q (at timestamptz);
     END LOOP;
+    RETURN oldest;
+END
+$$;
+COMMENT ON FUNCTION _oldest_point IS 'the time of the oldest point that a device still has; stable';
+
+-- What is older than the oldest point that a device still has is left alone: its points went because of their
+-- age, and its line is all that is left of them. Points that went from among others were deleted for a reason.
+CREATE FUNCTION _windows_on_record(device_id text, from_time timestamptz, to_time timestamptz, most integer)
+RETURNS timestamptz[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    oldest timestamptz := @extschema@._oldest_point(device_id);
+BEGIN
     RETURN (SELECT array_agg(w.start ORDER BY w.start)
               FROM (SELECT DISTINCT date_bin(@extschema@._window(), b.start_time, 'epoch') AS start
                       FROM @extschema@.processing_batches b
@@ -212,7 +224,7 @@ BEGIN
             UNION
             SELECT r.start_time, r.end_time
               FROM @extschema@._reached(devices, starts, ends, @extschema@._context_reach()) r
-             WHERE job.kind = 'rematch') AS w (start, "end")
+             WHERE job.kind = 'rematch' AND r.end_time > @extschema@._oldest_point(job.cursor_device)) AS w (start, "end")
      WHERE NOT EXISTS (SELECT FROM @extschema@.processing_batches b
                         WHERE b.device_id = job.cursor_device AND b.start_time = w.start
                           AND b.job_id = job.job_id);

@@ -1,0 +1,1866 @@
+-- From 0.1.0 to 0.2.0: open windows go on provisionally and settle; who has a device is said by locks on rows; new
+-- points are found by their time; statements name the schema; distances, trips and the map.
+
+-- A scan of the table, for which writers wait: some seconds for twenty million points.
+CREATE INDEX gps_coordinates_waiting ON gps_coordinates (recorded_at) WHERE processed::int = 0;
+COMMENT ON INDEX gps_coordinates_waiting IS 'finds the devices that have new points, by their time';
+COMMENT ON INDEX gps_coordinates_unprocessed IS 'finds the windows of a device that have new points';
+
+ALTER TABLE processing_batches ADD COLUMN settles_at timestamptz;
+COMMENT ON COLUMN processing_batches.settles_at IS 'when a completed window is matched once more, as a whole; its line is provisional until then; null: it is settled';
+CREATE INDEX processing_batches_settling ON processing_batches (settles_at) WHERE settles_at IS NOT NULL AND status = 'completed';
+COMMENT ON INDEX processing_batches_settling IS 'finds what is to be settled';
+
+CREATE TABLE device_locks (slot integer PRIMARY KEY);
+INSERT INTO device_locks SELECT generate_series(0, 65535);
+COMMENT ON TABLE device_locks IS 'what a worker locks while it has a device: the row that the device''s name hashes to';
+
+COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
+ALTER TABLE worker_runs ADD COLUMN search_pages bigint;
+COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog(); null where old ones were not searched for';
+COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows looked at in vain; null where it was not made, or not to its end';
+CREATE INDEX path_reads_read_at ON path_reads (read_at);
+COMMENT ON INDEX path_reads_read_at IS 'finds the notes that are too old';
+
+DROP VIEW worker_health;
+DROP ROUTINE _has_index;
+DROP ROUTINE worker_status;
+DROP ROUTINE _advance_jobs;
+DROP ROUTINE process_pending;
+DROP ROUTINE schedule_processing;
+
+CREATE OR REPLACE FUNCTION _has_columns(relation regclass) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT count(*) = 2
+      FROM pg_attribute a
+      LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+     WHERE a.attrelid = _has_columns.relation AND NOT a.attisdropped
+       AND CASE a.attname
+               WHEN 'processed' THEN a.atttypid = 'boolean'::regtype AND a.attnotnull
+                                     AND pg_get_expr(d.adbin, d.adrelid) = 'false'
+               WHEN 'batch_id' THEN a.atttypid = 'uuid'::regtype AND NOT a.attnotnull AND d.oid IS NULL END;
+END;
+
+CREATE OR REPLACE FUNCTION _describe_source(
+    relation regclass, device_column name, time_column name, coordinates_column name, longitude_column name,
+    latitude_column name, accuracy_column name, coordinate_order text, time_zone text, time_unit text)
+RETURNS adopted_sources
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    source @extschema@.adopted_sources;
+    context text;
+BEGIN
+    source.relation := relation;
+    source.device_column := device_column;
+    source.time_column := time_column;
+    source.device_value := @extschema@._device_value(relation, device_column);
+    source.local_time := @extschema@._column_type(relation, time_column) = 'timestamp'::regtype;
+    SELECT e.expression, e.bound INTO source.time_expression, source.bound_expression
+      FROM @extschema@._time_expressions(relation, time_column, time_zone, time_unit) e;
+    IF longitude_column IS NULL AND latitude_column IS NULL THEN
+        SELECT e.longitude, e.latitude INTO source.longitude_expression, source.latitude_expression
+          FROM @extschema@._pair_expressions(relation, coordinates_column, coordinate_order) e;
+    ELSIF longitude_column IS NULL OR latitude_column IS NULL THEN
+        RAISE EXCEPTION 'longitude_column and latitude_column go together' USING ERRCODE = 'invalid_parameter_value';
+    ELSE
+        source.longitude_expression := @extschema@._number_expression(relation, longitude_column, 'a longitude', -180, 180);
+        source.latitude_expression := @extschema@._number_expression(relation, latitude_column, 'a latitude', -90, 90);
+    END IF;
+    IF accuracy_column IS NOT NULL THEN
+        source.accuracy_expression := @extschema@._number_expression(relation, accuracy_column, 'an accuracy', 0, 100000);
+    END IF;
+    source.added := ARRAY[@extschema@._index_name(relation, '_osrm_unprocessed'),
+                          @extschema@._index_name(relation, '_osrm_waiting')];
+    context := @extschema@._index_name(relation, '_osrm_device_time');
+    IF @extschema@._is_index_of(context, relation)
+       OR NOT @extschema@._has_index(relation, ARRAY[device_column, time_column])
+    THEN
+        source.added := source.added || context;
+    END IF;
+    -- An index of four megabytes of table is built in a tenth of a second or so.
+    source.ready := pg_relation_size(relation) <= 4 * 1024 * 1024
+        OR @extschema@._has_indexes(relation, device_column, time_column);
+    source.adopted_at := now();
+    RETURN source;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _adoption_steps(source adopted_sources)
+RETURNS TABLE (step integer, what text, statement text, at_once boolean)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    by_hand text := 'run this yourself, outside of a transaction; it holds up nobody. The index ';
+    create_index text := CASE WHEN source.ready THEN 'CREATE INDEX ' ELSE 'CREATE INDEX CONCURRENTLY ' END;
+    columns text := format('(%I, %I)', source.device_column, source.time_column);
+    qualified text := (SELECT format('%I.%I', n.nspname, c.relname)
+                         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = source.relation);
+    has_columns boolean := @extschema@._has_columns(source.relation);
+    has_queue boolean := @extschema@._is_index_of(source.added[1], source.relation);
+    has_times boolean := @extschema@._is_index_of(source.added[2], source.relation);
+    has_context boolean := cardinality(source.added) < 3 OR @extschema@._is_index_of(source.added[3], source.relation);
+BEGIN
+    RETURN QUERY VALUES
+        (1, CASE WHEN has_columns THEN 'nothing to do: the column processed is there'
+                 ELSE 'adds the column processed; no row is rewritten' END,
+         CASE WHEN NOT has_columns THEN
+             format('ALTER TABLE %s ADD COLUMN processed boolean NOT NULL DEFAULT false', qualified) END, true),
+        (2, CASE WHEN has_columns THEN 'nothing to do: the column batch_id is there'
+                 ELSE 'adds the column batch_id; no row is rewritten' END,
+         CASE WHEN NOT has_columns THEN format('ALTER TABLE %s ADD COLUMN batch_id uuid', qualified) END, true),
+        (3, CASE WHEN has_queue THEN 'nothing to do: the index that finds new points is there'
+                 WHEN source.ready THEN 'adds the index that finds new points; the table is small'
+                 ELSE by_hand || 'finds new points' END,
+         CASE WHEN NOT has_queue THEN
+             format('%s%I ON %s %s WHERE NOT processed', create_index, source.added[1], qualified, columns) END,
+         has_queue OR source.ready),
+        (4, CASE WHEN has_times THEN 'nothing to do: the index that finds new points by their time is there'
+                 WHEN source.ready THEN 'adds the index that finds new points by their time; the table is small'
+                 ELSE by_hand || 'finds new points by their time' END,
+         CASE WHEN NOT has_times THEN
+             format('%s%I ON %s (%I) WHERE processed::int = 0', create_index, source.added[2], qualified,
+                    source.time_column) END,
+         has_times OR source.ready),
+        (5, CASE WHEN has_context THEN 'nothing to do: an index on the device and the time is there'
+                 WHEN source.ready THEN 'adds the index that reads a device''s points; the table is small'
+                 ELSE by_hand || 'reads a device''s points' END,
+         CASE WHEN NOT has_context THEN
+             format('%s%I ON %s %s', create_index, source.added[3], qualified, columns) END,
+         has_context OR source.ready);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _use_ready_sources() RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM @extschema@.adopted_sources a
+     WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.relation);
+    IF EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE NOT a.ready) THEN
+        UPDATE @extschema@.adopted_sources a
+           SET ready = true
+         WHERE NOT a.ready
+           AND @extschema@._has_indexes(a.relation, a.device_column, a.time_column);
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _is_index_of(index_name text, relation regclass) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+                    WHERE i.indrelid = _is_index_of.relation AND c.relname = _is_index_of.index_name);
+END;
+
+CREATE OR REPLACE FUNCTION _has_index(relation regclass, columns name[], condition text DEFAULT NULL) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (
+        SELECT FROM pg_index i
+          JOIN pg_class c ON c.oid = i.indexrelid
+          JOIN pg_am m ON m.oid = c.relam AND m.amname = 'btree'
+         WHERE i.indrelid = _has_index.relation AND i.indisvalid
+           AND pg_get_expr(i.indpred, i.indrelid) IS NOT DISTINCT FROM _has_index.condition
+           AND NOT EXISTS (
+                SELECT FROM unnest(_has_index.columns) WITH ORDINALITY AS k (name, position)
+                  LEFT JOIN pg_attribute a
+                    ON a.attrelid = i.indrelid AND a.attname = k.name AND a.attnum = i.indkey[k.position - 1]
+                 WHERE a.attname IS NULL));
+END;
+
+COMMENT ON FUNCTION _has_index IS 'whether a usable index leads with the columns; stable';
+
+CREATE OR REPLACE FUNCTION _has_indexes(relation regclass, device_column name, time_column name) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN _has_index(relation, ARRAY[device_column, time_column], '(NOT processed)')
+   AND _has_index(relation, ARRAY[time_column], '((processed)::integer = 0)')
+   AND _has_index(relation, ARRAY[device_column, time_column]);
+
+COMMENT ON FUNCTION _has_indexes IS 'whether a table has the indexes that a source needs; stable';
+
+CREATE OR REPLACE FUNCTION _make_left_due(device_id text, from_time timestamptz, to_time timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    starts timestamptz[] := ARRAY(
+        SELECT DISTINCT w FROM @extschema@._sources() s
+         CROSS JOIN unnest(@extschema@._windows_with_points(s.fragments, _make_left_due.device_id, from_time, to_time,
+                                                            false, 2147483647)) w);
+    devices text[] := array_fill(_make_left_due.device_id, ARRAY[cardinality(starts)]);
+BEGIN
+    PERFORM @extschema@._recut(devices, starts);
+    PERFORM @extschema@._make_due(devices, starts, ARRAY(SELECT w + @extschema@._window() FROM unnest(starts) w));
+END
+$$;
+
+COMMENT ON FUNCTION _make_left_due IS 'makes windows of a range due in which a device still has points; volatile';
+
+CREATE OR REPLACE FUNCTION forget_device(
+    device_id text,
+    from_time timestamptz DEFAULT '-infinity',
+    to_time timestamptz DEFAULT 'infinity',
+    with_points boolean DEFAULT false,
+    OUT paths bigint, OUT stops bigint, OUT batches bigint, OUT points bigint, OUT reads bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    windows_from timestamptz;
+    windows_to timestamptz;
+BEGIN
+    IF device_id IS NULL OR from_time IS NULL OR to_time IS NULL OR with_points IS NULL THEN
+        RAISE EXCEPTION 'nothing is forgotten without the name of a device and a range: an argument is null'
+            USING ERRCODE = 'null_value_not_allowed',
+                  HINT = 'Leave the range out for all times. delete_old() and upkeep() delete what is old of all devices.';
+    END IF;
+    -- A run that has the device would store again what it has read.
+    PERFORM @extschema@._wait_for_device(device_id);
+    SELECT min(b.start_time), max(b.end_time) INTO windows_from, windows_to
+      FROM @extschema@.processing_batches b
+     WHERE b.device_id = forget_device.device_id AND b.start_time < to_time AND b.end_time > from_time;
+    points := 0;
+    IF with_points THEN
+        -- Windows around the range, for points within decided their outcome.
+        PERFORM @extschema@._make_due(array_agg(r.device_id), array_agg(r.start_time), array_agg(r.end_time))
+           FROM @extschema@._reached(ARRAY[forget_device.device_id], ARRAY[from_time], ARRAY[to_time],
+                                     @extschema@._context_reach()) r;
+        DELETE FROM @extschema@.gps_coordinates p
+         WHERE p.device_id = forget_device.device_id AND p.recorded_at >= from_time AND p.recorded_at < to_time;
+        GET DIAGNOSTICS points = ROW_COUNT;
+    END IF;
+    DELETE FROM @extschema@.cached_polylines c
+     WHERE c.device_id = forget_device.device_id
+       AND (c.start_time >= least(from_time, windows_from) AND c.start_time < greatest(to_time, windows_to)
+            OR with_points AND c.start_time < to_time AND c.end_time > from_time);
+    GET DIAGNOSTICS paths = ROW_COUNT;
+    DELETE FROM @extschema@.stops s
+     WHERE s.device_id = forget_device.device_id
+       AND (s.start_time >= least(from_time, windows_from) AND s.start_time < greatest(to_time, windows_to)
+            OR with_points AND s.start_time < to_time AND s.end_time > from_time);
+    GET DIAGNOSTICS stops = ROW_COUNT;
+    DELETE FROM @extschema@.processing_batches b
+     WHERE b.device_id = forget_device.device_id AND b.start_time >= windows_from AND b.end_time <= windows_to;
+    GET DIAGNOSTICS batches = ROW_COUNT;
+    IF with_points AND batches > 0 THEN
+        PERFORM @extschema@._make_left_due(device_id, windows_from, windows_to);
+    END IF;
+    DELETE FROM @extschema@.path_reads r
+     WHERE r.device_id = forget_device.device_id AND r.from_time < forget_device.to_time AND r.to_time > forget_device.from_time;
+    GET DIAGNOSTICS reads = ROW_COUNT;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _backlog_of(fragments json, since timestamptz, until timestamptz, most integer,
+    OUT points bigint, OUT windows bigint, OUT devices bigint, OUT oldest timestamptz,
+    OUT waiting_since timestamptz, OUT estimated boolean)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    counted record;
+    rate double precision;
+    between double precision;
+BEGIN
+    SELECT * INTO counted FROM json_to_recordset(@extschema@._ask_source(fragments,
+        'WITH first AS MATERIALIZED (
+            SELECT p.{device} AS device, {time_expression} AS at, {arrival} AS arrival FROM {relation} p
+             WHERE p.processed::int = 0 AND {since:$2} AND {until:$3}
+             ORDER BY p.{time} LIMIT $5
+        ), last AS MATERIALIZED (
+            SELECT p.{device} AS device, {time_expression} AS at, {arrival} AS arrival FROM {relation} p
+             WHERE p.processed::int = 0 AND {since:$2} AND {until:$3}
+               AND {time_expression} > (SELECT max(f.at) FROM first f)
+               AND (SELECT count(*) FROM first) = $5
+             ORDER BY p.{time} DESC LIMIT $5
+        ), q AS (
+            SELECT * FROM first UNION ALL SELECT * FROM last
+        )
+        SELECT count(*) AS points, count(DISTINCT (q.device, date_bin($4, q.at, ''epoch''))) AS windows,
+               count(DISTINCT q.device) AS devices, min(q.at) AS oldest, min(q.arrival) AS waiting_since,
+               (SELECT count(*) FROM last) = $5 AS estimated,
+               extract(epoch FROM (SELECT min(l.at) FROM last l) - (SELECT max(f.at) FROM first f)) AS gap,
+               extract(epoch FROM (SELECT max(f.at) - min(f.at) FROM first f)) AS first_span,
+               extract(epoch FROM (SELECT max(l.at) - min(l.at) FROM last l)) AS last_span
+          FROM q', NULL, since, until, most / 2))
+        AS c (points bigint, windows bigint, devices bigint, oldest timestamptz, waiting_since timestamptz,
+              estimated boolean, gap double precision, first_span double precision, last_span double precision);
+    points := counted.points;
+    windows := counted.windows;
+    devices := counted.devices;
+    oldest := counted.oldest;
+    waiting_since := counted.waiting_since;
+    estimated := counted.estimated;
+    IF estimated THEN
+        rate := most / 2 / greatest(least(counted.first_span, counted.last_span), 0.001);
+        between := counted.gap * rate;
+        windows := windows * (points + between) / points;
+        points := points + between;
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _behind_look_back(most integer DEFAULT 5000, OUT points bigint, OUT oldest timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    source record;
+    counted record;
+BEGIN
+    points := 0;
+    FOR source IN
+        SELECT s.fragments, coalesce(a.adopted_at - @extschema@._look_back(), '-infinity') AS since
+          FROM @extschema@._sources() s LEFT JOIN @extschema@.adopted_sources a USING (relation)
+    LOOP
+        SELECT * INTO counted FROM json_to_recordset(@extschema@._ask_source(source.fragments,
+            'SELECT count(*) AS points, min(q.at) AS oldest
+               FROM (SELECT {time_expression} AS at FROM {relation} p
+                      WHERE p.processed::int = 0 AND {since:$2} AND {until:$3}
+                      ORDER BY p.{time} LIMIT $5) q', NULL, source.since, now() - @extschema@._look_back(), most))
+            AS c (points bigint, oldest timestamptz);
+        -- A source that fails says nothing.
+        points := points + coalesce(counted.points, 0);
+        oldest := least(oldest, counted.oldest);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION _behind_look_back IS
+    'unprocessed points from before the look-back, counted up to so many a source, and the oldest of them; stable';
+
+CREATE OR REPLACE FUNCTION worker_status(
+    OUT unprocessed_points bigint, OUT processed_points bigint, OUT active_devices bigint,
+    OUT cached_paths bigint, OUT last_cache_update timestamptz,
+    OUT windows_pending bigint, OUT windows_deferred bigint, OUT windows_failed bigint,
+    OUT oldest_waiting timestamptz, OUT waiting_since timestamptz, OUT estimated boolean,
+    OUT osrm_reachable boolean, OUT osrm_since timestamptz, OUT osrm_error text,
+    OUT enabled boolean, OUT schedule text, OUT next_run timestamptz, OUT last_run json, OUT set_aside text[],
+    OUT points_behind bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    waiting record;
+    newest @extschema@.worker_runs;
+    reopened bigint;
+BEGIN
+    SELECT * INTO waiting FROM @extschema@._backlog();
+    unprocessed_points := waiting.points;
+    oldest_waiting := waiting.oldest;
+    waiting_since := waiting.waiting_since;
+    estimated := waiting.estimated;
+    SELECT greatest(0, sum(@extschema@._count(s.relation, s.fragments)) - unprocessed_points) INTO processed_points
+      FROM @extschema@._sources() s;
+    cached_paths := @extschema@._count('@extschema@.cached_polylines');
+    SELECT b.points INTO points_behind FROM @extschema@._behind_look_back() b;
+    estimated := estimated OR processed_points + unprocessed_points > 10000 OR cached_paths > 10000;
+
+    -- A vehicle on the road has a window finished every minute: the last quarter of an hour is enough.
+    SELECT count(*) INTO active_devices
+      FROM (SELECT DISTINCT b.device_id FROM @extschema@.processing_batches b
+             WHERE b.processing_completed_at > now() - interval '15 min') d;
+    active_devices := greatest(active_devices, waiting.devices);
+    SELECT b.processing_completed_at INTO last_cache_update
+      FROM @extschema@.processing_batches b
+     WHERE b.processing_completed_at IS NOT NULL
+     ORDER BY b.processing_completed_at DESC
+     LIMIT 1;
+
+    -- A window with unprocessed points is pending, and so is one that is to be done again without any.
+    SELECT count(*) FILTER (WHERE q.next_attempt_at > now()),
+           count(*) FILTER (WHERE q.next_attempt_at <= now()
+                              AND (q.processing_completed_at IS NOT NULL OR q.job_id IS NOT NULL))
+      INTO windows_deferred, reopened
+      FROM (SELECT b.next_attempt_at, b.processing_completed_at, b.job_id FROM @extschema@.processing_batches b
+             WHERE b.status IN ('pending', 'processing')
+             LIMIT 10000) q;
+    windows_pending := greatest(0, waiting.windows - windows_deferred) + reopened;
+    SELECT count(*) INTO windows_failed
+      FROM (SELECT FROM @extschema@.processing_batches b WHERE b.status = 'failed' LIMIT 10000) q;
+
+    SELECT s.reachable, s.since, s.error INTO osrm_reachable, osrm_since, osrm_error
+      FROM @extschema@._osrm_seen() s;
+
+    SELECT array_agg(a.message) INTO set_aside FROM @extschema@._set_aside_alerts() a;
+    enabled := @extschema@._enabled();
+    SELECT j.schedule, CASE WHEN j.active THEN @extschema@._next_run(j.schedule) END INTO schedule, next_run
+      FROM @extschema@._cron_job('osrm_matcher') j;
+    SELECT r.* INTO newest FROM @extschema@.worker_runs r ORDER BY r.started_at DESC LIMIT 1;
+    last_run := CASE WHEN newest.id IS NOT NULL THEN row_to_json(newest) END;
+END
+$$;
+
+COMMENT ON FUNCTION worker_status IS
+    'how the worker does, in one row: what waits, what is done, OSRM, the last run and the next; stable, reads only what waits';
+
+CREATE VIEW worker_health AS
+SELECT s.unprocessed_points AS points_waiting,
+       s.windows_pending,
+       s.windows_deferred,
+       s.windows_failed,
+       r.points AS points_last_hour,
+       r.windows AS windows_last_hour,
+       r.runs AS runs_last_hour,
+       r.calls AS osrm_calls_last_hour,
+       round(r.delay_avg_ms)::bigint AS delay_avg_ms,
+       round(r.delay_max_ms)::bigint AS delay_max_ms,
+       coalesce(greatest(0, round(extract(epoch FROM now() - s.waiting_since) * 1000)), 0)::bigint AS waiting_ms,
+       s.osrm_reachable
+  FROM worker_status() s
+ CROSS JOIN (
+    SELECT coalesce(sum(w.points), 0)::bigint AS points,
+           coalesce(sum(w.windows_completed), 0)::bigint AS windows,
+           count(*) AS runs,
+           coalesce(sum(w.osrm_calls), 0)::bigint AS calls,
+           sum(w.delay_avg_ms * w.points) / nullif(sum(w.points) FILTER (WHERE w.delay_avg_ms IS NOT NULL), 0)
+               AS delay_avg_ms,
+           max(w.delay_max_ms) AS delay_max_ms
+      FROM worker_runs w
+     WHERE w.started_at > now() - interval '1 hour') r;
+
+COMMENT ON VIEW worker_health IS 'backlog, what the last hour did, and the delay of live points, one row';
+
+COMMENT ON COLUMN worker_health.delay_avg_ms IS 'mean age of live points when they were taken into a path, last hour';
+
+COMMENT ON COLUMN worker_health.delay_max_ms IS 'greatest age of a live point when it was taken into a path, last hour';
+
+COMMENT ON COLUMN worker_health.waiting_ms IS 'for how long the point that waits longest has been waiting';
+
+CREATE OR REPLACE FUNCTION _store_reads() RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    touched bigint;
+BEGIN
+    -- What is a day old serves nothing any more, stored or not: the notes are never more than a day's.
+    DELETE FROM @extschema@.path_reads r
+     WHERE r.ctid = ANY (ARRAY(SELECT o.ctid FROM @extschema@.path_reads o
+                                WHERE o.read_at < now() - interval '1 day'
+                                ORDER BY o.read_at LIMIT 10000));
+    IF NOT EXISTS (SELECT FROM @extschema@.path_reads r WHERE NOT r.stored) THEN
+        RETURN 0;
+    END IF;
+    WITH fresh AS (
+        UPDATE @extschema@.path_reads r
+           SET stored = true
+         WHERE r.ctid = ANY (ARRAY(SELECT n.ctid FROM @extschema@.path_reads n
+                                    WHERE NOT n.stored
+                                    ORDER BY n.read_at LIMIT 1000
+                                      FOR UPDATE SKIP LOCKED))
+        RETURNING r.device_id, r.from_time, r.to_time, r.read_at
+    ), asked AS (
+        SELECT f.device_id, min(f.from_time) AS from_time, max(f.to_time) AS to_time, max(f.read_at) AS read_at
+          FROM fresh f
+         GROUP BY f.device_id
+    ), devices AS (
+        SELECT a.* FROM asked a WHERE a.device_id IS NOT NULL
+        UNION ALL
+        SELECT d.device_id, a.from_time, a.to_time, a.read_at
+          FROM asked a CROSS JOIN @extschema@.get_devices() d
+         WHERE a.device_id IS NULL
+    ), due AS (
+        SELECT c.id, d.read_at
+          FROM devices d
+          JOIN @extschema@.cached_polylines c
+            ON c.device_id = d.device_id AND c.end_time >= d.from_time AND c.start_time < d.to_time
+         WHERE c.last_accessed < d.read_at - interval '10 min'
+           FOR UPDATE OF c SKIP LOCKED
+    )
+    UPDATE @extschema@.cached_polylines c
+       SET last_accessed = d.read_at
+      FROM (SELECT due.id, max(due.read_at) AS read_at FROM due GROUP BY due.id) d
+     WHERE c.id = d.id;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    RETURN touched;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION delete_old(
+    paths_older_than interval DEFAULT '30 days',
+    batches_older_than interval DEFAULT '30 days',
+    points_older_than interval DEFAULT NULL,
+    max_rows integer DEFAULT 10000,
+    OUT paths bigint, OUT stops bigint, OUT batches bigint, OUT points bigint, OUT runs bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    reach interval := justify_hours(2 * @extschema@._look_back());
+BEGIN
+    -- A point that comes late opens its window again: what that needs must still be there.
+    IF least(paths_older_than, batches_older_than, points_older_than) < reach THEN
+        RAISE EXCEPTION 'nothing younger than % may be deleted', reach
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Late points open windows of the look-back again; twice that has to stay.';
+    END IF;
+    IF max_rows IS NULL OR max_rows < 1 THEN
+        RAISE EXCEPTION 'max_rows must be at least 1' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    paths := 0;
+    stops := 0;
+    batches := 0;
+    points := 0;
+    IF paths_older_than IS NOT NULL THEN
+        paths := @extschema@._delete_before('@extschema@.cached_polylines', 'end_time', now() - paths_older_than, 'true', max_rows);
+        stops := @extschema@._delete_before('@extschema@.stops', 'start_time', now() - paths_older_than, 'true', max_rows);
+    END IF;
+    -- Late points find by its batch what they change, so it stays as long as there is anything to change.
+    IF paths_older_than IS NOT NULL AND batches_older_than IS NOT NULL AND paths < max_rows AND stops < max_rows THEN
+        batches := @extschema@._delete_before(
+            '@extschema@.processing_batches', 'start_time', now() - greatest(paths_older_than, batches_older_than),
+            't.status = ''completed''
+             AND (SELECT c.id FROM @extschema@.cached_polylines c
+                   WHERE c.device_id = t.device_id AND c.start_time >= t.start_time AND c.start_time < t.end_time
+                   LIMIT 1) IS NULL
+             AND (SELECT s.id FROM @extschema@.stops s
+                   WHERE s.device_id = t.device_id AND s.start_time >= t.start_time AND s.start_time < t.end_time
+                   LIMIT 1) IS NULL', max_rows);
+    END IF;
+    IF points_older_than IS NOT NULL THEN
+        points := @extschema@._delete_before('@extschema@.gps_coordinates', 'recorded_at', now() - points_older_than,
+                                             't.processed', max_rows);
+    END IF;
+    -- Their log is kept as long as batches are, and never for less than two days, which alerts look at.
+    DELETE FROM @extschema@.worker_runs r
+     WHERE batches_older_than IS NOT NULL
+       AND r.id = ANY (ARRAY(SELECT o.id FROM @extschema@.worker_runs o
+                              WHERE o.started_at < now() - greatest(batches_older_than, interval '2 days')
+                              ORDER BY o.started_at LIMIT max_rows));
+    GET DIAGNOSTICS runs = ROW_COUNT;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _set_aside_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'critical', 'source_set_aside', format('table %s is left out since %s: %s', a.relation, a.set_aside_at, a.reason),
+           'Mend the table; runs try it again by themselves. If it is to be read no more: release_source().'
+      FROM adopted_sources a
+     WHERE a.set_aside_at IS NOT NULL
+    UNION ALL
+    SELECT 'warning', 'windows_hindered', format('%s windows are put off: %s', count(*), max(b.error_message)),
+           CASE b.error_code
+               WHEN 'NotMarked' THEN 'A trigger or a rule of the table of points undoes the mark: it must let processed become true.'
+               WHEN 'Locked' THEN 'SELECT * FROM pg_locks WHERE NOT granted; somebody''s transaction holds what has to be written.'
+               ELSE 'Mend what PostgreSQL speaks of; the windows are tried again by themselves.' END
+      FROM processing_batches b
+     WHERE b.status = 'pending' AND b.error_code IN ('NotMarked', 'NotWritten', 'Locked')
+     GROUP BY b.error_code;
+END;
+
+CREATE OR REPLACE FUNCTION worker_alerts(
+    max_delay interval DEFAULT '2 min',
+    max_failures double precision DEFAULT 0.01,
+    cache_budget bigint DEFAULT NULL)
+RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    now_is record;
+    waiting_for interval;
+    cache_size bigint := pg_total_relation_size('@extschema@.cached_polylines');
+BEGIN
+    SELECT * INTO now_is FROM @extschema@.worker_status();
+    waiting_for := date_trunc('second', now() - now_is.waiting_since);
+
+    IF NOT now_is.enabled THEN
+        RETURN QUERY VALUES ('warning', 'disabled', 'processing is disabled',
+                             'Set osrm_matcher.enabled to on when it is to go on.');
+    ELSE
+        RETURN QUERY SELECT a.* FROM @extschema@._schedule_alerts() a;
+    END IF;
+
+    IF now_is.osrm_reachable IS FALSE THEN
+        RETURN QUERY SELECT 'critical', 'osrm_away',
+            format('OSRM has not answered since %s: %s', now_is.osrm_since, now_is.osrm_error),
+            'SELECT * FROM @extschema@.osrm_health();';
+    END IF;
+
+    IF waiting_for > max_delay THEN
+        RETURN QUERY SELECT 'warning', 'delay',
+            format('a point has been waiting for %s', waiting_for),
+            CASE WHEN now_is.osrm_reachable IS FALSE THEN 'OSRM has to be back first.'
+                 ELSE 'If runs use their whole time, raise osrm_matcher.concurrency or give OSRM more threads; '
+                      'if not, see pg_stat_activity for a long transaction that holds rows of the device.' END;
+    END IF;
+
+    IF now_is.points_behind > 0 THEN
+        RETURN QUERY SELECT 'warning', 'behind_look_back',
+            format('%s points are older than osrm_matcher.look_back; no run takes them by itself',
+                   CASE WHEN now_is.points_behind < 5000 THEN now_is.points_behind::text ELSE '5000 or more' END),
+            format('SELECT @extschema@.start_backfill(%L, %L);', b.oldest, now())
+          FROM @extschema@._behind_look_back() b
+         -- Those that a backfill has before it are no worry.
+         WHERE NOT EXISTS (SELECT FROM @extschema@.matching_jobs j
+                            WHERE j.kind = 'backfill' AND j.status IN ('active', 'finishing')
+                              AND j.device_ids IS NULL AND j.from_time <= b.oldest);
+    END IF;
+
+    RETURN QUERY SELECT a.* FROM @extschema@._run_alerts(max_failures, waiting_for) a;
+
+    IF cache_size > cache_budget THEN
+        RETURN QUERY SELECT 'warning', 'cache_over_budget',
+            format('the paths take %s, %s are allowed', pg_size_pretty(cache_size), pg_size_pretty(cache_budget)),
+            'Keep paths for fewer days: see @extschema@.upkeep().';
+    END IF;
+
+    RETURN QUERY SELECT a.* FROM @extschema@._set_aside_alerts() a;
+
+    RETURN QUERY
+    SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but has no index to read it by', a.relation),
+           'Run the statements that adopt_source() gave.'
+      FROM @extschema@.adopted_sources a
+     WHERE NOT a.ready AND a.adopted_at < now() - interval '1 hour';
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _sources() RETURNS TABLE (ordinal bigint, relation regclass, fragments json, aside boolean, back boolean)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT row_number() OVER (ORDER BY s.adopted, c.oid) - 1, s.relation,
+           json_strip_nulls(json_build_object(
+               'relation', format('%I.%I', n.nspname, c.relname),
+               'device', quote_ident(s.device_column), 'named', s.device_value,
+               'time', quote_ident(s.time_column), 'bound', s.bound_expression,
+               'since', format(CASE WHEN s.local_time THEN 'p.%1$I >= least(%3$s) AND %4$s >= $value'
+                                    ELSE 'p.%1$I >= %2$s' END,
+                               s.time_column, s.bound_expression, b.around, s.time_expression),
+               'until', format(CASE WHEN s.local_time THEN 'p.%1$I < greatest(%3$s) AND %4$s < $value'
+                                    ELSE 'p.%1$I < %2$s' END,
+                               s.time_column, s.bound_expression, b.around, s.time_expression),
+               'time_expression', s.time_expression, 'arrival', s.arrival_expression,
+               'longitude', s.longitude_expression, 'latitude', s.latitude_expression,
+               'accuracy', s.accuracy_expression,
+               'owner', CASE WHEN s.adopted THEN c.relowner::oid::text END,
+               'schema', quote_ident(n.nspname), 'row_security', c.relrowsecurity::text)),
+           coalesce(s.set_aside_until > clock_timestamp(), false),
+           coalesce(s.set_aside_until <= clock_timestamp(), false)
+      FROM (SELECT false AS adopted, 'gps_coordinates'::regclass AS relation,
+                   'device_id' AS device_column, '$value' AS device_value,
+                   'recorded_at' AS time_column, '$value' AS bound_expression,
+                   'p.recorded_at' AS time_expression, false AS local_time,
+                   'greatest(p.recorded_at, p.created_at)' AS arrival_expression,
+                   'p.longitude' AS longitude_expression, 'p.latitude' AS latitude_expression,
+                   'p.accuracy' AS accuracy_expression, NULL::timestamptz AS set_aside_until
+            UNION ALL
+            SELECT true, a.relation, a.device_column, a.device_value, a.time_column, a.bound_expression,
+                   a.time_expression, a.local_time, a.time_expression, a.longitude_expression, a.latitude_expression,
+                   coalesce(a.accuracy_expression, 'NULL::double precision'), a.set_aside_until
+              FROM adopted_sources a
+             WHERE a.ready) AS s
+      JOIN pg_class c ON c.oid = s.relation
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+     CROSS JOIN LATERAL (
+        SELECT string_agg(replace(s.bound_expression, '$value', v.there) || v.back, ', ') AS around
+          FROM (VALUES ('$value', ''),
+                       ('($value + interval ''2 hours'')', ' - interval ''2 hours'''),
+                       ('($value - interval ''2 hours'')', ' + interval ''2 hours''')) AS v (there, back)) b
+     ORDER BY 1;
+END;
+
+CREATE OR REPLACE FUNCTION "_join_lines"(
+	"encoded" TEXT[], 
+	"head" double precision, 
+	"tail" double precision 
+) RETURNS TEXT[] 
+IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE c 
+AS 'MODULE_PATHNAME', '_join_lines_wrapper';
+
+CREATE OR REPLACE FUNCTION "_line_length"(
+	"encoded" TEXT 
+) RETURNS double precision 
+IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE c 
+AS 'MODULE_PATHNAME', '_line_length_wrapper';
+
+CREATE OR REPLACE FUNCTION _is_taken(device_id text, from_time timestamptz, to_time timestamptz) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM cached_polylines c
+                    WHERE c.device_id = _is_taken.device_id
+                      AND c.start_time < _is_taken.to_time AND c.end_time > _is_taken.from_time
+                      AND c.end_time < _is_taken.to_time + interval '2 days')
+        OR EXISTS (SELECT FROM processing_batches b
+                    WHERE b.device_id = _is_taken.device_id
+                      AND b.start_time < _is_taken.to_time AND b.end_time > _is_taken.from_time
+                      AND b.start_time > _is_taken.from_time - interval '2 days')
+        OR _is_taken.to_time >= now() - _look_back()
+           AND _oldest_waiting(_is_taken.device_id, greatest(_is_taken.from_time, now() - _look_back()),
+                               _is_taken.to_time) IS NOT NULL;
+END;
+
+CREATE OR REPLACE FUNCTION "_process_round"(
+	"run" bigint, 
+	"max_windows" INT, 
+	"max_seconds" INT 
+) RETURNS TABLE (
+	"run_id" bigint,  
+	"more" bool  
+)
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c 
+AS 'MODULE_PATHNAME', '_process_round_wrapper';
+
+CREATE OR REPLACE FUNCTION _device_slot(device_id text) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN hashtextextended(device_id, 0) & 65535;
+
+COMMENT ON FUNCTION _device_slot IS
+    'the row of device_locks that stands for a device; others may share it; immutable, parallel safe';
+
+CREATE OR REPLACE FUNCTION _lock_device(device_id text) RETURNS boolean
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM device_locks l
+                    WHERE l.slot = _device_slot(_lock_device.device_id) FOR UPDATE SKIP LOCKED);
+END;
+
+CREATE OR REPLACE FUNCTION _wait_for_device(device_id text) RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT FROM device_locks l WHERE l.slot = _device_slot(_wait_for_device.device_id) FOR UPDATE;
+END;
+
+CREATE OR REPLACE FUNCTION _make_due(device_ids text[], starts timestamptz[], ends timestamptz[], job_ids bigint[] DEFAULT NULL)
+RETURNS bigint
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    WITH due AS (
+        INSERT INTO processing_batches AS b (device_id, start_time, end_time, job_id)
+        SELECT * FROM unnest(_make_due.device_ids, _make_due.starts, _make_due.ends, _make_due.job_ids)
+        ON CONFLICT (device_id, start_time) DO UPDATE
+           SET status = 'pending', retry_count = 0, next_attempt_at = clock_timestamp(),
+               job_id = excluded.job_id, updated_at = clock_timestamp()
+         WHERE b.status IN ('completed', 'failed')
+        RETURNING b.batch_id
+    )
+    SELECT count(*) FROM due;
+END;
+
+CREATE OR REPLACE FUNCTION _overlapped(device_ids text[], starts timestamptz[]) RETURNS SETOF processing_batches
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT b.*
+      FROM unnest(_overlapped.device_ids, _overlapped.starts) AS w (device_id, start_time)
+     CROSS JOIN LATERAL (
+        (SELECT l.* FROM processing_batches l
+          WHERE l.device_id = w.device_id AND l.start_time < w.start_time
+          ORDER BY l.start_time DESC LIMIT 1)
+        UNION ALL
+        SELECT i.* FROM processing_batches i
+         WHERE i.device_id = w.device_id
+           AND i.start_time >= w.start_time AND i.start_time < w.start_time + _window()) AS b
+     WHERE b.end_time > w.start_time
+       AND (b.start_time, b.end_time) <> (w.start_time, w.start_time + _window());
+END;
+
+CREATE OR REPLACE FUNCTION _recut(device_ids text[], starts timestamptz[], job_id bigint DEFAULT NULL) RETURNS bigint
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    WITH forgotten AS (
+        DELETE FROM processing_batches b
+         WHERE b.batch_id = ANY (ARRAY(SELECT o.batch_id FROM _overlapped(_recut.device_ids, _recut.starts) o))
+        RETURNING b.device_id, b.start_time, b.end_time
+    ), covers AS (
+        INSERT INTO processing_batches AS b (device_id, start_time, end_time, job_id)
+        SELECT DISTINCT f.device_id, w.start_time, w.start_time + _window(), _recut.job_id
+          FROM forgotten f
+         CROSS JOIN LATERAL generate_series(date_bin(_window(), f.start_time, 'epoch'),
+                                            f.end_time - interval '1 us', _window()) AS w (start_time)
+        RETURNING b.batch_id
+    )
+    SELECT count(*) FROM covers;
+END;
+
+CREATE OR REPLACE FUNCTION _reached(device_ids text[], firsts timestamptz[], lasts timestamptz[], reach interval)
+RETURNS TABLE (device_id text, start_time timestamptz, end_time timestamptz)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT DISTINCT b.device_id, b.start_time, b.end_time
+      FROM unnest(_reached.device_ids, _reached.firsts, _reached.lasts) AS new (device_id, first, last)
+     CROSS JOIN LATERAL (
+        (SELECT l.* FROM processing_batches l
+          WHERE l.device_id = new.device_id AND l.start_time < new.first - _reached.reach
+          ORDER BY l.start_time DESC LIMIT 1)
+        UNION ALL
+        SELECT n.* FROM processing_batches n
+         WHERE n.device_id = new.device_id
+           AND n.start_time BETWEEN new.first - _reached.reach AND new.last + _reached.reach) AS b
+     WHERE b.status IN ('completed', 'failed')
+       AND b.settles_at IS NULL
+       AND b.context_start <= new.last AND b.context_end > new.first;
+END;
+
+COMMENT ON FUNCTION _reached IS
+    'settled windows whose outcome was decided by a span that new points lie in, from the first to the last of each device; reach is the furthest that a span goes beyond its window; stable';
+
+CREATE OR REPLACE FUNCTION retry_failed(device_ids text[] DEFAULT NULL, from_time timestamptz DEFAULT '-infinity',
+                             to_time timestamptz DEFAULT 'infinity')
+RETURNS bigint
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    WITH failed AS (
+        SELECT b.device_id, b.start_time, b.end_time, b.job_id
+          FROM processing_batches b
+         WHERE b.status = 'failed'
+           AND (retry_failed.device_ids IS NULL OR b.device_id = ANY (retry_failed.device_ids))
+           AND b.end_time > retry_failed.from_time AND b.start_time < retry_failed.to_time
+           FOR UPDATE SKIP LOCKED
+    )
+    SELECT _make_due(array_agg(f.device_id), array_agg(f.start_time), array_agg(f.end_time), array_agg(f.job_id))
+      FROM failed f;
+END;
+
+CREATE OR REPLACE FUNCTION start_backfill(from_time timestamptz, to_time timestamptz, device_ids text[] DEFAULT NULL)
+RETURNS bigint
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT _start_job('backfill', start_backfill.from_time, start_backfill.to_time, start_backfill.device_ids);
+END;
+
+CREATE OR REPLACE FUNCTION start_rematch(from_time timestamptz, to_time timestamptz, device_ids text[] DEFAULT NULL)
+RETURNS bigint
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT _start_job('rematch', start_rematch.from_time, start_rematch.to_time, start_rematch.device_ids);
+END;
+
+CREATE OR REPLACE FUNCTION _finish_jobs() RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    UPDATE matching_jobs j
+       SET status = 'done', finished_at = now()
+     WHERE j.job_id IN (SELECT f.job_id FROM matching_jobs f WHERE f.status = 'finishing'
+                           FOR UPDATE SKIP LOCKED)
+       AND NOT EXISTS (SELECT FROM processing_batches b
+                        WHERE b.job_id = j.job_id AND b.status IN ('pending', 'processing'));
+END;
+
+CREATE OR REPLACE FUNCTION _oldest_point(device_id text) RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    source record;
+    oldest timestamptz;
+BEGIN
+    FOR source IN SELECT s.fragments FROM @extschema@._sources() s LOOP
+        SELECT least(oldest, min(q.at)) INTO oldest
+          FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(source.fragments,
+            'SELECT {time_expression} AS at FROM {relation} p
+              WHERE p.{device} = {named:$1} AND isfinite({time_expression})
+              ORDER BY p.{time} LIMIT 1', device_id))) AS q (at timestamptz);
+    END LOOP;
+    RETURN oldest;
+END
+$$;
+
+COMMENT ON FUNCTION _oldest_point IS 'the time of the oldest point that a device still has; stable';
+
+CREATE OR REPLACE FUNCTION _windows_on_record(device_id text, from_time timestamptz, to_time timestamptz, most integer)
+RETURNS timestamptz[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    oldest timestamptz := @extschema@._oldest_point(device_id);
+BEGIN
+    RETURN (SELECT array_agg(w.start ORDER BY w.start)
+              FROM (SELECT DISTINCT date_bin(@extschema@._window(), b.start_time, 'epoch') AS start
+                      FROM @extschema@.processing_batches b
+                     WHERE b.device_id = _windows_on_record.device_id AND b.coordinate_count > 0
+                       AND b.start_time >= from_time AND b.start_time < to_time AND b.end_time > oldest
+                     ORDER BY 1 LIMIT most) w);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _queue_windows(job matching_jobs, starts timestamptz[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    devices text[] := array_fill(job.cursor_device, ARRAY[coalesce(cardinality(starts), 0)]);
+    ends timestamptz[] := ARRAY(SELECT w + @extschema@._window() FROM unnest(starts) w);
+    recut bigint;
+    due bigint;
+BEGIN
+    recut := @extschema@._recut(devices, starts, job.job_id);
+    SELECT @extschema@._make_due(array_agg(job.cursor_device), array_agg(w.start), array_agg(w."end"),
+                                 array_agg(job.job_id))
+      INTO due
+      FROM (SELECT * FROM unnest(starts, ends)
+            UNION
+            SELECT r.start_time, r.end_time
+              FROM @extschema@._reached(devices, starts, ends, @extschema@._context_reach()) r
+             WHERE job.kind = 'rematch' AND r.end_time > @extschema@._oldest_point(job.cursor_device)) AS w (start, "end")
+     WHERE NOT EXISTS (SELECT FROM @extschema@.processing_batches b
+                        WHERE b.device_id = job.cursor_device AND b.start_time = w.start
+                          AND b.job_id = job.job_id);
+    RETURN recut + due;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _advance_jobs(max_windows integer) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    job @extschema@.matching_jobs;
+    fragments json;
+    deadline timestamptz := clock_timestamp() + interval '1 second';
+    starts timestamptz[];
+    queued integer := 0;
+    added integer;
+    blocked boolean := false;
+BEGIN
+    PERFORM @extschema@._finish_jobs();
+    SELECT * INTO job FROM @extschema@.matching_jobs j
+     WHERE j.status = 'active'
+     ORDER BY EXISTS (SELECT FROM @extschema@._sources() s WHERE s.ordinal = j.cursor_source AND s.aside), j.job_id
+     LIMIT 1 FOR UPDATE SKIP LOCKED;
+    IF job.job_id IS NULL THEN
+        RETURN false;
+    END IF;
+
+    WHILE queued < max_windows AND clock_timestamp() < deadline LOOP
+        SELECT s.fragments INTO fragments FROM @extschema@._sources() s WHERE s.ordinal = job.cursor_source;
+        IF NOT FOUND THEN
+            job.status := 'finishing';
+            EXIT;
+        END IF;
+        IF job.cursor_time IS NULL THEN
+            job.cursor_device := @extschema@._next_device(fragments, job.device_ids, job.cursor_device);
+            IF job.cursor_device IS NULL THEN
+                job.cursor_source := job.cursor_source + 1;
+                CONTINUE;
+            END IF;
+            job.cursor_time := date_bin(@extschema@._window(), job.from_time, 'epoch');
+        END IF;
+
+        starts := @extschema@._next_windows(job, fragments, max_windows - queued);
+        -- Whoever has the device must not be waited for.
+        IF starts IS NOT NULL AND NOT @extschema@._lock_device(job.cursor_device) THEN
+            blocked := true;
+            EXIT;
+        END IF;
+        added := @extschema@._queue_windows(job, starts);
+        job.windows_queued := job.windows_queued + added;
+        IF cardinality(starts) = max_windows - queued THEN
+            job.cursor_time := starts[cardinality(starts)] + @extschema@._window();
+        ELSE
+            job.devices_done := job.devices_done + 1;
+            job.cursor_time := NULL;
+        END IF;
+        queued := queued + added;
+    END LOOP;
+
+    UPDATE @extschema@.matching_jobs j
+       SET status = job.status, devices_done = job.devices_done, windows_queued = job.windows_queued,
+           cursor_source = job.cursor_source, cursor_device = job.cursor_device, cursor_time = job.cursor_time,
+           started_at = coalesce(j.started_at, now())
+     WHERE j.job_id = job.job_id;
+    RETURN NOT blocked;
+END
+$$;
+
+COMMENT ON FUNCTION _advance_jobs IS
+    'puts up to so many windows of the oldest active job on record as pending, looking for a second at most; says whether there may be more to find at once; never waits for another worker; volatile';
+
+CREATE OR REPLACE FUNCTION get_jobs()
+RETURNS TABLE (job_id bigint, kind text, status text, from_time timestamptz, to_time timestamptz, devices integer,
+               windows_done bigint, share_done double precision, windows_per_minute double precision,
+               time_left interval, created_at timestamptz, finished_at timestamptz)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH progress AS (
+        SELECT j.*, j.windows_queued - (SELECT count(*) FROM processing_batches b
+                                         WHERE b.job_id = j.job_id AND b.status IN ('pending', 'processing')) AS ready,
+               CASE WHEN j.status IN ('finishing', 'done') THEN 1
+                    ELSE (j.devices_done
+                          + coalesce(extract(epoch FROM j.cursor_time - j.from_time)
+                                     / extract(epoch FROM j.to_time - j.from_time), 0))::double precision
+                         / greatest(j.devices_total, 1) END AS passed,
+               extract(epoch FROM coalesce(j.finished_at, now()) - j.started_at)::double precision AS seconds
+          FROM matching_jobs j
+    ), shared AS (
+        -- What the cursor has passed counts as done as far as it is matched.
+        SELECT p.*, CASE WHEN p.status = 'done' THEN 1
+                         ELSE least(p.passed, 1) * coalesce(p.ready / nullif(p.windows_queued, 0)::double precision, 1)
+                         END AS share
+          FROM progress p
+    )
+    SELECT s.job_id, s.kind,
+           CASE WHEN s.status = 'finishing' AND s.ready = s.windows_queued THEN 'done' ELSE s.status END,
+           s.from_time, s.to_time, cardinality(s.device_ids), s.ready, s.share,
+           s.ready * 60 / nullif(s.seconds, 0),
+           CASE WHEN s.status IN ('active', 'finishing') AND s.share > 0
+                THEN make_interval(secs => round(s.seconds * (1 - s.share) / s.share)) END,
+           s.created_at, s.finished_at
+      FROM shared s
+     ORDER BY s.job_id;
+END;
+
+CREATE OR REPLACE FUNCTION stop_job(job_id bigint) RETURNS boolean
+LANGUAGE sql VOLATILE STRICT
+BEGIN ATOMIC
+    WITH stopped AS (
+        UPDATE matching_jobs j SET status = 'stopped'
+         WHERE j.job_id = stop_job.job_id AND j.status = 'active'
+        RETURNING j.job_id
+    )
+    SELECT EXISTS (SELECT FROM stopped);
+END;
+
+CREATE OR REPLACE FUNCTION resume_job(job_id bigint) RETURNS boolean
+LANGUAGE sql VOLATILE STRICT
+BEGIN ATOMIC
+    WITH resumed AS (
+        UPDATE matching_jobs j SET status = 'active'
+         WHERE j.job_id = resume_job.job_id AND j.status = 'stopped'
+        RETURNING j.job_id
+    )
+    SELECT EXISTS (SELECT FROM resumed);
+END;
+
+CREATE OR REPLACE FUNCTION "claim_batches"(
+	"max_windows" INT DEFAULT 100 
+) RETURNS SETOF uuid 
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'claim_batches_wrapper';
+
+CREATE OR REPLACE FUNCTION _paths() RETURNS SETOF device_path
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
+           p.match_status, p.grade
+      FROM cached_polylines p;
+END;
+
+CREATE OR REPLACE FUNCTION get_device_paths(device_id text, from_time timestamptz, to_time timestamptz)
+RETURNS SETOF device_path
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
+BEGIN ATOMIC
+    SELECT p.*
+      FROM _paths() p
+     WHERE p.device_id = get_device_paths.device_id
+       AND p.end_time >= get_device_paths.from_time
+       AND p.end_time < get_device_paths.to_time + interval '2 days'
+       AND p.start_time >= get_device_paths.from_time - interval '2 days'
+       AND p.start_time < get_device_paths.to_time
+     ORDER BY p.end_time;
+END;
+
+CREATE OR REPLACE FUNCTION get_device_paths(device_id text, hours numeric DEFAULT 24)
+RETURNS SETOF device_path
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
+BEGIN ATOMIC
+    SELECT p.*
+      FROM get_device_paths(get_device_paths.device_id,
+                            now() - get_device_paths.hours::double precision * interval '1 hour',
+                            now() + interval '1 hour') p;
+END;
+
+CREATE OR REPLACE FUNCTION get_devices() RETURNS TABLE (device_id text)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
+BEGIN ATOMIC
+    WITH RECURSIVE known AS (
+        (SELECT p.device_id FROM cached_polylines p ORDER BY p.device_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT p.device_id FROM cached_polylines p
+                 WHERE p.device_id > k.device_id ORDER BY p.device_id LIMIT 1)
+          FROM known k
+         WHERE k.device_id IS NOT NULL
+    )
+    SELECT k.device_id FROM known k WHERE k.device_id IS NOT NULL;
+END;
+
+CREATE OR REPLACE FUNCTION get_paths_between(device_ids text[], from_time timestamptz, to_time timestamptz)
+RETURNS SETOF device_path
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
+BEGIN ATOMIC
+    SELECT p.*
+      FROM (SELECT DISTINCT unnest(get_paths_between.device_ids) AS device_id
+            UNION ALL
+            SELECT d.device_id FROM get_devices() d WHERE get_paths_between.device_ids IS NULL) AS asked
+     CROSS JOIN LATERAL get_device_paths(asked.device_id, get_paths_between.from_time, get_paths_between.to_time) p
+     ORDER BY p.device_id, p.end_time;
+END;
+
+CREATE OR REPLACE FUNCTION get_fleet_paths(hours numeric DEFAULT 1)
+RETURNS SETOF device_path
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
+BEGIN ATOMIC
+    SELECT * FROM get_paths_between(NULL, now() - get_fleet_paths.hours::double precision * interval '1 hour',
+                                    now() + interval '1 hour');
+END;
+
+CREATE OR REPLACE FUNCTION get_device_stops(device_id text, from_time timestamptz, to_time timestamptz)
+RETURNS TABLE (start_time timestamptz, end_time timestamptz, longitude double precision,
+               latitude double precision, source_coordinates_count bigint)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- A row of the table ends with its window: rows that follow each other at one place are one stop.
+    WITH reached AS (
+        SELECT s.* FROM stops s
+         WHERE s.device_id = get_device_stops.device_id
+           AND s.start_time >= get_device_stops.from_time - interval '2 days'
+           AND s.start_time < get_device_stops.to_time
+    ), marked AS (
+        SELECT r.*, coalesce(
+                   r.start_time - lag(r.end_time) OVER earlier > _max_gap()
+                   OR 111320 * sqrt((r.latitude - lag(r.latitude) OVER earlier) ^ 2
+                          + ((r.longitude - lag(r.longitude) OVER earlier) * cos(radians(r.latitude))) ^ 2) > 60,
+                   true) AS begins
+          FROM reached r
+        WINDOW earlier AS (ORDER BY r.start_time)
+    ), numbered AS (
+        SELECT m.*, count(*) FILTER (WHERE m.begins) OVER (ORDER BY m.start_time) AS stop FROM marked m
+    )
+    SELECT min(n.start_time), max(n.end_time),
+           sum(n.longitude * n.source_coordinates_count) / sum(n.source_coordinates_count),
+           sum(n.latitude * n.source_coordinates_count) / sum(n.source_coordinates_count),
+           sum(n.source_coordinates_count)
+      FROM numbered n
+     GROUP BY n.stop
+    HAVING max(n.end_time) >= get_device_stops.from_time
+     ORDER BY 1;
+END;
+
+CREATE OR REPLACE FUNCTION get_path_points(device_id text, from_time timestamptz, to_time timestamptz)
+RETURNS TABLE ("time" timestamptz, longitude double precision, latitude double precision,
+               match_status text, path_start timestamptz)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
+BEGIN ATOMIC
+    -- A vertex has no time of its own: the path's time is shared out by the distance along the line.
+    SELECT p.start_time + (p.end_time - p.start_time) * coalesce(v.along / nullif(v.length, 0), 0),
+           v.longitude, v.latitude, p.match_status, p.start_time
+      FROM get_device_paths(get_path_points.device_id, get_path_points.from_time, get_path_points.to_time) p
+     CROSS JOIN LATERAL (
+        SELECT s.*, sum(s.step) OVER (ORDER BY s.ordinal) AS along, sum(s.step) OVER () AS length
+          FROM (SELECT d.*, coalesce(sqrt((d.latitude - lag(d.latitude) OVER earlier) ^ 2
+                       + ((d.longitude - lag(d.longitude) OVER earlier) * cos(radians(d.latitude))) ^ 2), 0) AS step
+                  FROM decode_polyline(p.encoded_polyline) d
+                WINDOW earlier AS (ORDER BY d.ordinal)) AS s) AS v
+     ORDER BY p.end_time, v.ordinal;
+END;
+
+CREATE OR REPLACE FUNCTION _fleet_page(from_time timestamptz, to_time timestamptz) RETURNS json
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT _known_json(concat(
+               '{"devices": [',
+               string_agg(concat('{"device": ', to_json(d.device_id), ', "paths": [', d.paths, ']}'), E',\n'
+                          ORDER BY d.device_id),
+               '], "cached": true}'))
+      FROM (SELECT p.device_id, string_agg(_path_json(p), E',\n' ORDER BY p.end_time) AS paths
+              FROM get_paths_between(NULL, _fleet_page.from_time, _fleet_page.to_time) p
+             GROUP BY p.device_id) d;
+END;
+
+CREATE OR REPLACE FUNCTION _feature(path device_path) RETURNS json
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT json_build_object(
+               'type', 'Feature',
+               'geometry', json_build_object(
+                   'type', 'LineString',
+                   'coordinates', (SELECT json_agg(json_build_array(v.longitude, v.latitude) ORDER BY v.ordinal)
+                                     FROM decode_polyline((path).encoded_polyline) v)),
+               'properties', json_build_object(
+                   'device', (path).device_id, 'start_time', (path).start_time, 'end_time', (path).end_time,
+                   'osrm_confidence', (path).osrm_confidence, 'point_count', (path).point_count,
+                   'match_status', (path).match_status, 'grade', (path).grade));
+END;
+
+CREATE OR REPLACE FUNCTION get_paths_geojson(device_ids text[], from_time timestamptz, to_time timestamptz)
+RETURNS json
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT json_build_object('type', 'FeatureCollection',
+                             'features', coalesce(json_agg(_feature(p)), '[]'))
+      FROM get_paths_between(get_paths_geojson.device_ids, get_paths_geojson.from_time,
+                             get_paths_geojson.to_time) p;
+END;
+
+CREATE OR REPLACE FUNCTION get_device_geojson(device_id text, hours numeric DEFAULT 24, tail boolean DEFAULT false)
+RETURNS json
+LANGUAGE sql STABLE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT json_build_object('type', 'FeatureCollection',
+                             'features', coalesce(json_agg(_feature(p) ORDER BY (p).start_time), '[]'))
+      FROM (SELECT d AS p FROM get_device_paths(get_device_geojson.device_id, get_device_geojson.hours) d
+            UNION ALL
+            SELECT t FROM get_device_tail(get_device_geojson.device_id) t WHERE get_device_geojson.tail) AS lines;
+END;
+
+CREATE OR REPLACE FUNCTION _path_parts(device_id text, from_time timestamptz, to_time timestamptz)
+RETURNS TABLE (start_time timestamptz, end_time timestamptz, metres double precision, grade text,
+               max_speed_mps real, encoded_polyline text, cut_before double precision, cut_after double precision)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
+BEGIN ATOMIC
+    SELECT greatest(c.start_time, _path_parts.from_time), least(c.end_time, _path_parts.to_time),
+           coalesce(c.length_m, _line_length(c.encoded_polyline)) * (1 - c.cut_before - c.cut_after),
+           c.grade, c.max_speed_mps, c.encoded_polyline, c.cut_before, c.cut_after
+      FROM (SELECT p.*,
+                   CASE WHEN p.start_time < _path_parts.from_time
+                        THEN extract(epoch FROM _path_parts.from_time - p.start_time)::double precision
+                             / extract(epoch FROM p.end_time - p.start_time)::double precision
+                        ELSE 0 END AS cut_before,
+                   CASE WHEN p.end_time > _path_parts.to_time
+                        THEN extract(epoch FROM p.end_time - _path_parts.to_time)::double precision
+                             / extract(epoch FROM p.end_time - p.start_time)::double precision
+                        ELSE 0 END AS cut_after
+              FROM ((SELECT * FROM cached_polylines b
+                      WHERE b.device_id = _path_parts.device_id AND b.start_time < _path_parts.from_time
+                      ORDER BY b.start_time DESC
+                      LIMIT 1)
+                    UNION ALL
+                    SELECT * FROM cached_polylines w
+                     WHERE w.device_id = _path_parts.device_id
+                       AND w.start_time >= _path_parts.from_time AND w.start_time < _path_parts.to_time) AS p
+             WHERE p.start_time >= _path_parts.from_time OR p.end_time > _path_parts.from_time) AS c;
+END;
+
+COMMENT ON FUNCTION _path_parts IS
+    'paths of a device as far as they lie in [from_time, to_time), with the shares that do not; stable, parallel safe';
+
+COMMENT ON FUNCTION _line_length IS 'metres along an encoded line; immutable, strict, parallel safe';
+
+COMMENT ON FUNCTION _join_lines IS
+    'lines in the order of time, those that meet joined, without a share of the first and of the last; immutable, strict, parallel safe';
+
+CREATE OR REPLACE FUNCTION _driven(device_id text, from_time timestamptz, to_time timestamptz)
+RETURNS TABLE (distance_m double precision, matched_m double precision, doubtful_m double precision,
+               raw_m double precision, driving_time interval, max_speed_mps real, first_start timestamptz,
+               last_stop timestamptz)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 1
+BEGIN ATOMIC
+    SELECT coalesce(sum(p.metres), 0), coalesce(sum(p.metres) FILTER (WHERE p.grade = 'good'), 0),
+           coalesce(sum(p.metres) FILTER (WHERE p.grade = 'doubtful'), 0),
+           coalesce(sum(p.metres) FILTER (WHERE p.grade = 'raw'), 0),
+           coalesce(sum(p.end_time - p.start_time), '0'), max(p.max_speed_mps) FILTER (WHERE p.grade = 'good'),
+           min(p.start_time), max(p.end_time)
+      FROM _path_parts(_driven.device_id, _driven.from_time, _driven.to_time) p;
+END;
+
+COMMENT ON FUNCTION _driven IS 'what a device drove in [from_time, to_time), one row; stable, parallel safe';
+
+CREATE OR REPLACE FUNCTION _period_start(local timestamp, time_zone text) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN (local AT TIME ZONE time_zone - interval '1 hour') AT TIME ZONE time_zone >= local
+            THEN local AT TIME ZONE time_zone - interval '1 hour'
+            ELSE local AT TIME ZONE time_zone END;
+
+COMMENT ON FUNCTION _period_start IS 'the moment at which a local day begins; immutable, parallel safe';
+
+CREATE OR REPLACE FUNCTION _periods(device_id text, from_time timestamptz, to_time timestamptz, by text, time_zone text)
+RETURNS TABLE (period date, start_time timestamptz, end_time timestamptz)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 30
+BEGIN ATOMIC
+    SELECT p.local::date,
+           greatest(_period_start(p.local, _periods.time_zone), _periods.from_time),
+           least(_period_start(p.local + ('1 ' || _periods.by)::interval, _periods.time_zone), _periods.to_time)
+      FROM (SELECT (SELECT greatest(f.start_time, _periods.from_time) FROM cached_polylines f
+                     WHERE f.device_id = _periods.device_id AND f.end_time > _periods.from_time
+                     ORDER BY f.end_time LIMIT 1) AS first,
+                   (SELECT least(l.end_time, _periods.to_time) FROM cached_polylines l
+                     WHERE l.device_id = _periods.device_id AND l.start_time < _periods.to_time
+                     ORDER BY l.start_time DESC LIMIT 1) AS last) AS known
+     CROSS JOIN LATERAL generate_series(
+               date_trunc(_periods.by, known.first AT TIME ZONE _periods.time_zone),
+               known.last AT TIME ZONE _periods.time_zone, ('1 ' || _periods.by)::interval) AS p (local)
+    OFFSET 0;
+END;
+
+COMMENT ON FUNCTION _periods IS
+    'days, weeks or months of a time zone in which a device may have driven, as far as they lie in the range; stable, parallel safe';
+
+CREATE OR REPLACE FUNCTION _distances(device_ids text[], from_time timestamptz, to_time timestamptz, by text, time_zone text)
+RETURNS TABLE (device_id text, period date, start_time timestamptz, end_time timestamptz,
+               distance_m double precision, matched_m double precision, doubtful_m double precision,
+               raw_m double precision, driving_time interval, max_speed_mps real, first_start timestamptz,
+               last_stop timestamptz)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT asked.device_id, p.period, p.start_time, p.end_time, d.*
+      FROM (SELECT DISTINCT unnest(_distances.device_ids) AS device_id
+            UNION ALL
+            SELECT k.device_id FROM get_devices() k WHERE _distances.device_ids IS NULL) AS asked
+     CROSS JOIN LATERAL _periods(asked.device_id, _distances.from_time, _distances.to_time, _distances.by,
+                                 _distances.time_zone) p
+     CROSS JOIN LATERAL _driven(asked.device_id, p.start_time, p.end_time) d
+     WHERE d.first_start IS NOT NULL;
+END;
+
+COMMENT ON FUNCTION _distances IS 'the rows of get_distances() without its checks and its order; stable, parallel safe';
+
+CREATE OR REPLACE FUNCTION _check_range(from_time timestamptz, to_time timestamptz, VARIADIC others text[]) RETURNS void
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF from_time IS NULL OR to_time IS NULL OR array_position(others, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'no distance without a range: an argument is null' USING ERRCODE = 'null_value_not_allowed',
+            HINT = 'All times are from -infinity to infinity; only device_ids may be null, for all devices.';
+    END IF;
+    IF from_time > to_time THEN
+        RAISE EXCEPTION 'from_time % is after to_time %', from_time, to_time
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the begin of the range first.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION _check_range IS 'refuses a range that is none, and other arguments that are null; immutable, parallel safe';
+
+CREATE OR REPLACE FUNCTION get_device_distance(device_id text, from_time timestamptz, to_time timestamptz)
+RETURNS TABLE (distance_m double precision, matched_m double precision, doubtful_m double precision,
+               raw_m double precision, driving_time interval, max_speed_mps real, first_start timestamptz,
+               last_stop timestamptz)
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@._check_range(from_time, to_time, device_id);
+    RETURN QUERY SELECT d.* FROM @extschema@._driven(device_id, from_time, to_time) d;
+END
+$$;
+
+COMMENT ON FUNCTION get_device_distance IS
+    'metres that a device drove in [from_time, to_time), for how long, how fast, from when until when, one row; stable, parallel safe';
+
+CREATE OR REPLACE FUNCTION get_distances(device_ids text[], from_time timestamptz, to_time timestamptz, by text DEFAULT 'day',
+                              time_zone text DEFAULT current_setting('TimeZone'))
+RETURNS TABLE (device_id text, period date, start_time timestamptz, end_time timestamptz,
+               distance_m double precision, matched_m double precision, doubtful_m double precision,
+               raw_m double precision, driving_time interval, max_speed_mps real, first_start timestamptz,
+               last_stop timestamptz)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+BEGIN
+    PERFORM @extschema@._check_range(from_time, to_time, by, time_zone);
+    IF by NOT IN ('day', 'week', 'month') THEN
+        RAISE EXCEPTION 'by is "%", and must be day, week or month', by USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- A time zone that nobody knows is refused by name.
+    PERFORM now() AT TIME ZONE time_zone;
+    RETURN QUERY
+    SELECT d.* FROM @extschema@._distances(device_ids, from_time, to_time, by, time_zone) d
+     ORDER BY d.device_id, d.period;
+END
+$$;
+
+COMMENT ON FUNCTION get_distances IS
+    'what some devices (null: all) drove in [from_time, to_time) by day, week or month of a time zone, a row a device and period with driving; stable, parallel safe';
+
+CREATE VIEW device_days AS
+SELECT d.device_id, d.period AS day, d.start_time, d.end_time, d.distance_m, d.matched_m, d.doubtful_m, d.raw_m,
+       d.driving_time, d.max_speed_mps, d.first_start, d.last_stop
+  FROM _distances(NULL, '-infinity', 'infinity', 'day', current_setting('TimeZone')) d;
+
+COMMENT ON VIEW device_days IS 'what each device drove on each day of the session''s time zone, a row a device and day with driving';
+
+COMMENT ON COLUMN device_days.start_time IS 'when the day begins: at midnight, which need not be 24 hours before the next';
+
+COMMENT ON COLUMN device_days.distance_m IS 'metres of all paths of the day';
+
+COMMENT ON COLUMN device_days.matched_m IS 'metres of paths on roads, grade good';
+
+COMMENT ON COLUMN device_days.doubtful_m IS 'metres of paths on roads, grade doubtful';
+
+COMMENT ON COLUMN device_days.raw_m IS 'metres of paths straight through the points';
+
+COMMENT ON COLUMN device_days.driving_time IS 'time on paths, short halts included';
+
+COMMENT ON COLUMN device_days.max_speed_mps IS 'greatest speed in metres a second';
+
+COMMENT ON COLUMN device_days.first_start IS 'when the first path of the day begins, or its midnight';
+
+COMMENT ON COLUMN device_days.last_stop IS 'when the last path of the day ends, or the midnight after it';
+
+CREATE OR REPLACE FUNCTION get_device_trips(device_id text, from_time timestamptz, to_time timestamptz,
+                                 min_stop interval DEFAULT '5 min')
+RETURNS TABLE (start_time timestamptz, end_time timestamptz, distance_m double precision, matched_m double precision,
+               doubtful_m double precision, raw_m double precision, driving_time interval, max_speed_mps real,
+               matched_share double precision, encoded_polylines text[])
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@._check_range(from_time, to_time, device_id, min_stop::text);
+    IF min_stop < interval '0' THEN
+        RAISE EXCEPTION 'min_stop is %, and must not be negative', min_stop USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN QUERY
+    WITH marked AS (
+        SELECT p.*, coalesce(p.start_time - lag(p.end_time) OVER earlier >= min_stop AND
+                             p.start_time > lag(p.end_time) OVER earlier, true) AS begins
+          FROM @extschema@._path_parts(get_device_trips.device_id, from_time, to_time) p
+        WINDOW earlier AS (ORDER BY p.start_time)
+    ), numbered AS (
+        SELECT m.*, count(*) FILTER (WHERE m.begins) OVER (ORDER BY m.start_time) AS trip FROM marked m
+    ), trips AS (
+        SELECT min(n.start_time) AS begin, max(n.end_time) AS until,
+               @extschema@._join_lines(array_agg(n.encoded_polyline ORDER BY n.start_time),
+                                       max(n.cut_before), max(n.cut_after)) AS lines
+          FROM numbered n
+         GROUP BY n.trip
+    )
+    SELECT t.begin, t.until, d.distance_m, d.matched_m, d.doubtful_m, d.raw_m, d.driving_time, d.max_speed_mps,
+           (d.matched_m + d.doubtful_m) / nullif(d.distance_m, 0), t.lines
+      FROM trips t
+     CROSS JOIN LATERAL @extschema@._driven(get_device_trips.device_id, t.begin, t.until) d
+     ORDER BY t.begin;
+END
+$$;
+
+COMMENT ON FUNCTION get_device_trips IS
+    'trips of a device in [from_time, to_time), oldest first; a pause of min_stop or longer, standing or silent, parts two; stable, parallel safe';
+
+CREATE OR REPLACE FUNCTION _window_paths(device_id text, window_start timestamptz, window_end timestamptz)
+RETURNS SETOF device_path
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 2
+BEGIN ATOMIC
+    SELECT p.*
+      FROM _paths() p
+     WHERE p.device_id = _window_paths.device_id
+       AND p.start_time >= _window_paths.window_start AND p.start_time < _window_paths.window_end
+     ORDER BY p.start_time;
+END;
+
+CREATE OR REPLACE FUNCTION get_changes(since timestamptz, device_ids text[] DEFAULT NULL)
+RETURNS TABLE (device_id text, window_start timestamptz, window_end timestamptz, changed_at timestamptz,
+               start_time timestamptz, end_time timestamptz, encoded_polyline text,
+               osrm_confidence double precision, point_count integer, match_status text, grade text)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT w.device_id, w.start_time, w.end_time, w.processing_completed_at,
+           p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count, p.match_status, p.grade
+      FROM _changed_windows(get_changes.since, get_changes.device_ids) w
+      LEFT JOIN LATERAL _window_paths(w.device_id, w.start_time, w.end_time) p ON true
+     ORDER BY w.device_id, w.start_time, p.start_time;
+END;
+
+CREATE OR REPLACE FUNCTION get_page_changes(since timestamptz, device_ids text[] DEFAULT NULL) RETURNS json
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT json_build_object(
+               'since', greatest(max(w.processing_completed_at), get_page_changes.since),
+               'windows', coalesce(json_agg(json_build_object(
+                              'device', w.device_id, 'start_time', w.start_time, 'end_time', w.end_time,
+                              'paths', _known_json(concat('[', held.paths, ']')))
+                              ORDER BY w.device_id, w.start_time), '[]'))
+      FROM _changed_windows(get_page_changes.since, get_page_changes.device_ids) w
+     CROSS JOIN LATERAL (
+            SELECT string_agg(_path_json(p), E',\n' ORDER BY p.start_time) AS paths
+              FROM _window_paths(w.device_id, w.start_time, w.end_time) p) AS held;
+END;
+
+CREATE OR REPLACE FUNCTION _batch_devices() RETURNS TABLE (device_id text)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
+BEGIN ATOMIC
+    WITH RECURSIVE known AS (
+        (SELECT b.device_id FROM processing_batches b ORDER BY b.device_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT b.device_id FROM processing_batches b
+                 WHERE b.device_id > k.device_id ORDER BY b.device_id LIMIT 1)
+          FROM known k
+         WHERE k.device_id IS NOT NULL
+    )
+    SELECT k.device_id FROM known k WHERE k.device_id IS NOT NULL;
+END;
+
+COMMENT ON FUNCTION _batch_devices IS 'devices that a window was ever matched of, in alphabetical order; stable, parallel safe';
+
+CREATE OR REPLACE FUNCTION get_device_positions(device_ids text[] DEFAULT NULL)
+RETURNS TABLE (device_id text, "time" timestamptz, longitude double precision, latitude double precision, standing boolean)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
+BEGIN ATOMIC
+    SELECT asked.device_id, last."time", last.longitude, last.latitude, last.standing
+      FROM (SELECT DISTINCT unnest(get_device_positions.device_ids) AS device_id
+            UNION ALL
+            (SELECT d.device_id FROM _batch_devices() d WHERE get_device_positions.device_ids IS NULL
+             UNION
+             SELECT d.device_id FROM get_devices() d WHERE get_device_positions.device_ids IS NULL)) AS asked
+     CROSS JOIN LATERAL (
+        SELECT p.end_time AS "time", v.longitude, v.latitude, false AS standing
+          FROM (SELECT c.end_time, c.encoded_polyline FROM cached_polylines c
+                 WHERE c.device_id = asked.device_id ORDER BY c.end_time DESC LIMIT 1) p
+         CROSS JOIN LATERAL (SELECT d.longitude, d.latitude FROM decode_polyline(p.encoded_polyline) d
+                              ORDER BY d.ordinal DESC LIMIT 1) v
+        UNION ALL
+        (SELECT s.end_time, s.longitude, s.latitude, true FROM stops s
+          WHERE s.device_id = asked.device_id ORDER BY s.start_time DESC LIMIT 1)
+        ORDER BY 1 DESC
+        LIMIT 1) AS last
+     ORDER BY asked.device_id;
+END;
+
+COMMENT ON FUNCTION get_device_positions IS
+    'where some devices (null: all) were last as paths and stops know it, and whether they stood; stable, parallel safe';
+
+CREATE OR REPLACE FUNCTION get_device_fixes(device_id text, from_time timestamptz, to_time timestamptz)
+RETURNS TABLE ("time" timestamptz, longitude double precision, latitude double precision)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER ROWS 10000
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    most constant integer := 100000;
+    source record;
+BEGIN
+    RETURN QUERY
+    WITH found AS (
+        (SELECT p.recorded_at, p.longitude, p.latitude
+           FROM @extschema@.gps_coordinates p
+          WHERE p.device_id = get_device_fixes.device_id AND p.recorded_at >= from_time AND p.recorded_at < to_time
+          ORDER BY p.recorded_at
+          LIMIT most)
+        UNION ALL
+        SELECT q.at, q.lon, q.lat
+          FROM @extschema@._sources() s
+         CROSS JOIN LATERAL json_to_recordset(@extschema@._ask_source(
+            s.fragments,
+            'SELECT {time_expression} AS at, ({longitude})::double precision AS lon, ({latitude})::double precision AS lat
+               FROM {relation} p
+              WHERE p.{device} = {named:$1} AND {since:$2} AND {until:$3}
+              ORDER BY p.{time} LIMIT $5', get_device_fixes.device_id, from_time, to_time, most, true))
+            AS q (at timestamptz, lon double precision, lat double precision)
+         WHERE s.ordinal > 0)
+    SELECT f.recorded_at, f.longitude, f.latitude
+      FROM found f
+     WHERE f.longitude BETWEEN -180 AND 180 AND f.latitude BETWEEN -90 AND 90
+     ORDER BY f.recorded_at
+     LIMIT most;
+END
+$$;
+
+COMMENT ON FUNCTION get_device_fixes IS
+    'what a device''s receiver said in [from_time, to_time), oldest first, at most a hundred thousand; stable, parallel unsafe, a null argument gives no rows';
+
+CREATE OR REPLACE FUNCTION _map_file() RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+RETURN (SELECT c.setting || '/extension/osrm_matcher_map.html' FROM pg_config() c WHERE c.name = 'SHAREDIR');
+
+COMMENT ON FUNCTION _map_file IS 'where the map page lies on the server; stable';
+
+CREATE OR REPLACE FUNCTION _map_template() RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    file text := @extschema@._map_file();
+    template text := pg_read_file(file, 0, 16 * 1024 * 1024, true);
+BEGIN
+    IF template IS NULL THEN
+        RAISE EXCEPTION 'reading the map page: there is no file "%"', file
+            USING ERRCODE = 'undefined_file',
+                  HINT = 'It is made where Leaflet is (on Debian: libjs-leaflet) when the extension is built: install that, then build and install again.';
+    END IF;
+    RETURN template;
+END
+$$;
+
+COMMENT ON FUNCTION _map_template IS 'the map page without data; stable';
+
+CREATE OR REPLACE FUNCTION get_map_page(device_id text DEFAULT NULL, from_time timestamptz DEFAULT NULL,
+                             to_time timestamptz DEFAULT NULL, fixes boolean DEFAULT false, options json DEFAULT '{}')
+RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given json;
+BEGIN
+    IF device_id IS NULL THEN
+        given := json_build_object('options', options);
+    ELSE
+        to_time := coalesce(to_time, now());
+        from_time := coalesce(from_time, to_time - interval '24 hours');
+        given := json_build_object(
+            'options', options,
+            'day', json_build_object(
+                'device', device_id, 'from_time', from_time, 'to_time', to_time, 'made_at', now(),
+                'page', @extschema@._device_page(device_id, from_time, to_time, true),
+                'stops', (SELECT coalesce(json_agg(s), '[]')
+                            FROM @extschema@.get_device_stops(get_map_page.device_id, from_time, to_time) s),
+                'fixes', CASE WHEN fixes THEN (
+                    SELECT coalesce(json_agg(f), '[]')
+                      FROM @extschema@.get_device_fixes(get_map_page.device_id, from_time, to_time) f) END));
+    END IF;
+    -- Within a script, the only letter that can end it is written as JSON may, too.
+    RETURN replace(@extschema@._map_template(), '{"nothing": "is given"}', replace(given::text, '<', '\u003c'));
+END
+$$;
+
+COMMENT ON FUNCTION get_map_page IS
+    'a map as one HTML text: with a device''s paths, stops and perhaps fixes of [from_time, to_time) inside it, or, without a device, the live page; stable, parallel unsafe';
+
+CREATE OR REPLACE FUNCTION "make_batches"(
+	"max_windows" INT DEFAULT 1000 
+) RETURNS bigint 
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'make_batches_wrapper';
+
+CREATE OR REPLACE FUNCTION "match_batches"(
+	"batch_ids" uuid[] 
+) RETURNS TABLE (
+	"windows_completed" INT,  
+	"windows_failed" INT,  
+	"windows_deferred" INT,  
+	"points" bigint,  
+	"rejected" bigint,  
+	"paths" INT,  
+	"osrm_calls" INT,  
+	"duration_ms" INT,  
+	"osrm_error" TEXT  
+)
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'match_batches_wrapper';
+
+CREATE OR REPLACE FUNCTION "osrm_health"() RETURNS TABLE (
+	"reachable" bool,  
+	"round_trip_ms" double precision,  
+	"data_version" TEXT,  
+	"max_matching_size" INT,  
+	"problem" TEXT,  
+	"advice" TEXT  
+)
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'osrm_health_wrapper';
+
+CREATE OR REPLACE FUNCTION "process_pending_gps"(
+	"max_windows" INT DEFAULT 500, 
+	"max_seconds" INT DEFAULT 30 
+) RETURNS TABLE (
+	"windows_completed" INT,  
+	"windows_failed" INT,  
+	"windows_deferred" INT,  
+	"points" bigint,  
+	"rejected" bigint,  
+	"paths" INT,  
+	"osrm_calls" INT,  
+	"duration_ms" INT,  
+	"osrm_error" TEXT  
+)
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'process_pending_gps_wrapper';
+
+CREATE OR REPLACE PROCEDURE process_pending(max_seconds integer DEFAULT 50, windows_per_round integer DEFAULT 500,
+                                 every interval DEFAULT NULL)
+LANGUAGE plpgsql AS $$
+DECLARE
+    until  pg_catalog.timestamptz :=
+        pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)
+        pg_catalog.make_interval(secs => max_seconds);
+    look   pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+    run_id pg_catalog.int8;
+    more   pg_catalog.bool := true;
+    left_s pg_catalog.int4;
+BEGIN
+    IF every OPERATOR(pg_catalog.<) pg_catalog.make_interval(secs => 1) THEN
+        RAISE EXCEPTION 'a run cannot look for new points every %', every
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'A second is the least; null looks once.';
+    END IF;
+    IF pg_catalog.pg_is_in_recovery() THEN
+        RAISE NOTICE 'nothing done: this server is a standby';
+        RETURN;
+    END IF;
+    LOOP
+        left_s := pg_catalog.ceil(pg_catalog.date_part('epoch',
+            until OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp()));
+        EXIT WHEN left_s OPERATOR(pg_catalog.<=) 0;
+        IF more THEN
+            SELECT r.run_id, r.more INTO run_id, more
+              FROM @extschema@._process_round(run_id, windows_per_round, left_s) AS r;
+        ELSE
+            look := look OPERATOR(pg_catalog.+) every;
+            EXIT WHEN every IS NULL OR look OPERATOR(pg_catalog.>=) until;
+            -- Until the next look no transaction is open for longer than the wait for it.
+            PERFORM pg_catalog.pg_sleep_until(look);
+            look := greatest(look, pg_catalog.clock_timestamp());
+            run_id := NULL;
+            more := true;
+        END IF;
+        COMMIT;
+    END LOOP;
+END
+$$;
+
+COMMENT ON PROCEDURE process_pending(integer, integer, interval) IS
+    'processes what is pending in rounds, with a commit after each, until nothing is left or max_seconds have passed, and looks again so often; what a schedule should call';
+
+CREATE OR REPLACE FUNCTION schedule_processing(schedule text DEFAULT '* * * * *', every interval DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    job bigint;
+BEGIN
+    IF schedule IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM @extschema@._require_cron();
+    -- A CALL that commits must be the only statement of its job.
+    EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
+      USING 'osrm_matcher', schedule,
+            format('CALL @extschema@.process_pending(%s)', 'every => ' || quote_literal(every));
+    RETURN job;
+END
+$$;
+
+COMMENT ON FUNCTION schedule_processing(text, interval) IS
+    'lets pg_cron call process_pending, every minute unless told otherwise, and that look again so often; called again, it changes the schedule; returns the job''s id';
+
+CREATE OR REPLACE FUNCTION _functions(names text[]) RETURNS TABLE (signature text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT CASE p.prokind WHEN 'p' THEN 'PROCEDURE ' ELSE 'FUNCTION ' END || p.oid::regprocedure
+      FROM pg_proc p
+      JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+      JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+                         AND e.extname = 'osrm_matcher'
+     WHERE _functions.names IS NULL OR p.proname = ANY (_functions.names)
+     ORDER BY 1;
+END;
+
+CREATE OR REPLACE FUNCTION _rights(kind text, OUT functions text[], OUT relations text[])
+LANGUAGE sql IMMUTABLE
+BEGIN ATOMIC
+    SELECT r.functions, r.relations
+      FROM (VALUES
+        ('reader',
+         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_paths,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_page,_feature,_path_json,_page_json,_known_json,_batch_devices,_map_template,_path_parts,_driven,_periods,_period_start,_distances,_check_range,_line_length,_join_lines}'::text[],
+         '{cached_polylines,stops,processing_batches,device_days}'::text[]),
+        ('worker',
+         '{process_pending_gps,process_pending,_process_round,make_batches,claim_batches,match_batches}', '{}'),
+        ('monitor',
+         '{worker_status,worker_alerts,osrm_health,storage_advice,get_jobs,_cache_performance}',
+         '{worker_health,cache_performance,matching_jobs,processing_batches,worker_runs}'))
+        AS r (kind, functions, relations)
+     WHERE r.kind = _rights.kind;
+END;
+
+CREATE OR REPLACE FUNCTION grant_reader(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
+BEGIN ATOMIC
+    SELECT _grant(grant_reader.role, r.functions, r.relations, true) FROM _rights('reader') r;
+END;
+
+COMMENT ON FUNCTION grant_reader IS
+    'lets a role read paths, stops, pages, kilometres and trips, and the newest points of a device as its tail, and no more; volatile, strict';
+
+CREATE OR REPLACE FUNCTION revoke_reader(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
+BEGIN ATOMIC
+    SELECT _grant(revoke_reader.role, r.functions, r.relations, false) FROM _rights('reader') r;
+END;
+
+CREATE OR REPLACE FUNCTION _grant_writing(role name, give boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    form text := CASE WHEN give THEN 'GRANT %s ON %s TO %I' ELSE 'REVOKE %s ON %s FROM %I' END;
+BEGIN
+    PERFORM @extschema@._grant(role, '{}', '{}', give);
+    EXECUTE format(form, 'INSERT', '@extschema@.gps_coordinates', role);
+    EXECUTE format(form, 'USAGE', 'SEQUENCE @extschema@.gps_coordinates_id_seq', role);
+END
+$$;
+
+COMMENT ON FUNCTION _grant_writing IS 'grants or revokes inserting of points; volatile';
+
+CREATE OR REPLACE FUNCTION grant_writer(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
+BEGIN ATOMIC
+    SELECT _grant_writing(grant_writer.role, true);
+END;
+
+COMMENT ON FUNCTION grant_writer IS
+    'lets a role, such as that of a listener, insert points, and no more: it can read nothing; volatile, strict';
+
+CREATE OR REPLACE FUNCTION revoke_writer(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
+BEGIN ATOMIC
+    SELECT _grant_writing(revoke_writer.role, false);
+END;
+
+COMMENT ON FUNCTION revoke_writer IS 'takes back what grant_writer() gave; volatile, strict';
+
+CREATE OR REPLACE FUNCTION grant_worker(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
+BEGIN ATOMIC
+    SELECT _grant(grant_worker.role, r.functions, r.relations, true) FROM _rights('worker') r;
+END;
+
+CREATE OR REPLACE FUNCTION revoke_worker(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
+BEGIN ATOMIC
+    SELECT _grant(revoke_worker.role, r.functions, r.relations, false) FROM _rights('worker') r;
+END;
+
+CREATE OR REPLACE FUNCTION grant_monitor(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
+BEGIN ATOMIC
+    SELECT _grant(grant_monitor.role, r.functions, r.relations, true) FROM _rights('monitor') r;
+END;
+
+CREATE OR REPLACE FUNCTION revoke_monitor(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
+BEGIN ATOMIC
+    SELECT _grant(revoke_monitor.role, r.functions, r.relations, false) FROM _rights('monitor') r;
+END;
+
+DROP ROUTINE _device_key;
+
+-- Adopted tables get the index that finds new points by their time; that of a large one is made by hand.
+DO $$
+DECLARE
+    source @extschema@.adopted_sources;
+    missing text;
+BEGIN
+    FOR source IN SELECT a.* FROM @extschema@.adopted_sources a JOIN pg_class c ON c.oid = a.relation LOOP
+        source.added := source.added[1:1] || @extschema@._index_name(source.relation, '_osrm_waiting') || source.added[2:];
+        UPDATE @extschema@.adopted_sources a SET added = source.added WHERE a.relation = source.relation;
+        source.ready := pg_relation_size(source.relation) <= 4 * 1024 * 1024;
+        SELECT s.statement INTO missing
+          FROM @extschema@._adoption_steps(source) s WHERE s.statement LIKE '%processed::int = 0%';
+        IF source.ready THEN
+            EXECUTE missing;
+        ELSE
+            RAISE WARNING 'table % lacks an index, and each search for new points reads all of it until you run: %',
+                source.relation, missing;
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Polylines are nobody's secret; all else is the owner's until granted.
+DO $$
+DECLARE
+    item text;
+BEGIN
+    FOR item IN
+        SELECT f.signature FROM @extschema@._functions(NULL) f
+         WHERE f.signature !~ '(encode|decode)_polyline'
+    LOOP
+        EXECUTE 'REVOKE ALL ON ' || item || ' FROM PUBLIC';
+    END LOOP;
+END
+$$;

@@ -7,9 +7,10 @@ from harness.outcome import leftovers
 from . import fleet
 
 PATIENCE = 10  # rounds that change nothing
-# The pauses are not waited for: a second try, the time until an open window settles, and the lease on what was
-# claimed by hand.
+# The pauses are not waited for: that which OSRM asked for, a second try, the time until an open window settles, and
+# the lease on what was claimed by hand.
 SKIP_PAUSES = """
+    UPDATE worker_runs SET osrm_resume_at = now() WHERE osrm_resume_at > now();
     UPDATE processing_batches SET settles_at = now() WHERE settles_at > now();
     UPDATE processing_batches SET next_attempt_at = now() WHERE status = 'pending' AND next_attempt_at > now();
     UPDATE processing_batches SET processing_started_at = processing_started_at - interval '11 min'

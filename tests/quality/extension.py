@@ -93,6 +93,8 @@ def _insert(db, rows):
 
 def _process(db):
     db.rows("CALL process_pending(max_seconds => 600)")
+    # After a large run a schedule looks for old points more rarely; by hand, all is looked through.
+    db.rows("SELECT * FROM process_pending_gps(1000000, 600)")
     left = db.value("SELECT count(*) FROM gps_coordinates WHERE NOT processed")
     if left:
         raise RuntimeError(f"{left} points are still unprocessed: see processing_batches and worker_runs")

@@ -66,6 +66,15 @@ BEGIN
     IF with_points AND batches > 0 THEN
         PERFORM @extschema@._make_left_due(device_id, windows_from, windows_to);
     END IF;
+    -- Windows of an earlier, greater length may have held more than the windows of today that the range touches.
+    IF NOT with_points AND from_time > windows_from THEN
+        PERFORM @extschema@._make_left_due(device_id, windows_from,
+                                           date_bin(@extschema@._window(), from_time, 'epoch'));
+    END IF;
+    IF NOT with_points AND to_time < windows_to THEN
+        PERFORM @extschema@._make_left_due(device_id,
+            date_bin(@extschema@._window(), to_time + @extschema@._window() - interval '1 us', 'epoch'), windows_to);
+    END IF;
     DELETE FROM @extschema@.path_reads r
      WHERE r.device_id = forget_device.device_id AND r.from_time < forget_device.to_time AND r.to_time > forget_device.from_time;
     GET DIAGNOSTICS reads = ROW_COUNT;

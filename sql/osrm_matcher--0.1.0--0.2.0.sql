@@ -23,238 +23,11 @@ CREATE INDEX path_reads_read_at ON path_reads (read_at);
 COMMENT ON INDEX path_reads_read_at IS 'finds the notes that are too old';
 
 DROP VIEW worker_health;
-DROP ROUTINE _has_index;
 DROP ROUTINE worker_status;
+DROP ROUTINE _has_index;
 DROP ROUTINE _advance_jobs;
 DROP ROUTINE process_pending;
 DROP ROUTINE schedule_processing;
-
-CREATE OR REPLACE FUNCTION _has_columns(relation regclass) RETURNS boolean
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT count(*) = 2
-      FROM pg_attribute a
-      LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-     WHERE a.attrelid = _has_columns.relation AND NOT a.attisdropped
-       AND CASE a.attname
-               WHEN 'processed' THEN a.atttypid = 'boolean'::regtype AND a.attnotnull
-                                     AND pg_get_expr(d.adbin, d.adrelid) = 'false'
-               WHEN 'batch_id' THEN a.atttypid = 'uuid'::regtype AND NOT a.attnotnull AND d.oid IS NULL END;
-END;
-
-CREATE OR REPLACE FUNCTION _describe_source(
-    relation regclass, device_column name, time_column name, coordinates_column name, longitude_column name,
-    latitude_column name, accuracy_column name, coordinate_order text, time_zone text, time_unit text)
-RETURNS adopted_sources
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    source @extschema@.adopted_sources;
-    context text;
-BEGIN
-    source.relation := relation;
-    source.device_column := device_column;
-    source.time_column := time_column;
-    source.device_value := @extschema@._device_value(relation, device_column);
-    source.local_time := @extschema@._column_type(relation, time_column) = 'timestamp'::regtype;
-    SELECT e.expression, e.bound INTO source.time_expression, source.bound_expression
-      FROM @extschema@._time_expressions(relation, time_column, time_zone, time_unit) e;
-    IF longitude_column IS NULL AND latitude_column IS NULL THEN
-        SELECT e.longitude, e.latitude INTO source.longitude_expression, source.latitude_expression
-          FROM @extschema@._pair_expressions(relation, coordinates_column, coordinate_order) e;
-    ELSIF longitude_column IS NULL OR latitude_column IS NULL THEN
-        RAISE EXCEPTION 'longitude_column and latitude_column go together' USING ERRCODE = 'invalid_parameter_value';
-    ELSE
-        source.longitude_expression := @extschema@._number_expression(relation, longitude_column, 'a longitude', -180, 180);
-        source.latitude_expression := @extschema@._number_expression(relation, latitude_column, 'a latitude', -90, 90);
-    END IF;
-    IF accuracy_column IS NOT NULL THEN
-        source.accuracy_expression := @extschema@._number_expression(relation, accuracy_column, 'an accuracy', 0, 100000);
-    END IF;
-    source.added := ARRAY[@extschema@._index_name(relation, '_osrm_unprocessed'),
-                          @extschema@._index_name(relation, '_osrm_waiting')];
-    context := @extschema@._index_name(relation, '_osrm_device_time');
-    IF @extschema@._is_index_of(context, relation)
-       OR NOT @extschema@._has_index(relation, ARRAY[device_column, time_column])
-    THEN
-        source.added := source.added || context;
-    END IF;
-    -- An index of four megabytes of table is built in a tenth of a second or so.
-    source.ready := pg_relation_size(relation) <= 4 * 1024 * 1024
-        OR @extschema@._has_indexes(relation, device_column, time_column);
-    source.adopted_at := now();
-    RETURN source;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION _adoption_steps(source adopted_sources)
-RETURNS TABLE (step integer, what text, statement text, at_once boolean)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    by_hand text := 'run this yourself, outside of a transaction; it holds up nobody. The index ';
-    create_index text := CASE WHEN source.ready THEN 'CREATE INDEX ' ELSE 'CREATE INDEX CONCURRENTLY ' END;
-    columns text := format('(%I, %I)', source.device_column, source.time_column);
-    qualified text := (SELECT format('%I.%I', n.nspname, c.relname)
-                         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = source.relation);
-    has_columns boolean := @extschema@._has_columns(source.relation);
-    has_queue boolean := @extschema@._is_index_of(source.added[1], source.relation);
-    has_times boolean := @extschema@._is_index_of(source.added[2], source.relation);
-    has_context boolean := cardinality(source.added) < 3 OR @extschema@._is_index_of(source.added[3], source.relation);
-BEGIN
-    RETURN QUERY VALUES
-        (1, CASE WHEN has_columns THEN 'nothing to do: the column processed is there'
-                 ELSE 'adds the column processed; no row is rewritten' END,
-         CASE WHEN NOT has_columns THEN
-             format('ALTER TABLE %s ADD COLUMN processed boolean NOT NULL DEFAULT false', qualified) END, true),
-        (2, CASE WHEN has_columns THEN 'nothing to do: the column batch_id is there'
-                 ELSE 'adds the column batch_id; no row is rewritten' END,
-         CASE WHEN NOT has_columns THEN format('ALTER TABLE %s ADD COLUMN batch_id uuid', qualified) END, true),
-        (3, CASE WHEN has_queue THEN 'nothing to do: the index that finds new points is there'
-                 WHEN source.ready THEN 'adds the index that finds new points; the table is small'
-                 ELSE by_hand || 'finds new points' END,
-         CASE WHEN NOT has_queue THEN
-             format('%s%I ON %s %s WHERE NOT processed', create_index, source.added[1], qualified, columns) END,
-         has_queue OR source.ready),
-        (4, CASE WHEN has_times THEN 'nothing to do: the index that finds new points by their time is there'
-                 WHEN source.ready THEN 'adds the index that finds new points by their time; the table is small'
-                 ELSE by_hand || 'finds new points by their time' END,
-         CASE WHEN NOT has_times THEN
-             format('%s%I ON %s (%I) WHERE processed::int = 0', create_index, source.added[2], qualified,
-                    source.time_column) END,
-         has_times OR source.ready),
-        (5, CASE WHEN has_context THEN 'nothing to do: an index on the device and the time is there'
-                 WHEN source.ready THEN 'adds the index that reads a device''s points; the table is small'
-                 ELSE by_hand || 'reads a device''s points' END,
-         CASE WHEN NOT has_context THEN
-             format('%s%I ON %s %s', create_index, source.added[3], qualified, columns) END,
-         has_context OR source.ready);
-END
-$$;
-
-CREATE OR REPLACE FUNCTION _use_ready_sources() RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    DELETE FROM @extschema@.adopted_sources a
-     WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.relation);
-    IF EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE NOT a.ready) THEN
-        UPDATE @extschema@.adopted_sources a
-           SET ready = true
-         WHERE NOT a.ready
-           AND @extschema@._has_indexes(a.relation, a.device_column, a.time_column);
-    END IF;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION _is_index_of(index_name text, relation regclass) RETURNS boolean
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-                    WHERE i.indrelid = _is_index_of.relation AND c.relname = _is_index_of.index_name);
-END;
-
-CREATE OR REPLACE FUNCTION _has_index(relation regclass, columns name[], condition text DEFAULT NULL) RETURNS boolean
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT EXISTS (
-        SELECT FROM pg_index i
-          JOIN pg_class c ON c.oid = i.indexrelid
-          JOIN pg_am m ON m.oid = c.relam AND m.amname = 'btree'
-         WHERE i.indrelid = _has_index.relation AND i.indisvalid
-           AND pg_get_expr(i.indpred, i.indrelid) IS NOT DISTINCT FROM _has_index.condition
-           AND NOT EXISTS (
-                SELECT FROM unnest(_has_index.columns) WITH ORDINALITY AS k (name, position)
-                  LEFT JOIN pg_attribute a
-                    ON a.attrelid = i.indrelid AND a.attname = k.name AND a.attnum = i.indkey[k.position - 1]
-                 WHERE a.attname IS NULL));
-END;
-
-COMMENT ON FUNCTION _has_index IS 'whether a usable index leads with the columns; stable';
-
-CREATE OR REPLACE FUNCTION _has_indexes(relation regclass, device_column name, time_column name) RETURNS boolean
-LANGUAGE sql STABLE
-RETURN _has_index(relation, ARRAY[device_column, time_column], '(NOT processed)')
-   AND _has_index(relation, ARRAY[time_column], '((processed)::integer = 0)')
-   AND _has_index(relation, ARRAY[device_column, time_column]);
-
-COMMENT ON FUNCTION _has_indexes IS 'whether a table has the indexes that a source needs; stable';
-
-CREATE OR REPLACE FUNCTION _make_left_due(device_id text, from_time timestamptz, to_time timestamptz) RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    starts timestamptz[] := ARRAY(
-        SELECT DISTINCT w FROM @extschema@._sources() s
-         CROSS JOIN unnest(@extschema@._windows_with_points(s.fragments, _make_left_due.device_id, from_time, to_time,
-                                                            false, 2147483647)) w);
-    devices text[] := array_fill(_make_left_due.device_id, ARRAY[cardinality(starts)]);
-BEGIN
-    PERFORM @extschema@._recut(devices, starts);
-    PERFORM @extschema@._make_due(devices, starts, ARRAY(SELECT w + @extschema@._window() FROM unnest(starts) w));
-END
-$$;
-
-COMMENT ON FUNCTION _make_left_due IS 'makes windows of a range due in which a device still has points; volatile';
-
-CREATE OR REPLACE FUNCTION forget_device(
-    device_id text,
-    from_time timestamptz DEFAULT '-infinity',
-    to_time timestamptz DEFAULT 'infinity',
-    with_points boolean DEFAULT false,
-    OUT paths bigint, OUT stops bigint, OUT batches bigint, OUT points bigint, OUT reads bigint)
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    windows_from timestamptz;
-    windows_to timestamptz;
-BEGIN
-    IF device_id IS NULL OR from_time IS NULL OR to_time IS NULL OR with_points IS NULL THEN
-        RAISE EXCEPTION 'nothing is forgotten without the name of a device and a range: an argument is null'
-            USING ERRCODE = 'null_value_not_allowed',
-                  HINT = 'Leave the range out for all times. delete_old() and upkeep() delete what is old of all devices.';
-    END IF;
-    -- A run that has the device would store again what it has read.
-    PERFORM @extschema@._wait_for_device(device_id);
-    SELECT min(b.start_time), max(b.end_time) INTO windows_from, windows_to
-      FROM @extschema@.processing_batches b
-     WHERE b.device_id = forget_device.device_id AND b.start_time < to_time AND b.end_time > from_time;
-    points := 0;
-    IF with_points THEN
-        -- Windows around the range, for points within decided their outcome.
-        PERFORM @extschema@._make_due(array_agg(r.device_id), array_agg(r.start_time), array_agg(r.end_time))
-           FROM @extschema@._reached(ARRAY[forget_device.device_id], ARRAY[from_time], ARRAY[to_time],
-                                     @extschema@._context_reach()) r;
-        DELETE FROM @extschema@.gps_coordinates p
-         WHERE p.device_id = forget_device.device_id AND p.recorded_at >= from_time AND p.recorded_at < to_time;
-        GET DIAGNOSTICS points = ROW_COUNT;
-    END IF;
-    DELETE FROM @extschema@.cached_polylines c
-     WHERE c.device_id = forget_device.device_id
-       AND (c.start_time >= least(from_time, windows_from) AND c.start_time < greatest(to_time, windows_to)
-            OR with_points AND c.start_time < to_time AND c.end_time > from_time);
-    GET DIAGNOSTICS paths = ROW_COUNT;
-    DELETE FROM @extschema@.stops s
-     WHERE s.device_id = forget_device.device_id
-       AND (s.start_time >= least(from_time, windows_from) AND s.start_time < greatest(to_time, windows_to)
-            OR with_points AND s.start_time < to_time AND s.end_time > from_time);
-    GET DIAGNOSTICS stops = ROW_COUNT;
-    DELETE FROM @extschema@.processing_batches b
-     WHERE b.device_id = forget_device.device_id AND b.start_time >= windows_from AND b.end_time <= windows_to;
-    GET DIAGNOSTICS batches = ROW_COUNT;
-    IF with_points AND batches > 0 THEN
-        PERFORM @extschema@._make_left_due(device_id, windows_from, windows_to);
-    END IF;
-    DELETE FROM @extschema@.path_reads r
-     WHERE r.device_id = forget_device.device_id AND r.from_time < forget_device.to_time AND r.to_time > forget_device.from_time;
-    GET DIAGNOSTICS reads = ROW_COUNT;
-END
-$$;
 
 CREATE OR REPLACE FUNCTION _backlog_of(fragments json, since timestamptz, until timestamptz, most integer,
     OUT points bigint, OUT windows bigint, OUT devices bigint, OUT oldest timestamptz,
@@ -436,111 +209,6 @@ COMMENT ON COLUMN worker_health.delay_max_ms IS 'greatest age of a live point wh
 
 COMMENT ON COLUMN worker_health.waiting_ms IS 'for how long the point that waits longest has been waiting';
 
-CREATE OR REPLACE FUNCTION _store_reads() RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    touched bigint;
-BEGIN
-    -- What is a day old serves nothing any more, stored or not: the notes are never more than a day's.
-    DELETE FROM @extschema@.path_reads r
-     WHERE r.ctid = ANY (ARRAY(SELECT o.ctid FROM @extschema@.path_reads o
-                                WHERE o.read_at < now() - interval '1 day'
-                                ORDER BY o.read_at LIMIT 10000));
-    IF NOT EXISTS (SELECT FROM @extschema@.path_reads r WHERE NOT r.stored) THEN
-        RETURN 0;
-    END IF;
-    WITH fresh AS (
-        UPDATE @extschema@.path_reads r
-           SET stored = true
-         WHERE r.ctid = ANY (ARRAY(SELECT n.ctid FROM @extschema@.path_reads n
-                                    WHERE NOT n.stored
-                                    ORDER BY n.read_at LIMIT 1000
-                                      FOR UPDATE SKIP LOCKED))
-        RETURNING r.device_id, r.from_time, r.to_time, r.read_at
-    ), asked AS (
-        SELECT f.device_id, min(f.from_time) AS from_time, max(f.to_time) AS to_time, max(f.read_at) AS read_at
-          FROM fresh f
-         GROUP BY f.device_id
-    ), devices AS (
-        SELECT a.* FROM asked a WHERE a.device_id IS NOT NULL
-        UNION ALL
-        SELECT d.device_id, a.from_time, a.to_time, a.read_at
-          FROM asked a CROSS JOIN @extschema@.get_devices() d
-         WHERE a.device_id IS NULL
-    ), due AS (
-        SELECT c.id, d.read_at
-          FROM devices d
-          JOIN @extschema@.cached_polylines c
-            ON c.device_id = d.device_id AND c.end_time >= d.from_time AND c.start_time < d.to_time
-         WHERE c.last_accessed < d.read_at - interval '10 min'
-           FOR UPDATE OF c SKIP LOCKED
-    )
-    UPDATE @extschema@.cached_polylines c
-       SET last_accessed = d.read_at
-      FROM (SELECT due.id, max(due.read_at) AS read_at FROM due GROUP BY due.id) d
-     WHERE c.id = d.id;
-    GET DIAGNOSTICS touched = ROW_COUNT;
-    RETURN touched;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION delete_old(
-    paths_older_than interval DEFAULT '30 days',
-    batches_older_than interval DEFAULT '30 days',
-    points_older_than interval DEFAULT NULL,
-    max_rows integer DEFAULT 10000,
-    OUT paths bigint, OUT stops bigint, OUT batches bigint, OUT points bigint, OUT runs bigint)
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    reach interval := justify_hours(2 * @extschema@._look_back());
-BEGIN
-    -- A point that comes late opens its window again: what that needs must still be there.
-    IF least(paths_older_than, batches_older_than, points_older_than) < reach THEN
-        RAISE EXCEPTION 'nothing younger than % may be deleted', reach
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Late points open windows of the look-back again; twice that has to stay.';
-    END IF;
-    IF max_rows IS NULL OR max_rows < 1 THEN
-        RAISE EXCEPTION 'max_rows must be at least 1' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    paths := 0;
-    stops := 0;
-    batches := 0;
-    points := 0;
-    IF paths_older_than IS NOT NULL THEN
-        paths := @extschema@._delete_before('@extschema@.cached_polylines', 'end_time', now() - paths_older_than, 'true', max_rows);
-        stops := @extschema@._delete_before('@extschema@.stops', 'start_time', now() - paths_older_than, 'true', max_rows);
-    END IF;
-    -- Late points find by its batch what they change, so it stays as long as there is anything to change.
-    IF paths_older_than IS NOT NULL AND batches_older_than IS NOT NULL AND paths < max_rows AND stops < max_rows THEN
-        batches := @extschema@._delete_before(
-            '@extschema@.processing_batches', 'start_time', now() - greatest(paths_older_than, batches_older_than),
-            't.status = ''completed''
-             AND (SELECT c.id FROM @extschema@.cached_polylines c
-                   WHERE c.device_id = t.device_id AND c.start_time >= t.start_time AND c.start_time < t.end_time
-                   LIMIT 1) IS NULL
-             AND (SELECT s.id FROM @extschema@.stops s
-                   WHERE s.device_id = t.device_id AND s.start_time >= t.start_time AND s.start_time < t.end_time
-                   LIMIT 1) IS NULL', max_rows);
-    END IF;
-    IF points_older_than IS NOT NULL THEN
-        points := @extschema@._delete_before('@extschema@.gps_coordinates', 'recorded_at', now() - points_older_than,
-                                             't.processed', max_rows);
-    END IF;
-    -- Their log is kept as long as batches are, and never for less than two days, which alerts look at.
-    DELETE FROM @extschema@.worker_runs r
-     WHERE batches_older_than IS NOT NULL
-       AND r.id = ANY (ARRAY(SELECT o.id FROM @extschema@.worker_runs o
-                              WHERE o.started_at < now() - greatest(batches_older_than, interval '2 days')
-                              ORDER BY o.started_at LIMIT max_rows));
-    GET DIAGNOSTICS runs = ROW_COUNT;
-END
-$$;
-
 CREATE OR REPLACE FUNCTION _set_aside_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -625,6 +293,347 @@ BEGIN
      WHERE NOT a.ready AND a.adopted_at < now() - interval '1 hour';
 END
 $$;
+
+CREATE OR REPLACE FUNCTION _make_left_due(device_id text, from_time timestamptz, to_time timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    starts timestamptz[] := ARRAY(
+        SELECT DISTINCT w FROM @extschema@._sources() s
+         CROSS JOIN unnest(@extschema@._windows_with_points(s.fragments, _make_left_due.device_id, from_time, to_time,
+                                                            false, 2147483647)) w);
+    devices text[] := array_fill(_make_left_due.device_id, ARRAY[cardinality(starts)]);
+BEGIN
+    PERFORM @extschema@._recut(devices, starts);
+    PERFORM @extschema@._make_due(devices, starts, ARRAY(SELECT w + @extschema@._window() FROM unnest(starts) w));
+END
+$$;
+
+COMMENT ON FUNCTION _make_left_due IS 'makes windows of a range due in which a device still has points; volatile';
+
+CREATE OR REPLACE FUNCTION forget_device(
+    device_id text,
+    from_time timestamptz DEFAULT '-infinity',
+    to_time timestamptz DEFAULT 'infinity',
+    with_points boolean DEFAULT false,
+    OUT paths bigint, OUT stops bigint, OUT batches bigint, OUT points bigint, OUT reads bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    windows_from timestamptz;
+    windows_to timestamptz;
+BEGIN
+    IF device_id IS NULL OR from_time IS NULL OR to_time IS NULL OR with_points IS NULL THEN
+        RAISE EXCEPTION 'nothing is forgotten without the name of a device and a range: an argument is null'
+            USING ERRCODE = 'null_value_not_allowed',
+                  HINT = 'Leave the range out for all times. delete_old() and upkeep() delete what is old of all devices.';
+    END IF;
+    -- A run that has the device would store again what it has read.
+    PERFORM @extschema@._wait_for_device(device_id);
+    SELECT min(b.start_time), max(b.end_time) INTO windows_from, windows_to
+      FROM @extschema@.processing_batches b
+     WHERE b.device_id = forget_device.device_id AND b.start_time < to_time AND b.end_time > from_time;
+    points := 0;
+    IF with_points THEN
+        -- Windows around the range, for points within decided their outcome.
+        PERFORM @extschema@._make_due(array_agg(r.device_id), array_agg(r.start_time), array_agg(r.end_time))
+           FROM @extschema@._reached(ARRAY[forget_device.device_id], ARRAY[from_time], ARRAY[to_time],
+                                     @extschema@._context_reach()) r;
+        DELETE FROM @extschema@.gps_coordinates p
+         WHERE p.device_id = forget_device.device_id AND p.recorded_at >= from_time AND p.recorded_at < to_time;
+        GET DIAGNOSTICS points = ROW_COUNT;
+    END IF;
+    DELETE FROM @extschema@.cached_polylines c
+     WHERE c.device_id = forget_device.device_id
+       AND (c.start_time >= least(from_time, windows_from) AND c.start_time < greatest(to_time, windows_to)
+            OR with_points AND c.start_time < to_time AND c.end_time > from_time);
+    GET DIAGNOSTICS paths = ROW_COUNT;
+    DELETE FROM @extschema@.stops s
+     WHERE s.device_id = forget_device.device_id
+       AND (s.start_time >= least(from_time, windows_from) AND s.start_time < greatest(to_time, windows_to)
+            OR with_points AND s.start_time < to_time AND s.end_time > from_time);
+    GET DIAGNOSTICS stops = ROW_COUNT;
+    DELETE FROM @extschema@.processing_batches b
+     WHERE b.device_id = forget_device.device_id AND b.start_time >= windows_from AND b.end_time <= windows_to;
+    GET DIAGNOSTICS batches = ROW_COUNT;
+    IF with_points AND batches > 0 THEN
+        PERFORM @extschema@._make_left_due(device_id, windows_from, windows_to);
+    END IF;
+    -- Windows of an earlier, greater length may have held more than the windows of today that the range touches.
+    IF NOT with_points AND from_time > windows_from THEN
+        PERFORM @extschema@._make_left_due(device_id, windows_from,
+                                           date_bin(@extschema@._window(), from_time, 'epoch'));
+    END IF;
+    IF NOT with_points AND to_time < windows_to THEN
+        PERFORM @extschema@._make_left_due(device_id,
+            date_bin(@extschema@._window(), to_time + @extschema@._window() - interval '1 us', 'epoch'), windows_to);
+    END IF;
+    DELETE FROM @extschema@.path_reads r
+     WHERE r.device_id = forget_device.device_id AND r.from_time < forget_device.to_time AND r.to_time > forget_device.from_time;
+    GET DIAGNOSTICS reads = ROW_COUNT;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION delete_old(
+    paths_older_than interval DEFAULT '30 days',
+    batches_older_than interval DEFAULT '30 days',
+    points_older_than interval DEFAULT NULL,
+    max_rows integer DEFAULT 10000,
+    OUT paths bigint, OUT stops bigint, OUT batches bigint, OUT points bigint, OUT runs bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    reach interval := justify_hours(2 * @extschema@._look_back());
+BEGIN
+    -- A point that comes late opens its window again: what that needs must still be there.
+    IF least(paths_older_than, batches_older_than, points_older_than) < reach THEN
+        RAISE EXCEPTION 'nothing younger than % may be deleted', reach
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Late points open windows of the look-back again; twice that has to stay.';
+    END IF;
+    IF max_rows IS NULL OR max_rows < 1 THEN
+        RAISE EXCEPTION 'max_rows must be at least 1' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    paths := 0;
+    stops := 0;
+    batches := 0;
+    points := 0;
+    IF paths_older_than IS NOT NULL THEN
+        paths := @extschema@._delete_before('@extschema@.cached_polylines', 'end_time', now() - paths_older_than, 'true', max_rows);
+        stops := @extschema@._delete_before('@extschema@.stops', 'start_time', now() - paths_older_than, 'true', max_rows);
+    END IF;
+    -- Late points find by its batch what they change, so it stays as long as there is anything to change.
+    IF paths_older_than IS NOT NULL AND batches_older_than IS NOT NULL AND paths < max_rows AND stops < max_rows THEN
+        batches := @extschema@._delete_before(
+            '@extschema@.processing_batches', 'start_time', now() - greatest(paths_older_than, batches_older_than),
+            't.status = ''completed''
+             AND (SELECT c.id FROM @extschema@.cached_polylines c
+                   WHERE c.device_id = t.device_id AND c.start_time >= t.start_time AND c.start_time < t.end_time
+                   LIMIT 1) IS NULL
+             AND (SELECT s.id FROM @extschema@.stops s
+                   WHERE s.device_id = t.device_id AND s.start_time >= t.start_time AND s.start_time < t.end_time
+                   LIMIT 1) IS NULL', max_rows);
+    END IF;
+    IF points_older_than IS NOT NULL THEN
+        points := @extschema@._delete_before('@extschema@.gps_coordinates', 'recorded_at', now() - points_older_than,
+                                             't.processed', max_rows);
+    END IF;
+    -- Their log is kept as long as batches are, and never for less than two days, which alerts look at.
+    DELETE FROM @extschema@.worker_runs r
+     WHERE batches_older_than IS NOT NULL
+       AND r.id = ANY (ARRAY(SELECT o.id FROM @extschema@.worker_runs o
+                              WHERE o.started_at < now() - greatest(batches_older_than, interval '2 days')
+                              ORDER BY o.started_at LIMIT max_rows));
+    GET DIAGNOSTICS runs = ROW_COUNT;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _store_reads() RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    touched bigint;
+BEGIN
+    -- What is a day old serves nothing any more, stored or not: the notes are never more than a day's.
+    DELETE FROM @extschema@.path_reads r
+     WHERE r.ctid = ANY (ARRAY(SELECT o.ctid FROM @extschema@.path_reads o
+                                WHERE o.read_at < now() - interval '1 day'
+                                ORDER BY o.read_at LIMIT 10000));
+    IF NOT EXISTS (SELECT FROM @extschema@.path_reads r WHERE NOT r.stored) THEN
+        RETURN 0;
+    END IF;
+    WITH fresh AS (
+        UPDATE @extschema@.path_reads r
+           SET stored = true
+         WHERE r.ctid = ANY (ARRAY(SELECT n.ctid FROM @extschema@.path_reads n
+                                    WHERE NOT n.stored
+                                    ORDER BY n.read_at LIMIT 1000
+                                      FOR UPDATE SKIP LOCKED))
+        RETURNING r.device_id, r.from_time, r.to_time, r.read_at
+    ), asked AS (
+        SELECT f.device_id, min(f.from_time) AS from_time, max(f.to_time) AS to_time, max(f.read_at) AS read_at
+          FROM fresh f
+         GROUP BY f.device_id
+    ), devices AS (
+        SELECT a.* FROM asked a WHERE a.device_id IS NOT NULL
+        UNION ALL
+        SELECT d.device_id, a.from_time, a.to_time, a.read_at
+          FROM asked a CROSS JOIN @extschema@.get_devices() d
+         WHERE a.device_id IS NULL
+    ), due AS (
+        SELECT c.id, d.read_at
+          FROM devices d
+          JOIN @extschema@.cached_polylines c
+            ON c.device_id = d.device_id AND c.end_time >= d.from_time AND c.start_time < d.to_time
+         WHERE c.last_accessed < d.read_at - interval '10 min'
+           FOR UPDATE OF c SKIP LOCKED
+    )
+    UPDATE @extschema@.cached_polylines c
+       SET last_accessed = d.read_at
+      FROM (SELECT due.id, max(due.read_at) AS read_at FROM due GROUP BY due.id) d
+     WHERE c.id = d.id;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    RETURN touched;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _has_columns(relation regclass) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT count(*) = 2
+      FROM pg_attribute a
+      LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+     WHERE a.attrelid = _has_columns.relation AND NOT a.attisdropped
+       AND CASE a.attname
+               WHEN 'processed' THEN a.atttypid = 'boolean'::regtype AND a.attnotnull
+                                     AND pg_get_expr(d.adbin, d.adrelid) = 'false'
+               WHEN 'batch_id' THEN a.atttypid = 'uuid'::regtype AND NOT a.attnotnull AND d.oid IS NULL END;
+END;
+
+CREATE OR REPLACE FUNCTION _describe_source(
+    relation regclass, device_column name, time_column name, coordinates_column name, longitude_column name,
+    latitude_column name, accuracy_column name, coordinate_order text, time_zone text, time_unit text)
+RETURNS adopted_sources
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    source @extschema@.adopted_sources;
+    context text;
+BEGIN
+    source.relation := relation;
+    source.device_column := device_column;
+    source.time_column := time_column;
+    source.device_value := @extschema@._device_value(relation, device_column);
+    source.local_time := @extschema@._column_type(relation, time_column) = 'timestamp'::regtype;
+    SELECT e.expression, e.bound INTO source.time_expression, source.bound_expression
+      FROM @extschema@._time_expressions(relation, time_column, time_zone, time_unit) e;
+    IF longitude_column IS NULL AND latitude_column IS NULL THEN
+        SELECT e.longitude, e.latitude INTO source.longitude_expression, source.latitude_expression
+          FROM @extschema@._pair_expressions(relation, coordinates_column, coordinate_order) e;
+    ELSIF longitude_column IS NULL OR latitude_column IS NULL THEN
+        RAISE EXCEPTION 'longitude_column and latitude_column go together' USING ERRCODE = 'invalid_parameter_value';
+    ELSE
+        source.longitude_expression := @extschema@._number_expression(relation, longitude_column, 'a longitude', -180, 180);
+        source.latitude_expression := @extschema@._number_expression(relation, latitude_column, 'a latitude', -90, 90);
+    END IF;
+    IF accuracy_column IS NOT NULL THEN
+        source.accuracy_expression := @extschema@._number_expression(relation, accuracy_column, 'an accuracy', 0, 100000);
+    END IF;
+    source.added := ARRAY[@extschema@._index_name(relation, '_osrm_unprocessed'),
+                          @extschema@._index_name(relation, '_osrm_waiting')];
+    context := @extschema@._index_name(relation, '_osrm_device_time');
+    IF @extschema@._is_index_of(context, relation)
+       OR NOT @extschema@._has_index(relation, ARRAY[device_column, time_column])
+    THEN
+        source.added := source.added || context;
+    END IF;
+    -- An index of four megabytes of table is built in a tenth of a second or so.
+    source.ready := pg_relation_size(relation) <= 4 * 1024 * 1024
+        OR @extschema@._has_indexes(relation, device_column, time_column);
+    source.adopted_at := now();
+    RETURN source;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _adoption_steps(source adopted_sources)
+RETURNS TABLE (step integer, what text, statement text, at_once boolean)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    by_hand text := 'run this yourself, outside of a transaction; it holds up nobody. The index ';
+    create_index text := CASE WHEN source.ready THEN 'CREATE INDEX ' ELSE 'CREATE INDEX CONCURRENTLY ' END;
+    columns text := format('(%I, %I)', source.device_column, source.time_column);
+    qualified text := (SELECT format('%I.%I', n.nspname, c.relname)
+                         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = source.relation);
+    has_columns boolean := @extschema@._has_columns(source.relation);
+    has_queue boolean := @extschema@._is_index_of(source.added[1], source.relation);
+    has_times boolean := @extschema@._is_index_of(source.added[2], source.relation);
+    has_context boolean := cardinality(source.added) < 3 OR @extschema@._is_index_of(source.added[3], source.relation);
+BEGIN
+    RETURN QUERY VALUES
+        (1, CASE WHEN has_columns THEN 'nothing to do: the column processed is there'
+                 ELSE 'adds the column processed; no row is rewritten' END,
+         CASE WHEN NOT has_columns THEN
+             format('ALTER TABLE %s ADD COLUMN processed boolean NOT NULL DEFAULT false', qualified) END, true),
+        (2, CASE WHEN has_columns THEN 'nothing to do: the column batch_id is there'
+                 ELSE 'adds the column batch_id; no row is rewritten' END,
+         CASE WHEN NOT has_columns THEN format('ALTER TABLE %s ADD COLUMN batch_id uuid', qualified) END, true),
+        (3, CASE WHEN has_queue THEN 'nothing to do: the index that finds new points is there'
+                 WHEN source.ready THEN 'adds the index that finds new points; the table is small'
+                 ELSE by_hand || 'finds new points' END,
+         CASE WHEN NOT has_queue THEN
+             format('%s%I ON %s %s WHERE NOT processed', create_index, source.added[1], qualified, columns) END,
+         has_queue OR source.ready),
+        (4, CASE WHEN has_times THEN 'nothing to do: the index that finds new points by their time is there'
+                 WHEN source.ready THEN 'adds the index that finds new points by their time; the table is small'
+                 ELSE by_hand || 'finds new points by their time' END,
+         CASE WHEN NOT has_times THEN
+             format('%s%I ON %s (%I) WHERE processed::int = 0', create_index, source.added[2], qualified,
+                    source.time_column) END,
+         has_times OR source.ready),
+        (5, CASE WHEN has_context THEN 'nothing to do: an index on the device and the time is there'
+                 WHEN source.ready THEN 'adds the index that reads a device''s points; the table is small'
+                 ELSE by_hand || 'reads a device''s points' END,
+         CASE WHEN NOT has_context THEN
+             format('%s%I ON %s %s', create_index, source.added[3], qualified, columns) END,
+         has_context OR source.ready);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _use_ready_sources() RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM @extschema@.adopted_sources a
+     WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.relation);
+    IF EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE NOT a.ready) THEN
+        UPDATE @extschema@.adopted_sources a
+           SET ready = true
+         WHERE NOT a.ready
+           AND @extschema@._has_indexes(a.relation, a.device_column, a.time_column);
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _is_index_of(index_name text, relation regclass) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+                    WHERE i.indrelid = _is_index_of.relation AND c.relname = _is_index_of.index_name);
+END;
+
+CREATE OR REPLACE FUNCTION _has_index(relation regclass, columns name[], condition text DEFAULT NULL) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (
+        SELECT FROM pg_index i
+          JOIN pg_class c ON c.oid = i.indexrelid
+          JOIN pg_am m ON m.oid = c.relam AND m.amname = 'btree'
+         WHERE i.indrelid = _has_index.relation AND i.indisvalid
+           AND pg_get_expr(i.indpred, i.indrelid) IS NOT DISTINCT FROM _has_index.condition
+           AND NOT EXISTS (
+                SELECT FROM unnest(_has_index.columns) WITH ORDINALITY AS k (name, position)
+                  LEFT JOIN pg_attribute a
+                    ON a.attrelid = i.indrelid AND a.attname = k.name AND a.attnum = i.indkey[k.position - 1]
+                 WHERE a.attname IS NULL));
+END;
+
+COMMENT ON FUNCTION _has_index IS 'whether a usable index leads with the columns; stable';
+
+CREATE OR REPLACE FUNCTION _has_indexes(relation regclass, device_column name, time_column name) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN _has_index(relation, ARRAY[device_column, time_column], '(NOT processed)')
+   AND _has_index(relation, ARRAY[time_column], '((processed)::integer = 0)')
+   AND _has_index(relation, ARRAY[device_column, time_column]);
+
+COMMENT ON FUNCTION _has_indexes IS 'whether a table has the indexes that a source needs; stable';
 
 CREATE OR REPLACE FUNCTION _sources() RETURNS TABLE (ordinal bigint, relation regclass, fragments json, aside boolean, back boolean)
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -1160,55 +1169,6 @@ BEGIN ATOMIC
      ORDER BY p.end_time, v.ordinal;
 END;
 
-CREATE OR REPLACE FUNCTION _fleet_page(from_time timestamptz, to_time timestamptz) RETURNS json
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT _known_json(concat(
-               '{"devices": [',
-               string_agg(concat('{"device": ', to_json(d.device_id), ', "paths": [', d.paths, ']}'), E',\n'
-                          ORDER BY d.device_id),
-               '], "cached": true}'))
-      FROM (SELECT p.device_id, string_agg(_path_json(p), E',\n' ORDER BY p.end_time) AS paths
-              FROM get_paths_between(NULL, _fleet_page.from_time, _fleet_page.to_time) p
-             GROUP BY p.device_id) d;
-END;
-
-CREATE OR REPLACE FUNCTION _feature(path device_path) RETURNS json
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT json_build_object(
-               'type', 'Feature',
-               'geometry', json_build_object(
-                   'type', 'LineString',
-                   'coordinates', (SELECT json_agg(json_build_array(v.longitude, v.latitude) ORDER BY v.ordinal)
-                                     FROM decode_polyline((path).encoded_polyline) v)),
-               'properties', json_build_object(
-                   'device', (path).device_id, 'start_time', (path).start_time, 'end_time', (path).end_time,
-                   'osrm_confidence', (path).osrm_confidence, 'point_count', (path).point_count,
-                   'match_status', (path).match_status, 'grade', (path).grade));
-END;
-
-CREATE OR REPLACE FUNCTION get_paths_geojson(device_ids text[], from_time timestamptz, to_time timestamptz)
-RETURNS json
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT json_build_object('type', 'FeatureCollection',
-                             'features', coalesce(json_agg(_feature(p)), '[]'))
-      FROM get_paths_between(get_paths_geojson.device_ids, get_paths_geojson.from_time,
-                             get_paths_geojson.to_time) p;
-END;
-
-CREATE OR REPLACE FUNCTION get_device_geojson(device_id text, hours numeric DEFAULT 24, tail boolean DEFAULT false)
-RETURNS json
-LANGUAGE sql STABLE PARALLEL UNSAFE
-BEGIN ATOMIC
-    SELECT json_build_object('type', 'FeatureCollection',
-                             'features', coalesce(json_agg(_feature(p) ORDER BY (p).start_time), '[]'))
-      FROM (SELECT d AS p FROM get_device_paths(get_device_geojson.device_id, get_device_geojson.hours) d
-            UNION ALL
-            SELECT t FROM get_device_tail(get_device_geojson.device_id) t WHERE get_device_geojson.tail) AS lines;
-END;
-
 CREATE OR REPLACE FUNCTION _path_parts(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (start_time timestamptz, end_time timestamptz, metres double precision, grade text,
                max_speed_mps real, encoded_polyline text, cut_before double precision, cut_after double precision)
@@ -1433,6 +1393,55 @@ $$;
 
 COMMENT ON FUNCTION get_device_trips IS
     'trips of a device in [from_time, to_time), oldest first; a pause of min_stop or longer, standing or silent, parts two; stable, parallel safe';
+
+CREATE OR REPLACE FUNCTION _fleet_page(from_time timestamptz, to_time timestamptz) RETURNS json
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT _known_json(concat(
+               '{"devices": [',
+               string_agg(concat('{"device": ', to_json(d.device_id), ', "paths": [', d.paths, ']}'), E',\n'
+                          ORDER BY d.device_id),
+               '], "cached": true}'))
+      FROM (SELECT p.device_id, string_agg(_path_json(p), E',\n' ORDER BY p.end_time) AS paths
+              FROM get_paths_between(NULL, _fleet_page.from_time, _fleet_page.to_time) p
+             GROUP BY p.device_id) d;
+END;
+
+CREATE OR REPLACE FUNCTION _feature(path device_path) RETURNS json
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT json_build_object(
+               'type', 'Feature',
+               'geometry', json_build_object(
+                   'type', 'LineString',
+                   'coordinates', (SELECT json_agg(json_build_array(v.longitude, v.latitude) ORDER BY v.ordinal)
+                                     FROM decode_polyline((path).encoded_polyline) v)),
+               'properties', json_build_object(
+                   'device', (path).device_id, 'start_time', (path).start_time, 'end_time', (path).end_time,
+                   'osrm_confidence', (path).osrm_confidence, 'point_count', (path).point_count,
+                   'match_status', (path).match_status, 'grade', (path).grade));
+END;
+
+CREATE OR REPLACE FUNCTION get_paths_geojson(device_ids text[], from_time timestamptz, to_time timestamptz)
+RETURNS json
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT json_build_object('type', 'FeatureCollection',
+                             'features', coalesce(json_agg(_feature(p)), '[]'))
+      FROM get_paths_between(get_paths_geojson.device_ids, get_paths_geojson.from_time,
+                             get_paths_geojson.to_time) p;
+END;
+
+CREATE OR REPLACE FUNCTION get_device_geojson(device_id text, hours numeric DEFAULT 24, tail boolean DEFAULT false)
+RETURNS json
+LANGUAGE sql STABLE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT json_build_object('type', 'FeatureCollection',
+                             'features', coalesce(json_agg(_feature(p) ORDER BY (p).start_time), '[]'))
+      FROM (SELECT d AS p FROM get_device_paths(get_device_geojson.device_id, get_device_geojson.hours) d
+            UNION ALL
+            SELECT t FROM get_device_tail(get_device_geojson.device_id) t WHERE get_device_geojson.tail) AS lines;
+END;
 
 CREATE OR REPLACE FUNCTION _window_paths(device_id text, window_start timestamptz, window_end timestamptz)
 RETURNS SETOF device_path

@@ -127,6 +127,18 @@ def test_lines_alone_are_forgotten_and_stay_so_until_a_rematch(matched):
     assert shown(matched) == before
 
 
+def test_what_longer_windows_of_earlier_held_beside_the_range_is_matched_anew(matched):
+    before = lines_of(matched, "car")
+    matched.set("osrm_matcher.window", "1h")
+    matched.rows("SELECT start_rematch(%s, %s, '{car}')", (START, START + 4 * WINDOW))
+    process_all(matched)
+    matched.set("osrm_matcher.window", "5min")
+    matched.rows("SELECT forget_device('car', %s, %s)", (START + WINDOW, START + 2 * WINDOW))
+    process_all(matched)
+    forgotten = [line for line in before if START + WINDOW <= line[1] < START + 2 * WINDOW]
+    assert lines_of(matched, "car") == [line for line in before if line not in forgotten]
+
+
 def test_what_a_run_has_in_hand_is_forgotten_after_it(matched):
     matched.rows("SELECT start_rematch(%s, %s, '{car}')", (START, START + WINDOW))
     with closing(matched.connect(autocommit=False)) as worker:

@@ -52,7 +52,9 @@ def nothing(wrong):
 
 
 def test_no_file_is_too_long():
-    counts = {file: len(file.read_text().splitlines()) for file in files("rs", "sql", "py", "sh", "js", "css")}
+    # An upgrade script is one file, whatever a version changes.
+    kept = [file for file in files("rs", "sql", "py", "sh", "js", "css") if "--" not in file.name]
+    counts = {file: len(file.read_text().splitlines()) for file in kept}
     nothing([f"{file.relative_to(ROOT)}: {count} lines" for file, count in counts.items() if count > MOST_LINES])
 
 

@@ -102,7 +102,8 @@ class Storm(Sessions):
         return {"device": row["device"], "first": row["time"] - around, "last": row["time"] + around}
 
     def _delete_between(self, sources, span):
-        self.do(*(f"DELETE FROM {source} WHERE {SOURCES[source].between}" for source in sources), parameters=span)
+        with self.alone():
+            self.do(*(f"DELETE FROM {source} WHERE {SOURCES[source].between}" for source in sources), parameters=span)
 
     def _forget(self, span, with_points):
         with self.alone():

@@ -100,7 +100,8 @@ def page(database, device):
 
 def outcome(watch, problems):
     _say()
-    _say(f"  {watch.readable} points became readable, {watch.set_aside} were set aside (repeated or impossible)")
+    _say(f"  {watch.readable} points became readable, {watch.set_aside} were in no line when they were processed: repeated, "
+         "impossible, or of a vehicle that may be about to park")
     _say(f"  worst time from a point's insert to its path being readable: {watch.worst_delay:.1f} s")
     for text in problems:
         problem(text)

@@ -31,6 +31,12 @@ impl Options {
         ])
     }
 
+    /// Has statements planned with their values, which tell of hundreds of partitions all but a few apart before
+    /// they are looked at.
+    pub fn plans_of_values() -> Self {
+        Self::new(&[(c"plan_cache_mode", c"force_custom_plan")])
+    }
+
     pub fn search_path(path: &CStr) -> Self {
         Self::new(&[(c"search_path", path)])
     }

@@ -125,6 +125,18 @@ impl Source {
         })
     }
 
+    /// The same of a query whose parameters say between which times it looks.
+    pub fn search<T>(
+        &self,
+        doing: &'static str,
+        template: &str,
+        args: &[DatumWithOid<'_>],
+        value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let _plans = self.is_adopted().then(Options::plans_of_values);
+        self.ask(doing, template, args, value)
+    }
+
     /// Rows of a statement that changes one table that rows of the source lie in: its own, or a partition. So the
     /// cost does not go with the number of partitions, and a row's place alone says which it is.
     pub fn change<T>(
@@ -219,7 +231,10 @@ pub fn ask_source(
         "SELECT coalesce(json_agg(q), '[]')::text FROM ({}) q",
         fragments.fill(template)
     );
-    let ask = || read_as_seen("ask a source", &query, args, |row| row.get(1));
+    let ask = || {
+        let _plans = fragments.is_adopted().then(Options::plans_of_values);
+        read_as_seen("ask a source", &query, args, |row| row.get(1))
+    };
     let answer = match fragments.reader() {
         None => ask(),
         Some(reader) if for_reader && fragments.get("row_security") == "true" => {

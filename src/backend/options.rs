@@ -31,10 +31,10 @@ impl Options {
         ])
     }
 
-    /// Has statements planned with their values, which tell of hundreds of partitions all but a few apart before
-    /// they are looked at.
+    /// Has a statement planned with its values as long as that pays: they tell all but a few of hundreds of
+    /// partitions apart before those are looked at.
     pub fn plans_of_values() -> Self {
-        Self::new(&[(c"plan_cache_mode", c"force_custom_plan")])
+        Self::new(&[(c"plan_cache_mode", c"auto")])
     }
 
     pub fn search_path(path: &CStr) -> Self {

@@ -8,6 +8,7 @@ import pytest
 
 from drives import drive, insert, paths, process_all, recent_window
 from test_adoption import fill_markers, shape
+from test_search_cost import pages
 
 COLUMNS = "id bigserial, username text, coords double precision[], created_at timestamptz DEFAULT now()"
 START = recent_window(60)
@@ -150,6 +151,22 @@ def test_a_partition_dropped_in_the_middle_of_a_run_stops_nothing(db, osrm):
 def db_run(db):
     with closing(db.connect()) as session:
         session.cursor().execute("CALL process_pending(60, 1)")
+
+
+def test_marks_go_to_the_partitions_that_rows_lie_in(db, osrm):
+    """A row's address is one in each partition: to look there for all of them would be 12,000 pages."""
+    db.rows(f"CREATE TABLE markers ({COLUMNS}) PARTITION BY LIST (username)")
+    for name in ["car", *range(60)]:
+        db.rows(f"CREATE TABLE markers_{name} PARTITION OF markers FOR VALUES IN ('{name}')")
+        db.rows(f"""INSERT INTO markers (username, coords, created_at)
+                    SELECT '{name}', '{{24.9,60.1}}', now() - interval '9 days' FROM generate_series(1, 300)""")
+    db.rows("DELETE FROM markers_car")
+    db.rows("SELECT * FROM adopt_source('markers')")
+    fill_markers(db, "car", drive(osrm, START, 60))
+    db.rows("SELECT * FROM process_pending_gps()")  # what a session plans and loads
+    fill_markers(db, "car", drive(osrm, START + timedelta(minutes=5), 1000))
+    assert pages(db, "SELECT * FROM process_pending_gps()") < 6_000
+    assert left_over(db) == 0
 
 
 def test_a_month_of_points_goes_by_one_drop_and_a_detached_one_stays_as_it_is(db, osrm):

@@ -23,73 +23,6 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _has_columns IS 'whether a table has the columns that adoption adds; stable';
 
--- The index of an earlier adoption, or else a name that no other relation of the schema has or is to have.
-CREATE FUNCTION _index_name(relation regclass, suffix text) RETURNS name
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    base text;
-    space oid;
-    candidate text;
-    number integer := 1;
-BEGIN
-    SELECT c.relname INTO candidate
-      FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-     WHERE i.indrelid = relation AND i.indisvalid AND right(c.relname, length(suffix)) = suffix
-     ORDER BY 1 LIMIT 1;
-    IF FOUND THEN
-        RETURN candidate;
-    END IF;
-    SELECT c.relname, c.relnamespace INTO base, space FROM pg_class c WHERE c.oid = relation;
-    WHILE octet_length(base) > 40 LOOP
-        base := left(base, -1);
-    END LOOP;
-    candidate := base || suffix;
-    WHILE EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = space AND c.relname = candidate)
-       OR EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE candidate = ANY (a.added))
-    LOOP
-        number := number + 1;
-        candidate := format('%s_%s%s', base, number, suffix);
-    END LOOP;
-    RETURN candidate;
-END
-$$;
-COMMENT ON FUNCTION _index_name IS 'the name of an index that adoption adds, or of the one that it has added before; stable';
-
-CREATE FUNCTION _require_adoptable(relation regclass) RETURNS void
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = relation AND c.relkind = 'r') THEN
-        RAISE EXCEPTION '% is not an ordinary table', relation
-            USING ERRCODE = 'wrong_object_type',
-                  HINT = 'Of a partitioned table, adopt the partitions that receive points.';
-    END IF;
-    IF EXISTS (SELECT FROM pg_class c WHERE c.oid = relation AND c.relpersistence = 't') THEN
-        RAISE EXCEPTION 'table % is temporary: no other session can read it', relation USING ERRCODE = 'wrong_object_type';
-    END IF;
-    IF EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE a.relation = _require_adoptable.relation) THEN
-        RAISE EXCEPTION 'table % is adopted already', relation
-            USING ERRCODE = 'duplicate_object', HINT = 'To name other columns, release_source() it first.';
-    END IF;
-    IF EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
-                WHERE d.classid = 'pg_class'::regclass AND d.objid = relation
-                  AND d.refclassid = 'pg_extension'::regclass AND e.extname = 'osrm_matcher') THEN
-        RAISE EXCEPTION 'table % belongs to osrm_matcher itself', relation USING ERRCODE = 'wrong_object_type';
-    END IF;
-    IF NOT @extschema@._has_columns(relation) AND EXISTS (
-        SELECT FROM pg_attribute a
-         WHERE a.attrelid = relation AND a.attname IN ('processed', 'batch_id') AND NOT a.attisdropped)
-    THEN
-        RAISE EXCEPTION 'table % has a column "processed" or "batch_id" of its own', relation
-            USING ERRCODE = 'duplicate_column', HINT = 'Rename it: adoption adds columns of these names.';
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION _require_adoptable IS 'raises an error, with what to do, where a table cannot be adopted; stable';
-
 CREATE FUNCTION _describe_source(
     relation regclass, device_column name, time_column name, coordinates_column name, longitude_column name,
     latitude_column name, accuracy_column name, coordinate_order text, time_zone text, time_unit text)
@@ -129,7 +62,7 @@ BEGIN
         source.added := source.added || context;
     END IF;
     -- An index of four megabytes of table is built in a tenth of a second or so.
-    source.ready := pg_relation_size(relation) <= 4 * 1024 * 1024
+    source.ready := (SELECT sum(pg_relation_size(t.part)) <= 4 * 1024 * 1024 FROM @extschema@._tables_of(relation) t)
         OR @extschema@._has_indexes(relation, device_column, time_column);
     source.adopted_at := now();
     RETURN source;
@@ -145,15 +78,11 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    by_hand text := 'run this yourself, outside of a transaction; it holds up nobody. The index ';
-    create_index text := CASE WHEN source.ready THEN 'CREATE INDEX ' ELSE 'CREATE INDEX CONCURRENTLY ' END;
-    columns text := format('(%I, %I)', source.device_column, source.time_column);
-    qualified text := (SELECT format('%I.%I', n.nspname, c.relname)
-                         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = source.relation);
+    qualified text := @extschema@._qualified(source.relation);
     has_columns boolean := @extschema@._has_columns(source.relation);
-    has_queue boolean := @extschema@._is_index_of(source.added[1], source.relation);
-    has_times boolean := @extschema@._is_index_of(source.added[2], source.relation);
-    has_context boolean := cardinality(source.added) < 3 OR @extschema@._is_index_of(source.added[3], source.relation);
+    partitioned boolean := EXISTS (SELECT FROM pg_class c WHERE c.oid = source.relation AND c.relkind = 'p');
+    by_hand text := 'run this yourself, outside of a transaction; it holds up nobody. The index ';
+    wanted record;
 BEGIN
     RETURN QUERY VALUES
         (1, CASE WHEN has_columns THEN 'nothing to do: the column processed is there'
@@ -162,51 +91,58 @@ BEGIN
              format('ALTER TABLE %s ADD COLUMN processed boolean NOT NULL DEFAULT false', qualified) END, true),
         (2, CASE WHEN has_columns THEN 'nothing to do: the column batch_id is there'
                  ELSE 'adds the column batch_id; no row is rewritten' END,
-         CASE WHEN NOT has_columns THEN format('ALTER TABLE %s ADD COLUMN batch_id uuid', qualified) END, true),
-        (3, CASE WHEN has_queue THEN 'nothing to do: the index that finds new points is there'
-                 WHEN source.ready THEN 'adds the index that finds new points; the table is small'
-                 ELSE by_hand || 'finds new points' END,
-         CASE WHEN NOT has_queue THEN
-             format('%s%I ON %s %s WHERE NOT processed', create_index, source.added[1], qualified, columns) END,
-         has_queue OR source.ready),
-        (4, CASE WHEN has_times THEN 'nothing to do: the index that finds new points by their time is there'
-                 WHEN source.ready THEN 'adds the index that finds new points by their time; the table is small'
-                 ELSE by_hand || 'finds new points by their time' END,
-         CASE WHEN NOT has_times THEN
-             format('%s%I ON %s (%I) WHERE processed::int = 0', create_index, source.added[2], qualified,
-                    source.time_column) END,
-         has_times OR source.ready),
-        (5, CASE WHEN has_context THEN 'nothing to do: an index on the device and the time is there'
-                 WHEN source.ready THEN 'adds the index that reads a device''s points; the table is small'
-                 ELSE by_hand || 'reads a device''s points' END,
-         CASE WHEN NOT has_context THEN
-             format('%s%I ON %s %s', create_index, source.added[3], qualified, columns) END,
-         has_context OR source.ready);
+         CASE WHEN NOT has_columns THEN format('ALTER TABLE %s ADD COLUMN batch_id uuid', qualified) END, true);
+    step := 2;
+    FOR wanted IN SELECT * FROM @extschema@._wanted_indexes(source) LOOP
+        step := step + 1;
+        at_once := wanted.there OR source.ready OR partitioned;
+        statement := CASE WHEN NOT wanted.there THEN
+            format('CREATE INDEX %s%I ON %s%s %s', CASE WHEN NOT at_once THEN 'CONCURRENTLY ' ELSE '' END, wanted.name,
+                   CASE WHEN partitioned AND NOT source.ready THEN 'ONLY ' ELSE '' END, qualified, wanted.definition) END;
+        what := CASE WHEN wanted.there THEN format('nothing to do: %s is there', wanted.title)
+                     WHEN source.ready THEN format('adds %s; the table is small', wanted.title)
+                     WHEN partitioned THEN format('adds %s, for partitions to have theirs', wanted.title)
+                     ELSE by_hand || wanted.purpose END;
+        RETURN NEXT;
+    END LOOP;
+    IF partitioned AND NOT source.ready THEN
+        RETURN QUERY SELECT s.step + _adoption_steps.step, s.what, s.statement, s.at_once
+                       FROM @extschema@._partition_steps(source) s;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION _adoption_steps IS 'what adopting a table takes, and which of it is done at once; stable';
 
--- The lock is wanted for an instant only, but to wait for it would hold up everybody behind us.
+-- The lock is wanted for an instant only, but to wait for it would hold up everybody behind us. Autovacuum gives
+-- way to whoever has waited for deadlock_timeout: so it is waited out for a lock that holds up no writer.
 CREATE FUNCTION _lock_table(relation regclass, hint text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '200ms'
 AS $$
 BEGIN
-    FOR attempt IN 1 .. 20 LOOP
-        BEGIN
-            EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation);
-            RETURN;
-        EXCEPTION WHEN lock_not_available THEN
-            CONTINUE WHEN attempt = 20;
-            PERFORM pg_sleep(0.3);
-        END;
-    END LOOP;
+    BEGIN
+        PERFORM set_config('lock_timeout', (extract(epoch FROM current_setting('deadlock_timeout')::interval) * 1000
+                                            + 1000)::integer::text, true);
+        EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', relation);
+        PERFORM set_config('lock_timeout', '200ms', true);
+        FOR attempt IN 1 .. 20 LOOP
+            BEGIN
+                EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation);
+                RETURN;
+            EXCEPTION WHEN lock_not_available THEN
+                CONTINUE WHEN attempt = 20;
+                PERFORM pg_sleep(0.3);
+            END;
+        END LOOP;
+    EXCEPTION WHEN lock_not_available THEN
+        NULL;
+    END;
     RAISE EXCEPTION 'could not get hold of table %', relation USING ERRCODE = 'lock_not_available', HINT = hint;
 END
 $$;
 COMMENT ON FUNCTION _lock_table IS
-    'locks a table for altering it, or raises lock_not_available after some seconds; volatile';
+    'locks a table, partitions included, for altering it, or raises lock_not_available after some seconds; volatile';
 
 CREATE FUNCTION adopt_source(
     relation regclass,
@@ -267,8 +203,13 @@ BEGIN
     END IF;
     PERFORM @extschema@._lock_table(
         relation, 'A run or a long transaction is using the table; release it when that has ended.');
-    FOR item IN SELECT i.indexrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-                 WHERE i.indrelid = relation AND c.relname = ANY (source.added) LOOP
+    -- Those of partitions that are attached go with their parents'.
+    FOR item IN SELECT i.indexrelid
+                  FROM @extschema@._tables_of(relation) t
+                  JOIN pg_index i ON i.indrelid = t.part
+                  JOIN pg_class c ON c.oid = i.indexrelid AND NOT c.relispartition
+                 WHERE CASE WHEN t.part = relation THEN c.relname = ANY (source.added)
+                            ELSE @extschema@._suffix(c.relname) IS NOT NULL END LOOP
         EXECUTE format('DROP INDEX %s', item);
     END LOOP;
     EXECUTE format('ALTER TABLE %s DROP COLUMN IF EXISTS processed, DROP COLUMN IF EXISTS batch_id', relation);
@@ -286,8 +227,11 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- A table that has become a partition of an adopted one is read with that.
     DELETE FROM @extschema@.adopted_sources a
-     WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.relation);
+     WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.relation)
+        OR EXISTS (SELECT FROM pg_partition_ancestors(a.relation) p JOIN @extschema@.adopted_sources o ON o.relation = p.relid
+                    WHERE p.relid <> a.relation);
     IF EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE NOT a.ready) THEN
         UPDATE @extschema@.adopted_sources a
            SET ready = true

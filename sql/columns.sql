@@ -199,36 +199,3 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _time_expressions IS 'the expressions of a column that holds a time; stable';
-
-CREATE FUNCTION _is_index_of(index_name text, relation regclass) RETURNS boolean
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-                    WHERE i.indrelid = _is_index_of.relation AND c.relname = _is_index_of.index_name);
-END;
-COMMENT ON FUNCTION _is_index_of IS 'whether an index of this name belongs to a table; stable';
-
--- Whether a valid index leads with these columns, over the rows of a condition or (null) over all of them.
-CREATE FUNCTION _has_index(relation regclass, columns name[], condition text DEFAULT NULL) RETURNS boolean
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT EXISTS (
-        SELECT FROM pg_index i
-          JOIN pg_class c ON c.oid = i.indexrelid
-          JOIN pg_am m ON m.oid = c.relam AND m.amname = 'btree'
-         WHERE i.indrelid = _has_index.relation AND i.indisvalid
-           AND pg_get_expr(i.indpred, i.indrelid) IS NOT DISTINCT FROM _has_index.condition
-           AND NOT EXISTS (
-                SELECT FROM unnest(_has_index.columns) WITH ORDINALITY AS k (name, position)
-                  LEFT JOIN pg_attribute a
-                    ON a.attrelid = i.indrelid AND a.attname = k.name AND a.attnum = i.indkey[k.position - 1]
-                 WHERE a.attname IS NULL));
-END;
-COMMENT ON FUNCTION _has_index IS 'whether a usable index leads with the columns; stable';
-
-CREATE FUNCTION _has_indexes(relation regclass, device_column name, time_column name) RETURNS boolean
-LANGUAGE sql STABLE
-RETURN _has_index(relation, ARRAY[device_column, time_column], '(NOT processed)')
-   AND _has_index(relation, ARRAY[time_column], '((processed)::integer = 0)')
-   AND _has_index(relation, ARRAY[device_column, time_column]);
-COMMENT ON FUNCTION _has_indexes IS 'whether a table has the indexes that a source needs; stable';

@@ -120,9 +120,9 @@ BEGIN
     SELECT sum(CASE WHEN pg_stat_get_live_tuples(c.oid) > 0 THEN pg_stat_get_live_tuples(c.oid)
                     ELSE greatest(c.reltuples, 0)::bigint END)
       INTO live
-      FROM (SELECT relation AS relid UNION SELECT t.relid FROM pg_partition_tree(relation) t) parts
-      JOIN pg_class c ON c.oid = parts.relid
-     WHERE c.relkind <> 'p';
+      FROM @extschema@._tables_of(relation) t
+      JOIN pg_class c ON c.oid = t.part
+     WHERE NOT t.partitioned;
     IF live > 20000 THEN
         RETURN live;
     END IF;

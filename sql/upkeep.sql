@@ -21,19 +21,20 @@ BEGIN
             SELECT (SELECT t.device_id FROM %1$s t WHERE t.device_id > k.device_id ORDER BY t.device_id LIMIT 1)
               FROM known k WHERE k.device_id IS NOT NULL
         ), old AS MATERIALIZED (
-            SELECT o.address
+            SELECT o.part, o.address
               FROM known k
              CROSS JOIN LATERAL (
-                SELECT t.ctid AS address FROM %1$s t
+                SELECT t.tableoid AS part, t.ctid AS address FROM %1$s t
                  WHERE t.device_id = k.device_id AND t.%2$I < $1 AND %3$s
                  ORDER BY t.%2$I LIMIT $2) o
              LIMIT $2
         ), held AS MATERIALIZED (
-            SELECT t.ctid AS address FROM %1$s t
-             WHERE t.ctid = ANY (ARRAY(SELECT o.address FROM old o)) AND %3$s
-               FOR UPDATE SKIP LOCKED
+            SELECT t.tableoid AS part, t.ctid AS address
+              FROM old o JOIN %1$s t ON t.ctid = o.address AND t.tableoid = o.part
+             WHERE %3$s
+               FOR UPDATE OF t SKIP LOCKED
         )
-        DELETE FROM %1$s t USING held h WHERE t.ctid = h.address', relation, time_column, condition)
+        DELETE FROM %1$s t USING held h WHERE t.ctid = h.address AND t.tableoid = h.part', relation, time_column, condition)
     USING cutoff, max_rows;
     GET DIAGNOSTICS deleted = ROW_COUNT;
     RETURN deleted;

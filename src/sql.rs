@@ -25,6 +25,12 @@ extension_sql_file!(
     requires = [internal::_ask_source]
 );
 extension_sql_file!("../sql/columns.sql", name = "columns");
+extension_sql_file!("../sql/source_indexes.sql", name = "source_indexes");
+extension_sql_file!(
+    "../sql/refusals.sql",
+    name = "refusals",
+    requires = ["source_indexes"]
+);
 extension_sql_file!("../sql/adoption.sql", name = "adoption");
 
 extension_sql_file!(

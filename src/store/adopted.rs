@@ -1,5 +1,7 @@
 //! What a run does about adopted tables before it begins.
 
+use pgrx::pg_sys;
+
 use super::claims::{DeviceWindow, device_window, devices};
 use super::results::reopen;
 use super::source::Source;
@@ -59,14 +61,24 @@ pub fn reject_unreachable(source: &Source) -> Result<i64, Error> {
     if !source.is_adopted() || source.is_aside() {
         return Ok(0);
     }
-    let rejected = source.change(
-        "set unusable rows aside",
-        include_str!("reject_unreachable.sql"),
+    let parts = source.ask(
+        "look for unusable rows",
+        include_str!("unusable_parts.sql"),
         &[],
-        |row| row.get::<i64>(1),
-    );
-    // A table that refuses this may serve for all else; if not, that shows where it is read.
-    Ok(rejected.map_or(0, |counts| counts.first().copied().unwrap_or_default()))
+        |row| row.get::<pg_sys::Oid>(1),
+    )?;
+    let rejected = parts.into_iter().map(|part| {
+        let counts = source.change(
+            part,
+            "set unusable rows aside",
+            include_str!("reject_unreachable.sql"),
+            &[],
+            |row| row.get::<i64>(1),
+        );
+        // A table that refuses this may serve for all else; if not, that shows where it is read.
+        counts.map_or(0, |counts| counts.first().copied().unwrap_or_default())
+    });
+    Ok(rejected.sum())
 }
 
 /// Takes adopted tables into use that have their indexes by now.

@@ -48,7 +48,7 @@ pub fn waiting_devices(
     (since, until): (Micros, Micros),
     most: i64,
 ) -> Result<Vec<WaitingDevice>, Error> {
-    source.ask(
+    source.search(
         "look for unprocessed points",
         include_str!("waiting_devices.sql"),
         &[
@@ -73,7 +73,7 @@ pub fn waiting_live(
     (since, until): (Micros, Micros),
     window: Micros,
 ) -> Result<Vec<(String, Micros, Micros)>, Error> {
-    source.ask(
+    source.search(
         "look for new points",
         include_str!("waiting_live.sql"),
         &[

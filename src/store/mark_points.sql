@@ -1,12 +1,11 @@
--- Marks exactly the rows that were read: $1 their tables (a source may be partitioned), $2 their
--- addresses there, $3 the batch of each. A row that was changed since it was read lies elsewhere
--- now, stays unprocessed, and is read again. Says how many rows were there, and how many of them a
--- trigger left marked.
+-- Marks exactly the rows that were read: $1 their addresses in this one table, $2 the batch of each. A row that
+-- was changed since it was read lies elsewhere now, stays unprocessed, and is read again. Says how many rows
+-- were there, and how many of them a trigger left marked.
 WITH marked AS (
-    UPDATE {relation} p
+    UPDATE ONLY {relation} p
        SET processed = true, batch_id = m.batch
-      FROM unnest($1::oid[], $2::tid[], $3::uuid[]) AS m (part, address, batch)
-     WHERE p.ctid = m.address AND p.tableoid = m.part
+      FROM unnest($1::tid[], $2::uuid[]) AS m (address, batch)
+     WHERE p.ctid = m.address
     RETURNING p.processed
 )
 SELECT count(*), count(*) FILTER (WHERE m.processed) FROM marked m

@@ -1,19 +1,19 @@
--- Marks rows that no window can hold as processed, and says how many: those without a device or a time
--- that is one.
+-- Marks rows of one table that no window can hold as processed, and says how many: those without a device or a
+-- time that is one.
 WITH unusable AS (
-    SELECT p.ctid AS address FROM {relation} p WHERE NOT p.processed AND p.{device} IS NULL
+    SELECT p.ctid AS address FROM ONLY {relation} p WHERE NOT p.processed AND p.{device} IS NULL
     UNION ALL
-    SELECT p.ctid FROM {relation} p WHERE p.processed::int = 0 AND p.{time} IS NULL
+    SELECT p.ctid FROM ONLY {relation} p WHERE p.processed::int = 0 AND p.{time} IS NULL
     UNION ALL
-    SELECT p.ctid FROM {relation} p
+    SELECT p.ctid FROM ONLY {relation} p
      WHERE p.processed::int = 0 AND p.{time} >= {bound:'infinity'::timestamptz}
     UNION ALL
-    SELECT p.ctid FROM {relation} p
+    SELECT p.ctid FROM ONLY {relation} p
      WHERE p.processed::int = 0 AND p.{time} <= {bound:'-infinity'::timestamptz}
 ), held AS MATERIALIZED (
-    SELECT p.ctid AS address FROM {relation} p
+    SELECT p.ctid AS address FROM ONLY {relation} p
      WHERE p.ctid = ANY (ARRAY(SELECT u.address FROM unusable u)) FOR UPDATE SKIP LOCKED
 ), rejected AS (
-    UPDATE {relation} p SET processed = true FROM held h WHERE p.ctid = h.address RETURNING 1
+    UPDATE ONLY {relation} p SET processed = true FROM held h WHERE p.ctid = h.address RETURNING 1
 )
 SELECT count(*) FROM rejected r

@@ -1,5 +1,7 @@
 //! Writing what became of windows: one statement a table, whatever the number of windows.
 
+use std::collections::HashMap;
+
 use pgrx::datum::Uuid;
 use pgrx::pg_sys;
 
@@ -261,27 +263,40 @@ fn remove_overtaken(table: &str, windows: &[DeviceWindow]) -> Result<Vec<String>
     )
 }
 
-/// Marks points as taken in by their batches.
+/// Marks points as taken in by their batches, a table that they lie in at a time.
 pub fn mark_points(source: &Source, points: &[(RowId, Uuid)]) -> Result<(), Error> {
-    if points.is_empty() {
-        return Ok(());
+    let mut parts: HashMap<pg_sys::Oid, Marks> = HashMap::new();
+    for ((part, address), batch) in points {
+        let marks = parts.entry(*part).or_default();
+        marks.addresses.push(*address);
+        marks.batches.push(*batch);
     }
-    let parts: Vec<_> = points.iter().map(|((part, _), _)| *part).collect();
-    let addresses: Vec<_> = points.iter().map(|((_, address), _)| *address).collect();
-    let batches: Vec<_> = points.iter().map(|(_, batch)| *batch).collect();
+    for (part, marks) in parts {
+        mark_part(source, part, marks)?;
+    }
+    Ok(())
+}
+
+/// Rows of one table, and the batch of each.
+#[derive(Default)]
+struct Marks {
+    addresses: Vec<pg_sys::ItemPointerData>,
+    batches: Vec<Uuid>,
+}
+
+fn mark_part(source: &Source, part: pg_sys::Oid, marks: Marks) -> Result<(), Error> {
+    let Marks { addresses, batches } = marks;
+    let wanted = addresses.len();
     let counts = source.change(
+        part,
         "mark points as processed",
         include_str!("mark_points.sql"),
-        &[
-            parts.clone().into(),
-            addresses.clone().into(),
-            batches.into(),
-        ],
+        &[addresses.clone().into(), batches.into()],
         |row| Ok((row.get::<i64>(1)?, row.get::<i64>(2)?)),
     )?;
     let (there, marked) = counts.first().copied().unwrap_or_default();
-    let missing = (there as usize) < points.len();
-    if there > marked || missing && unmarked(source, parts, addresses)? {
+    let missing = (there as usize) < wanted;
+    if there > marked || missing && unmarked(source, part, addresses)? {
         return Err(Error::NotMarked);
     }
     Ok(())
@@ -290,13 +305,14 @@ pub fn mark_points(source: &Source, points: &[(RowId, Uuid)]) -> Result<(), Erro
 /// Whether rows that were not marked are there still, as they were read.
 fn unmarked(
     source: &Source,
-    parts: Vec<pg_sys::Oid>,
+    part: pg_sys::Oid,
     addresses: Vec<pg_sys::ItemPointerData>,
 ) -> Result<bool, Error> {
     let found = source.change(
+        part,
         "look for points that are not marked",
         include_str!("unmarked_points.sql"),
-        &[parts.into(), addresses.into()],
+        &[addresses.into()],
         |row| row.get(1),
     )?;
     Ok(found.first() == Some(&true))

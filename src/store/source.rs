@@ -125,22 +125,73 @@ impl Source {
         })
     }
 
-    /// Rows of a statement that changes the table.
-    pub fn change<T>(
+    /// The same of a query whose parameters say between which times it looks.
+    pub fn search<T>(
         &self,
         doing: &'static str,
         template: &str,
         args: &[DatumWithOid<'_>],
         value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
-        let sql = self.fragments.fill(template);
-        let Some(writer) = self.fragments.writer() else {
+        let _plans = self.is_adopted().then(Options::plans_of_values);
+        self.ask(doing, template, args, value)
+    }
+
+    /// Rows of a statement that changes one table that rows of the source lie in: its own, or a partition. So the
+    /// cost does not go with the number of partitions, and a row's place alone says which it is.
+    pub fn change<T>(
+        &self,
+        part: pg_sys::Oid,
+        doing: &'static str,
+        template: &str,
+        args: &[DatumWithOid<'_>],
+        value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        if part == self.relation {
+            return self.change_table(&self.fragments, doing, template, args, value);
+        }
+        let fragments = self.fragments_of(part)?;
+        self.change_table(&fragments, doing, template, args, value)
+    }
+
+    fn change_table<T>(
+        &self,
+        fragments: &Fragments,
+        doing: &'static str,
+        template: &str,
+        args: &[DatumWithOid<'_>],
+        value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let sql = fragments.fill(template);
+        let Some(writer) = fragments.writer() else {
             let path = CString::new(writing_path(&schema()?)).expect("a name holds no zero");
             let _path = Options::search_path(&path);
             return run(doing, &sql, args, value);
         };
         let changed = backend::attempt_as(&writer, || run(doing, &sql, args, value));
         changed.map_err(|error| Error::Source(self.number, Failure::from(error)))
+    }
+
+    /// A partition, as fragments. The triggers that it has from its parent were written for the parent's schema.
+    fn fragments_of(&self, part: pg_sys::Oid) -> Result<Fragments, Error> {
+        let found = rows(
+            "look up a partition",
+            "SELECT format('%I.%I', n.nspname, c.relname), c.relowner::oid::text \
+               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1",
+            &[part.into()],
+            |row| Ok((row.get::<String>(1)?, row.get::<String>(2)?)),
+        )?;
+        // What was read in this transaction is locked in it.
+        let (relation, owner) = found
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::Defect("a table of points is gone".into()))?;
+        let mut fragments = self.fragments.0.clone();
+        fragments.insert("relation".into(), relation);
+        if self.is_adopted() {
+            fragments.insert("owner".into(), owner);
+        }
+        Ok(Fragments(fragments))
     }
 
     pub fn relation(&self) -> pg_sys::Oid {
@@ -180,7 +231,10 @@ pub fn ask_source(
         "SELECT coalesce(json_agg(q), '[]')::text FROM ({}) q",
         fragments.fill(template)
     );
-    let ask = || read_as_seen("ask a source", &query, args, |row| row.get(1));
+    let ask = || {
+        let _plans = fragments.is_adopted().then(Options::plans_of_values);
+        read_as_seen("ask a source", &query, args, |row| row.get(1))
+    };
     let answer = match fragments.reader() {
         None => ask(),
         Some(reader) if for_reader && fragments.get("row_security") == "true" => {

@@ -1,0 +1,193 @@
+-- Indexes of sources, over all tables of a partitioned one.
+--
+-- The index of a partitioned table is there from adoption on, so that partitions that are made later or attached
+-- get theirs by PostgreSQL; those of partitions that are there are built one by one, and attached to it.
+
+-- ---------------------------------------------------------------------------------------------
+-- The tables of a tree
+-- ---------------------------------------------------------------------------------------------
+CREATE FUNCTION _tables_of(relation regclass) RETURNS TABLE (part regclass, parent regclass, level integer, partitioned boolean)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT c.oid::regclass, NULL::regclass, 0, c.relkind = 'p' FROM pg_class c WHERE c.oid = _tables_of.relation
+    UNION ALL
+    SELECT t.relid, t.parentrelid, t.level, NOT t.isleaf
+      FROM pg_partition_tree(_tables_of.relation) t
+     WHERE t.relid <> _tables_of.relation;
+END;
+COMMENT ON FUNCTION _tables_of IS 'a table and, if it is partitioned, all partitions of it, at any level; stable';
+
+CREATE FUNCTION _qualified(relation regclass) RETURNS text
+LANGUAGE sql STABLE
+RETURN (SELECT format('%I.%I', n.nspname, c.relname)
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = _qualified.relation);
+COMMENT ON FUNCTION _qualified IS 'the name of a table, with its schema, as a statement has it; stable';
+
+-- ---------------------------------------------------------------------------------------------
+-- What is there
+-- ---------------------------------------------------------------------------------------------
+CREATE FUNCTION _is_index_of(index_name text, relation regclass) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+                    WHERE i.indrelid = _is_index_of.relation AND c.relname = _is_index_of.index_name);
+END;
+COMMENT ON FUNCTION _is_index_of IS 'whether an index of this name belongs to a table; stable';
+
+-- Whether a valid index leads with these columns, over the rows of a condition or (null) over all of them. That of
+-- a partitioned table is but a form, valid or not, by which later partitions get theirs.
+CREATE FUNCTION _has_index(relation regclass, columns name[], condition text DEFAULT NULL) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT NOT EXISTS (
+        SELECT FROM _tables_of(_has_index.relation) t
+         WHERE NOT EXISTS (
+            SELECT FROM pg_index i
+              JOIN pg_class c ON c.oid = i.indexrelid
+              JOIN pg_am m ON m.oid = c.relam AND m.amname = 'btree'
+             WHERE i.indrelid = t.part AND (i.indisvalid OR t.partitioned)
+               AND pg_get_expr(i.indpred, i.indrelid) IS NOT DISTINCT FROM _has_index.condition
+               AND NOT EXISTS (
+                    SELECT FROM unnest(_has_index.columns) WITH ORDINALITY AS k (name, position)
+                      LEFT JOIN pg_attribute a
+                        ON a.attrelid = i.indrelid AND a.attname = k.name AND a.attnum = i.indkey[k.position - 1]
+                     WHERE a.attname IS NULL)));
+END;
+COMMENT ON FUNCTION _has_index IS 'whether a usable index of a table, and of each of its partitions, leads with the columns; stable';
+
+CREATE FUNCTION _has_indexes(relation regclass, device_column name, time_column name) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN _has_index(relation, ARRAY[device_column, time_column], '(NOT processed)')
+   AND _has_index(relation, ARRAY[time_column], '((processed)::integer = 0)')
+   AND _has_index(relation, ARRAY[device_column, time_column]);
+COMMENT ON FUNCTION _has_indexes IS 'whether a table has the indexes that a source needs; stable';
+
+-- ---------------------------------------------------------------------------------------------
+-- What is to be there
+-- ---------------------------------------------------------------------------------------------
+CREATE FUNCTION _suffix(index_name name) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN substring(index_name FROM '_osrm_(?:unprocessed|waiting|device_time)$');
+COMMENT ON FUNCTION _suffix IS 'the end of the name of an index that adoption adds; null for any other; immutable';
+
+-- The index of an earlier adoption, or else a name that no other relation of the schema has or is to have. A
+-- partition has its number in it where its name is cut: others begin alike.
+CREATE FUNCTION _index_name(relation regclass, suffix text) RETURNS name
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    base text;
+    space oid;
+    tail text := '';
+    candidate text;
+    number integer := 1;
+BEGIN
+    SELECT c.relname INTO candidate
+      FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+     WHERE i.indrelid = relation AND (i.indisvalid OR c.relkind = 'I') AND right(c.relname, length(suffix)) = suffix
+     ORDER BY 1 LIMIT 1;
+    IF FOUND THEN
+        RETURN candidate;
+    END IF;
+    SELECT c.relname, c.relnamespace, CASE WHEN c.relispartition AND octet_length(c.relname) > 40 THEN '_' || c.oid ELSE '' END
+      INTO base, space, tail
+      FROM pg_class c WHERE c.oid = relation;
+    WHILE octet_length(base) > CASE WHEN tail = '' THEN 40 ELSE 35 END LOOP
+        base := left(base, -1);
+    END LOOP;
+    base := base || tail;
+    candidate := base || suffix;
+    WHILE EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = space AND c.relname = candidate)
+       OR EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE candidate = ANY (a.added))
+    LOOP
+        number := number + 1;
+        candidate := format('%s_%s%s', base, number, suffix);
+    END LOOP;
+    RETURN candidate;
+END
+$$;
+COMMENT ON FUNCTION _index_name IS 'the name of an index that adoption adds, or of the one that it has added before; stable';
+
+-- An index that a table has of its own has no name among those added, and needs none.
+CREATE FUNCTION _wanted_indexes(source adopted_sources)
+RETURNS TABLE (name text, suffix text, definition text, title text, purpose text, there boolean)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT _wanted_indexes.source.added[w.nth], w.suffix, w.definition, w.title, w.purpose,
+           _wanted_indexes.source.added[w.nth] IS NULL
+           OR _is_index_of(_wanted_indexes.source.added[w.nth], _wanted_indexes.source.relation)
+      FROM (VALUES
+        (1, '_osrm_unprocessed', '(%1$I, %2$I) WHERE NOT processed', 'the index that finds new points', 'finds new points'),
+        (2, '_osrm_waiting', '(%2$I) WHERE processed::int = 0', 'the index that finds new points by their time',
+         'finds new points by their time'),
+        (3, '_osrm_device_time', '(%1$I, %2$I)', 'the index that reads a device''s points', 'reads a device''s points'))
+        AS f (nth, suffix, form, title, purpose)
+     CROSS JOIN LATERAL (
+        SELECT f.nth, f.suffix, format(f.form, _wanted_indexes.source.device_column, _wanted_indexes.source.time_column),
+               f.title, f.purpose) AS w (nth, suffix, definition, title, purpose)
+     ORDER BY w.nth;
+END;
+COMMENT ON FUNCTION _wanted_indexes IS 'the indexes of a source, and which of them its table has; stable';
+
+-- Partitions between come first, for those below to be attached to. An empty one takes no time.
+CREATE FUNCTION _partition_steps(source adopted_sources)
+RETURNS TABLE (step integer, what text, statement text, at_once boolean)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH parts AS (
+        SELECT t.*, t.partitioned OR pg_relation_size(t.part) = 0 AS quick
+          FROM _tables_of(_partition_steps.source.relation) t
+         WHERE t.level > 0
+    ), indexes AS (
+        SELECT p.*, w.suffix, w.title, w.definition, _index_name(p.part, w.suffix) AS name
+          FROM parts p CROSS JOIN _wanted_indexes(_partition_steps.source) w
+         WHERE w.name IS NOT NULL
+    ), steps AS (
+        SELECT i.partitioned, i.level, i.part, i.suffix, i.quick,
+               CASE WHEN i.quick THEN format('adds %s to partition %s', i.title, i.part)
+                    ELSE format('run this yourself, outside of a transaction; it holds up nobody. It adds %s to partition %s',
+                                i.title, i.part) END AS what,
+               format('CREATE INDEX %s%I ON %s%s %s', CASE WHEN NOT i.quick THEN 'CONCURRENTLY ' ELSE '' END, i.name,
+                      CASE WHEN i.partitioned THEN 'ONLY ' ELSE '' END, _qualified(i.part), i.definition) AS statement
+          FROM indexes i
+         WHERE NOT _is_index_of(i.name, i.part)
+        UNION ALL
+        SELECT p.partitioned, p.level, p.part, NULL, p.quick,
+               CASE WHEN p.quick THEN format('makes them part of those of the table that %s belongs to', p.part)
+                    ELSE format('then this: it makes them part of those of the table that %s belongs to', p.part) END,
+               format('SELECT %s.attach_indexes(%L)', '@extschema@', _qualified(p.part))
+          FROM parts p
+    )
+    SELECT (row_number() OVER (ORDER BY s.partitioned DESC, s.level, s.quick DESC, s.part, s.suffix))::integer, s.what, s.statement, s.quick
+      FROM steps s
+     ORDER BY 1;
+END;
+COMMENT ON FUNCTION _partition_steps IS 'what the indexes of a partitioned table take in its partitions; stable';
+
+-- With the partition locked, nobody has its indexes, and nothing here is waited for.
+CREATE FUNCTION attach_indexes(partition regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    pair record;
+BEGIN
+    PERFORM @extschema@._lock_table(partition, 'A run or a long transaction is using it; try again when that has ended.');
+    FOR pair IN
+        SELECT up.oid::regclass AS parent, c.oid::regclass AS child
+          FROM pg_inherits h
+          JOIN pg_index ui ON ui.indrelid = h.inhparent
+          JOIN pg_class up ON up.oid = ui.indexrelid
+          JOIN pg_index i ON i.indrelid = h.inhrelid
+          JOIN pg_class c ON c.oid = i.indexrelid
+         WHERE h.inhrelid = partition AND @extschema@._suffix(c.relname) = @extschema@._suffix(up.relname)
+           AND NOT c.relispartition AND (i.indisvalid OR c.relkind = 'I')
+    LOOP
+        EXECUTE format('ALTER INDEX %s ATTACH PARTITION %s', pair.parent, pair.child);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION attach_indexes IS
+    'makes indexes that adoption had built in a partition part of those of the table that it belongs to; a step of adopt_source(); volatile, strict';

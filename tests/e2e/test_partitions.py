@@ -1,0 +1,210 @@
+"""Points in a partitioned table: its parent is adopted, and partitions come and go as they always did."""
+
+import threading
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+
+from drives import drive, insert, paths, process_all, recent_window
+from test_adoption import fill_markers, shape
+from test_search_cost import pages
+
+COLUMNS = "id bigserial, username text, coords double precision[], created_at timestamptz DEFAULT now()"
+START = recent_window(60)
+LINES = "SELECT start_time, end_time, encoded_polyline FROM get_device_paths(%s)"
+INDEXES = """SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+              WHERE c.relname LIKE 'markers%%' AND c.relkind = 'r' AND i.indisvalid
+                AND (SELECT relispartition FROM pg_class WHERE oid = i.indexrelid)"""
+
+TREES = {
+    "range": ["PARTITION BY RANGE (created_at)",
+              "CREATE TABLE markers_now PARTITION OF markers FOR VALUES FROM ('{middle}') TO (MAXVALUE)",
+              "CREATE TABLE markers_old PARTITION OF markers FOR VALUES FROM (MINVALUE) TO ('{middle}')"],
+    "list": ["PARTITION BY LIST (username)",
+             "CREATE TABLE markers_car PARTITION OF markers FOR VALUES IN ('car')",
+             "CREATE TABLE markers_any PARTITION OF markers DEFAULT"],
+    "hash": ["PARTITION BY HASH (id)",
+             *(f"CREATE TABLE markers_{n} PARTITION OF markers FOR VALUES WITH (MODULUS 3, REMAINDER {n})" for n in range(3))],
+    "nested": ["PARTITION BY RANGE (created_at)",
+               "CREATE TABLE markers_now PARTITION OF markers FOR VALUES FROM ('{middle}') TO (MAXVALUE) PARTITION BY HASH (id)",
+               *(f"CREATE TABLE markers_now_{n} PARTITION OF markers_now FOR VALUES WITH (MODULUS 2, REMAINDER {n})" for n in range(2)),
+               "CREATE TABLE markers_old PARTITION OF markers DEFAULT"],
+}
+
+
+def make_tree(db, by="range"):
+    """A table whose partitions meet in the middle of the drives."""
+    form, *parts = TREES[by]
+    db.rows(f"CREATE TABLE markers ({COLUMNS}) {form}")
+    for part in parts:
+        db.rows(part.format(middle=START + timedelta(minutes=5)))
+
+
+def make_large(db):
+    """Beyond the size at which indexes are built at once, with history that no run takes."""
+    db.rows("""INSERT INTO markers (username, coords, created_at)
+               SELECT 'u' || i % 100, '{24.9,60.1}', now() - interval '9 days' - i * interval '1 s'
+                 FROM generate_series(1, 80000) i""")
+
+
+def adopt(db):
+    """Adopts, and does what adoption leaves to be done."""
+    for statement, in db.rows("SELECT statement FROM adopt_source('markers') WHERE NOT done"):
+        db.rows(statement)
+    db.rows("CALL process_pending(10)")
+    assert db.value("SELECT ready FROM adopted_sources")
+
+
+def left_over(db):
+    return db.value("SELECT count(*) FROM markers WHERE NOT processed AND created_at > now() - interval '1 day'")
+
+
+@pytest.mark.parametrize("by", TREES)
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+def test_a_partitioned_table_gives_the_same_paths_as_one_table(db, osrm, by, large):
+    fixes = drive(osrm, START, 600)
+    insert(db, "own", fixes)
+    make_tree(db, by)
+    before = shape(db, "markers")
+    if large:
+        make_large(db)
+    fill_markers(db, "car", fixes)
+    fill_markers(db, None, fixes[:7])
+    adopt(db)
+    process_all(db)
+    assert db.rows(LINES, ("car",)) == db.rows(LINES, ("own",)) != []
+    assert left_over(db) == 0
+    assert db.value("SELECT count(*) FROM markers WHERE username = 'car' AND batch_id IS NULL") == 0
+    assert db.value("SELECT sum(rejected) FROM worker_runs") == 7
+    leaves = db.value("SELECT count(*) FROM pg_partition_tree('markers') WHERE isleaf")
+    assert db.value(INDEXES) == 3 * leaves
+    assert db.value("SELECT bool_and(indisvalid) FROM pg_index WHERE indrelid = 'markers'::regclass")
+    # What the statistics say of a large table comes in a while.
+    db.wait_until(f"SELECT processed_points + unprocessed_points >= {80_000 if large else 247} FROM worker_status()")
+
+    assert db.value("SELECT release_source('markers')") is True
+    assert shape(db, "markers") == before
+    assert db.value(INDEXES) == 0
+    assert db.value("SELECT count(*) FROM pg_attribute WHERE attname IN ('processed', 'batch_id')"
+                    " AND attrelid IN (SELECT relid FROM pg_partition_tree('markers'))") == 0
+
+
+def test_a_large_tables_partitions_get_their_indexes_one_by_one_and_no_writer_waits(db):
+    make_tree(db)
+    make_large(db)
+    steps = db.rows("SELECT statement, done FROM adopt_source('markers')")
+    assert all("CONCURRENTLY" in statement or "attach_indexes" in statement for statement, done in steps if not done)
+    assert sum("CONCURRENTLY" in statement for statement, _ in steps) == 3  # of the partition that holds rows
+    with closing(db.connect(autocommit=False)) as writer:
+        writer.cursor().execute("INSERT INTO markers (username) VALUES ('u')")  # in markers_now, until this ends
+        for statement, done in steps:
+            if not done and "CONCURRENTLY" not in statement:
+                db.rows(statement)
+
+
+def test_a_release_in_the_middle_of_adoption_leaves_nothing(db):
+    make_tree(db)
+    make_large(db)
+    before = shape(db, "markers_old")
+    steps = db.rows("SELECT statement FROM adopt_source('markers') WHERE NOT done")
+    db.rows(steps[0][0])
+    db.rows(steps[1][0])
+    db.rows("SELECT release_source('markers')")
+    assert shape(db, "markers_old") == before
+
+
+def test_points_of_a_partition_made_or_attached_after_adoption_are_in_a_path_at_the_next_run(db, osrm):
+    db.rows(f"CREATE TABLE markers ({COLUMNS}) PARTITION BY LIST (username)")
+    adopt(db)
+    db.rows("CREATE TABLE markers_made PARTITION OF markers FOR VALUES IN ('made')")
+    db.rows("""CREATE TABLE markers_attached (LIKE markers INCLUDING DEFAULTS);
+               INSERT INTO markers_attached (username) VALUES ('attached');
+               ALTER TABLE markers ATTACH PARTITION markers_attached FOR VALUES IN ('attached')""")
+    for device in ["made", "attached"]:
+        fill_markers(db, device, drive(osrm, START, 300))
+    process_all(db)
+    assert [row[0] for row in paths(db)] == ["attached", "made"]
+    assert left_over(db) == 0 and db.value(INDEXES) == 6
+
+
+def test_a_partition_dropped_in_the_middle_of_a_run_stops_nothing(db, osrm):
+    db.rows(f"CREATE TABLE markers ({COLUMNS}) PARTITION BY LIST (username)")
+    for name in ["a", "b", "c"]:
+        db.rows(f"CREATE TABLE markers_{name} PARTITION OF markers FOR VALUES IN ('{name}')")
+        fill_markers(db, name, drive(osrm, START, 900))
+    adopt_only = db.rows("SELECT done FROM adopt_source('markers')")
+    assert all(done for done, in adopt_only)
+    run = threading.Thread(target=lambda: db_run(db))
+    run.start()
+    db.wait_until("SELECT count(*) > 0 FROM cached_polylines")
+    with closing(db.connect()) as other:
+        other.cursor().execute("DROP TABLE markers_b")
+    run.join()
+    process_all(db)
+    assert left_over(db) == 0
+    assert {"a", "c"} <= {row[0] for row in paths(db)}
+    assert db.value("SELECT count(*) FROM processing_batches WHERE status <> 'completed'") == 0
+    assert db.value("SELECT reason IS NULL FROM adopted_sources")
+
+
+def db_run(db):
+    with closing(db.connect()) as session:
+        session.cursor().execute("CALL process_pending(60, 1)")
+
+
+def test_marks_go_to_the_partitions_that_rows_lie_in(db, osrm):
+    """A row's address is one in each partition: to look there for all of them would be 12,000 pages."""
+    db.rows(f"CREATE TABLE markers ({COLUMNS}) PARTITION BY LIST (username)")
+    for name in ["car", *range(60)]:
+        db.rows(f"CREATE TABLE markers_{name} PARTITION OF markers FOR VALUES IN ('{name}')")
+        db.rows(f"""INSERT INTO markers (username, coords, created_at)
+                    SELECT '{name}', '{{24.9,60.1}}', now() - interval '9 days' FROM generate_series(1, 300)""")
+    db.rows("DELETE FROM markers_car")
+    db.rows("SELECT * FROM adopt_source('markers')")
+    fill_markers(db, "car", drive(osrm, START, 60))
+    db.rows("SELECT * FROM process_pending_gps()")  # what a session plans and loads
+    fill_markers(db, "car", drive(osrm, START + timedelta(minutes=5), 1000))
+    assert pages(db, "SELECT * FROM process_pending_gps()") < 6_000
+    assert left_over(db) == 0
+
+
+def test_a_month_of_points_goes_by_one_drop_and_a_detached_one_stays_as_it_is(db, osrm):
+    make_tree(db)
+    fill_markers(db, "car", drive(osrm, START, 600))
+    adopt(db)
+    process_all(db)
+    before = paths(db)
+    db.rows("ALTER TABLE markers DETACH PARTITION markers_now")
+    db.rows("DROP TABLE markers_old")
+    process_all(db)
+    assert paths(db) == before != []
+    assert db.value("SELECT count(*) FROM markers_now WHERE NOT processed") == 0
+    db.rows("SELECT release_source('markers')")
+    db.rows("SELECT * FROM adopt_source('markers_now')")
+    process_all(db)
+    assert paths(db) == before
+
+
+def test_a_table_that_becomes_a_partition_of_an_adopted_one_is_read_once(db, osrm):
+    db.rows(f"CREATE TABLE markers ({COLUMNS}) PARTITION BY LIST (username)")
+    db.rows("SELECT * FROM adopt_source('markers')")
+    db.rows("CREATE TABLE markers_car (LIKE markers INCLUDING DEFAULTS)")
+    db.rows("SELECT * FROM adopt_source('markers_car')")
+    db.rows("ALTER TABLE markers ATTACH PARTITION markers_car FOR VALUES IN ('car')")
+    fixes = drive(osrm, START, 300)
+    fill_markers(db, "car", fixes)
+    process_all(db)
+    assert db.rows("SELECT relation::text FROM adopted_sources") == [("markers",)]
+    assert db.value("SELECT sum(source_coordinates_count) FROM cached_polylines") == len(fixes)
+
+
+def test_partitions_whose_long_names_begin_alike_have_indexes_of_their_own(db):
+    make_tree(db)
+    db.rows("DROP TABLE markers_old, markers_now")
+    for number in range(3):
+        name = f"markers_with_a_name_that_is_longer_than_index_{number}"
+        db.rows(f"CREATE TABLE {name} PARTITION OF markers FOR VALUES FROM ('20{number}0-01-01') TO ('20{number + 1}0-01-01')")
+        db.rows(f"INSERT INTO {name} (username, created_at) SELECT 'u', '20{number}5-01-01' FROM generate_series(1, 40000)")
+    adopt(db)
+    assert db.value(INDEXES) == 9

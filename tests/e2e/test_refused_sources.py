@@ -1,0 +1,105 @@
+"""What cannot be a source of points is refused at adoption, in its own words and with what to do instead."""
+
+from contextlib import closing
+
+import psycopg2
+import pytest
+
+COLUMNS = "(id integer, username text, coords float8[], created_at timestamptz)"
+
+REFUSED = {
+    "a view": (f"CREATE TABLE t {COLUMNS}; CREATE VIEW x AS SELECT * FROM t", "42809", "x is a view", "table that it shows"),
+    "a materialized view": (f"CREATE TABLE t {COLUMNS}; CREATE MATERIALIZED VIEW x AS SELECT * FROM t", "42809",
+                            "materialized view", "made from"),
+    "a foreign table": (f"""CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;
+                            CREATE FOREIGN TABLE x {COLUMNS} SERVER s""", "42809", "foreign table", "where it lies"),
+    "a sequence": ("CREATE SEQUENCE x", "42809", "x is not a table", "written to"),
+    "a temporary table": (f"CREATE TEMP TABLE x {COLUMNS}", "42809", "temporary", "ordinary table"),
+    "an unlogged table": (f"CREATE UNLOGGED TABLE x {COLUMNS}", "42809", "unlogged", "ALTER TABLE x SET LOGGED"),
+    "a partition": (f"""CREATE TABLE t {COLUMNS} PARTITION BY LIST (username);
+                        CREATE TABLE x PARTITION OF t DEFAULT""", "42809", "partition of t", "Adopt t"),
+    "a partition of an adopted table": (f"""CREATE TABLE t {COLUMNS} PARTITION BY LIST (username);
+                                            CREATE TABLE x PARTITION OF t DEFAULT; SELECT * FROM adopt_source('t')""",
+                                        "42809", "partition of t, which is adopted", "nothing to do"),
+    "a table with an unlogged partition": (f"""CREATE TABLE x {COLUMNS} PARTITION BY LIST (username);
+                                               CREATE UNLOGGED TABLE t PARTITION OF x DEFAULT""",
+                                           "42809", "partition of table x: table t is unlogged", "ALTER TABLE t SET LOGGED"),
+    "a table with a foreign partition": (f"""CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;
+                                             CREATE TABLE x {COLUMNS} PARTITION BY LIST (username);
+                                             CREATE FOREIGN TABLE t PARTITION OF x DEFAULT SERVER s""",
+                                         "42809", "partition of table x: t is a foreign table", "where it lies"),
+    "a parent": (f"CREATE TABLE x {COLUMNS}; CREATE TABLE c1 () INHERITS (x); CREATE TABLE c2 () INHERITS (x)", "42809",
+                 "inherit from it", "c1, c2"),
+    "a rule": (f"CREATE TABLE x {COLUMNS}; CREATE RULE away AS ON INSERT TO x DO INSTEAD NOTHING", "55000", 'rule "away"',
+               "DROP RULE away ON x"),
+    "a rule of marks": (f"CREATE TABLE x {COLUMNS}; CREATE RULE stay AS ON UPDATE TO x DO INSTEAD NOTHING", "55000",
+                        'rule "stay"', "DROP RULE stay ON x"),
+    "a publication": (f"CREATE TABLE x {COLUMNS}; CREATE PUBLICATION p FOR TABLE x", "55000", 'publication "p"', "REPLICA IDENTITY FULL"),
+    "a publication of all": (f"CREATE TABLE x {COLUMNS}; CREATE PUBLICATION p FOR ALL TABLES", "55000", 'publication "p"',
+                             "primary key"),
+    "a publication of a partitioned table": (f"""CREATE TABLE x {COLUMNS} PARTITION BY LIST (username);
+                                                 CREATE TABLE t PARTITION OF x DEFAULT;
+                                                 CREATE PUBLICATION p FOR TABLE x WITH (publish_via_partition_root)""",
+                                             "55000", 'table t is in the publication "p"', "ALTER TABLE t REPLICA IDENTITY FULL"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_be_a_source_is_refused_with_what_to_do(db, what):
+    made, state, words, hint = REFUSED[what]
+    db.rows(made)
+    count = db.value("SELECT count(*) FROM adopted_sources")
+    for dry in "true", "false":
+        with pytest.raises(psycopg2.Error) as refusal:
+            db.rows(f"SELECT * FROM adopt_source('x', dry_run => {dry})")
+        diagnosis = refusal.value.diag
+        assert refusal.value.pgcode == state
+        assert words in diagnosis.message_primary.replace("public.", "")
+        assert hint in diagnosis.message_hint.replace("public.", "")
+    assert db.value("SELECT count(*) FROM adopted_sources") == count
+
+
+@pytest.mark.parametrize("made", [
+    f"CREATE TABLE x {COLUMNS}; ALTER TABLE x REPLICA IDENTITY FULL; CREATE PUBLICATION p FOR TABLE x",
+    f"CREATE TABLE x {COLUMNS}; ALTER TABLE x ADD PRIMARY KEY (id); CREATE PUBLICATION p FOR ALL TABLES",
+    f"CREATE TABLE x {COLUMNS}; CREATE PUBLICATION p FOR TABLE x WITH (publish = 'insert')",
+    f"CREATE TABLE x {COLUMNS}; CREATE RULE keep AS ON DELETE TO x DO INSTEAD NOTHING",
+    f"CREATE TABLE t {COLUMNS}; CREATE TABLE x () INHERITS (t)",
+], ids=["full identity", "key", "inserts alone", "no deletes", "a child"])
+def test_what_is_near_to_that_is_not_refused(db, made):
+    db.rows(made)
+    db.rows("SELECT * FROM adopt_source('x')")
+    db.rows("INSERT INTO x (id, username, created_at) VALUES (1, 'car', now()), (2, NULL, NULL)")
+    db.rows("CALL process_pending(10)")
+    assert db.value("SELECT count(*) FROM x WHERE NOT processed") == 0
+
+
+@pytest.fixture
+def vacuumed(osrm, new_cluster):
+    """A database with a table that autovacuum is at, and does not come to an end with."""
+    from harness.database import Database
+
+    with new_cluster("vacuumed", osrm.url, autovacuum_naptime="1s") as cluster:
+        database = Database(cluster, "postgres")
+        database.rows("CREATE EXTENSION osrm_matcher")
+        database.rows(f"""CREATE TABLE markers {COLUMNS} WITH (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0,
+                                                               autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1);
+                          INSERT INTO markers SELECT n, 'u', NULL, now() - interval '9 days' FROM generate_series(1, 20000) n;
+                          DELETE FROM markers WHERE id % 2 = 0""")
+        yield database
+        database.disconnect()
+
+
+def test_adoption_and_release_have_autovacuum_give_way(vacuumed):
+    db = vacuumed
+    at_it = """SELECT count(*) > 0 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+                WHERE a.backend_type = 'autovacuum worker' AND l.relation = 'markers'::regclass
+                  AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted"""
+    db.wait_until(at_it)
+    with closing(db.connect()) as writer:
+        writer.cursor().execute("SET statement_timeout = '500ms'")
+        db.rows("SELECT * FROM adopt_source('markers')")
+        db.rows("DELETE FROM markers WHERE id % 3 = 0")
+        db.wait_until(at_it)
+        db.rows("SELECT release_source('markers')")
+    assert db.value("SELECT count(*) FROM adopted_sources") == 0

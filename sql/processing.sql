@@ -76,10 +76,11 @@ BEGIN
         RETURN NULL;
     END IF;
     PERFORM @extschema@._require_cron();
-    -- A CALL that commits must be the only statement of its job.
+    -- A CALL that commits must be the only statement of its job. One that looks again does so to the end of its
+    -- minute.
     EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
       USING 'osrm_matcher', schedule,
-            format('CALL @extschema@.process_pending(%s)', 'every => ' || quote_literal(every));
+            format('CALL @extschema@.process_pending(%s)', '58, every => ' || quote_literal(every));
     RETURN job;
 END
 $$;

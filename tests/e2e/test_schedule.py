@@ -17,7 +17,7 @@ def test_called_twice_it_changes_the_schedule_instead_of_adding_a_job(cron_db):
     assert cron_db.rows(JOBS) == [("osrm_matcher", "*/5 * * * *", "CALL public.process_pending()", "postgres")]
     cron_db.rows("SELECT schedule_processing(every => '5 s')")
     assert cron_db.rows(JOBS) == [
-        ("osrm_matcher", "* * * * *", "CALL public.process_pending(every => '00:00:05')", "postgres")]
+        ("osrm_matcher", "* * * * *", "CALL public.process_pending(58, every => '00:00:05')", "postgres")]
     assert cron_db.value("SELECT unschedule_processing()") is True
     assert cron_db.rows(JOBS) == []
     assert cron_db.value("SELECT unschedule_processing()") is False

@@ -27,9 +27,11 @@ lint: ## formatting, clippy and shellcheck, warnings denied
 		--no-default-features --features "osrm_matcher/pg$$PG_MAJOR" -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -x tests/setup/*.sh tests/installs/*.sh .ci/run; fi
 
-bench: ## points a second beside OSRM alone, how long reads take, and what a run costs beside a full database
+bench: ## backlog beside OSRM alone, live work beside a backlog, freshness, reads, and growth (half an hour)
 	@$(prepare) bench
 	@$(PYTHON) tests/bench/throughput.py
+	@$(PYTHON) tests/bench/live.py
+	@$(PYTHON) tests/bench/freshness.py
 	@$(PYTHON) tests/bench/reads.py
 	@$(PYTHON) tests/bench/growth.py $(GROWTH)
 

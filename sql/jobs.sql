@@ -191,9 +191,16 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    starts timestamptz[] := @extschema@._windows_with_points(fragments, job.cursor_device, job.cursor_time, job.to_time,
-                                                             job.kind = 'backfill', most);
+    step interval := @extschema@._window();
+    until timestamptz := job.to_time;
+    starts timestamptz[];
 BEGIN
+    -- A window that a re-match touches is matched as a whole, though its points may lie beyond the range.
+    IF job.kind = 'rematch' AND isfinite(until) THEN
+        until := date_bin(step, until + step - interval '1 us', 'epoch');
+    END IF;
+    starts := @extschema@._windows_with_points(fragments, job.cursor_device, job.cursor_time, until,
+                                               job.kind = 'backfill', most);
     IF job.kind = 'rematch' THEN
         starts := starts || @extschema@._windows_on_record(job.cursor_device, job.cursor_time, job.to_time, most);
         starts := ARRAY(SELECT DISTINCT w FROM unnest(starts) w ORDER BY w LIMIT most);

@@ -139,6 +139,15 @@ def test_what_longer_windows_of_earlier_held_beside_the_range_is_matched_anew(ma
     assert lines_of(matched, "car") == [line for line in before if line not in forgotten]
 
 
+def test_a_rematch_of_a_moment_matches_its_window_though_no_point_lies_in_it(matched):
+    before = shown(matched)
+    at = START + WINDOW + timedelta(seconds=2)  # between two fixes
+    matched.rows("SELECT forget_device('car', %s, %s)", (at, at + timedelta(seconds=1)))
+    matched.rows("SELECT start_rematch(%s, %s, '{car}')", (at, at + timedelta(seconds=1)))
+    process_all(matched)
+    assert shown(matched) == before
+
+
 def test_what_a_run_has_in_hand_is_forgotten_after_it(matched):
     matched.rows("SELECT start_rematch(%s, %s, '{car}')", (START, START + WINDOW))
     with closing(matched.connect(autocommit=False)) as worker:

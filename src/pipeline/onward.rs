@@ -79,10 +79,16 @@ fn begin(claims: Vec<Claim>) -> Result<(Vec<Onward>, Vec<Claim>), Error> {
         .map(|claim| (claim.window.device.as_str(), newest(claim)))
         .collect();
     let drawn = store::drawn_until(&asked)?;
-    let mut onward = Vec::new();
+    let mut onward: Vec<Onward> = Vec::new();
     for (claim, drawn) in with_new.into_iter().zip(drawn) {
         let first = claim.new.map_or(claim.window.span.start, |new| new.0);
-        let from = drawn.unwrap_or(Micros::MIN).max(first - CONTEXT);
+        // The line of the window before may be drawn at the same time.
+        let before = (onward.last())
+            .filter(|o| o.claim.window.device == claim.window.device)
+            .map(|o| newest(&o.claim));
+        let from = (drawn.max(before))
+            .unwrap_or(Micros::MIN)
+            .max(first - CONTEXT);
         if first < from - DISORDER {
             whole.push(claim);
             continue;

@@ -164,3 +164,16 @@ def test_a_line_made_while_osrm_was_silent_is_made_again(db, osrm, faults, start
     assert db.row("SELECT settles_at, retry_count FROM processing_batches") == {"settles_at": None, "retry_count": 0}
     history = shown(db)
     assert history == from_scratch(db)
+
+
+def test_two_windows_that_come_at_once_are_one_line(db, osrm, start):
+    begin = start - timedelta(minutes=5)
+    insert(db, "car", drive(osrm, begin, 600, interval=3))
+    run(db)
+    points = db.rows("SELECT longitude, latitude, path_start FROM get_path_points('car', %s, %s)",
+                     (begin, begin + timedelta(minutes=10)))
+    first = [point for point in points if point[2] == points[0][2]]
+    second = [point for point in points if point[2] == points[-1][2]]
+    assert len(first) + len(second) == len(points)
+    (west, south, _), (east, north, _) = first[-1], second[0]
+    assert abs(east - west) * 55_000 < 30 and abs(north - south) * 111_000 < 30

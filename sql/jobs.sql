@@ -176,10 +176,14 @@ DECLARE
     oldest timestamptz := @extschema@._oldest_point(device_id);
 BEGIN
     RETURN (SELECT array_agg(w.start ORDER BY w.start)
-              FROM (SELECT DISTINCT date_bin(@extschema@._window(), b.start_time, 'epoch') AS start
+              FROM (SELECT DISTINCT date_bin(@extschema@._window(), greatest(b.start_time, from_time), 'epoch') AS start
                       FROM @extschema@.processing_batches b
                      WHERE b.device_id = _windows_on_record.device_id AND b.coordinate_count > 0
-                       AND b.start_time >= from_time AND b.start_time < to_time AND b.end_time > oldest
+                       -- One of an earlier, greater length may reach into the range.
+                       AND b.start_time >= coalesce((
+                               SELECT max(l.start_time) FROM @extschema@.processing_batches l
+                                WHERE l.device_id = _windows_on_record.device_id AND l.start_time < from_time), from_time)
+                       AND b.end_time > from_time AND b.start_time < to_time AND b.end_time > oldest
                      ORDER BY 1 LIMIT most) w);
 END
 $$;

@@ -23,61 +23,190 @@ CREATE INDEX path_reads_read_at ON path_reads (read_at);
 COMMENT ON INDEX path_reads_read_at IS 'finds the notes that are too old';
 
 DROP VIEW worker_health;
-DROP ROUTINE worker_status;
 DROP ROUTINE _has_index;
+DROP ROUTINE worker_status;
 DROP ROUTINE _advance_jobs;
 DROP ROUTINE process_pending;
 DROP ROUTINE schedule_processing;
 
-CREATE OR REPLACE FUNCTION _store_reads() RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+CREATE OR REPLACE FUNCTION _tables_of(relation regclass) RETURNS TABLE (part regclass, parent regclass, level integer, partitioned boolean)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT c.oid::regclass, NULL::regclass, 0, c.relkind = 'p' FROM pg_class c WHERE c.oid = _tables_of.relation
+    UNION ALL
+    SELECT t.relid, t.parentrelid, t.level, NOT t.isleaf
+      FROM pg_partition_tree(_tables_of.relation) t
+     WHERE t.relid <> _tables_of.relation;
+END;
+
+COMMENT ON FUNCTION _tables_of IS 'a table and, if it is partitioned, all partitions of it, at any level; stable';
+
+CREATE OR REPLACE FUNCTION _qualified(relation regclass) RETURNS text
+LANGUAGE sql STABLE
+RETURN (SELECT format('%I.%I', n.nspname, c.relname)
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = _qualified.relation);
+
+COMMENT ON FUNCTION _qualified IS 'the name of a table, with its schema, as a statement has it; stable';
+
+CREATE OR REPLACE FUNCTION _is_index_of(index_name text, relation regclass) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+                    WHERE i.indrelid = _is_index_of.relation AND c.relname = _is_index_of.index_name);
+END;
+
+CREATE OR REPLACE FUNCTION _has_index(relation regclass, columns name[], condition text DEFAULT NULL) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT NOT EXISTS (
+        SELECT FROM _tables_of(_has_index.relation) t
+         WHERE NOT EXISTS (
+            SELECT FROM pg_index i
+              JOIN pg_class c ON c.oid = i.indexrelid
+              JOIN pg_am m ON m.oid = c.relam AND m.amname = 'btree'
+             WHERE i.indrelid = t.part AND (i.indisvalid OR t.partitioned)
+               AND pg_get_expr(i.indpred, i.indrelid) IS NOT DISTINCT FROM _has_index.condition
+               AND NOT EXISTS (
+                    SELECT FROM unnest(_has_index.columns) WITH ORDINALITY AS k (name, position)
+                      LEFT JOIN pg_attribute a
+                        ON a.attrelid = i.indrelid AND a.attname = k.name AND a.attnum = i.indkey[k.position - 1]
+                     WHERE a.attname IS NULL)));
+END;
+
+COMMENT ON FUNCTION _has_index IS 'whether a usable index of a table, and of each of its partitions, leads with the columns; stable';
+
+CREATE OR REPLACE FUNCTION _has_indexes(relation regclass, device_column name, time_column name) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN _has_index(relation, ARRAY[device_column, time_column], '(NOT processed)')
+   AND _has_index(relation, ARRAY[time_column], '((processed)::integer = 0)')
+   AND _has_index(relation, ARRAY[device_column, time_column]);
+
+COMMENT ON FUNCTION _has_indexes IS 'whether a table has the indexes that a source needs; stable';
+
+CREATE OR REPLACE FUNCTION _suffix(index_name name) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN substring(index_name FROM '_osrm_(?:unprocessed|waiting|device_time)$');
+
+COMMENT ON FUNCTION _suffix IS 'the end of the name of an index that adoption adds; null for any other; immutable';
+
+CREATE OR REPLACE FUNCTION _index_name(relation regclass, suffix text) RETURNS name
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    touched bigint;
+    base text;
+    space oid;
+    tail text := '';
+    candidate text;
+    number integer := 1;
 BEGIN
-    -- What is a day old serves nothing any more, stored or not: the notes are never more than a day's.
-    DELETE FROM @extschema@.path_reads r
-     WHERE r.ctid = ANY (ARRAY(SELECT o.ctid FROM @extschema@.path_reads o
-                                WHERE o.read_at < now() - interval '1 day'
-                                ORDER BY o.read_at LIMIT 10000));
-    IF NOT EXISTS (SELECT FROM @extschema@.path_reads r WHERE NOT r.stored) THEN
-        RETURN 0;
+    SELECT c.relname INTO candidate
+      FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+     WHERE i.indrelid = relation AND (i.indisvalid OR c.relkind = 'I') AND right(c.relname, length(suffix)) = suffix
+     ORDER BY 1 LIMIT 1;
+    IF FOUND THEN
+        RETURN candidate;
     END IF;
-    WITH fresh AS (
-        UPDATE @extschema@.path_reads r
-           SET stored = true
-         WHERE r.ctid = ANY (ARRAY(SELECT n.ctid FROM @extschema@.path_reads n
-                                    WHERE NOT n.stored
-                                    ORDER BY n.read_at LIMIT 1000
-                                      FOR UPDATE SKIP LOCKED))
-        RETURNING r.device_id, r.from_time, r.to_time, r.read_at
-    ), asked AS (
-        SELECT f.device_id, min(f.from_time) AS from_time, max(f.to_time) AS to_time, max(f.read_at) AS read_at
-          FROM fresh f
-         GROUP BY f.device_id
-    ), devices AS (
-        SELECT a.* FROM asked a WHERE a.device_id IS NOT NULL
-        UNION ALL
-        SELECT d.device_id, a.from_time, a.to_time, a.read_at
-          FROM asked a CROSS JOIN @extschema@.get_devices() d
-         WHERE a.device_id IS NULL
-    ), due AS (
-        SELECT c.id, d.read_at
-          FROM devices d
-          JOIN @extschema@.cached_polylines c
-            ON c.device_id = d.device_id AND c.end_time >= d.from_time AND c.start_time < d.to_time
-         WHERE c.last_accessed < d.read_at - interval '10 min'
-           FOR UPDATE OF c SKIP LOCKED
-    )
-    UPDATE @extschema@.cached_polylines c
-       SET last_accessed = d.read_at
-      FROM (SELECT due.id, max(due.read_at) AS read_at FROM due GROUP BY due.id) d
-     WHERE c.id = d.id;
-    GET DIAGNOSTICS touched = ROW_COUNT;
-    RETURN touched;
+    SELECT c.relname, c.relnamespace, CASE WHEN c.relispartition AND octet_length(c.relname) > 40 THEN '_' || c.oid ELSE '' END
+      INTO base, space, tail
+      FROM pg_class c WHERE c.oid = relation;
+    WHILE octet_length(base) > CASE WHEN tail = '' THEN 40 ELSE 35 END LOOP
+        base := left(base, -1);
+    END LOOP;
+    base := base || tail;
+    candidate := base || suffix;
+    WHILE EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = space AND c.relname = candidate)
+       OR EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE candidate = ANY (a.added))
+    LOOP
+        number := number + 1;
+        candidate := format('%s_%s%s', base, number, suffix);
+    END LOOP;
+    RETURN candidate;
 END
 $$;
+
+CREATE OR REPLACE FUNCTION _wanted_indexes(source adopted_sources)
+RETURNS TABLE (name text, suffix text, definition text, title text, purpose text, there boolean)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT _wanted_indexes.source.added[w.nth], w.suffix, w.definition, w.title, w.purpose,
+           _wanted_indexes.source.added[w.nth] IS NULL
+           OR _is_index_of(_wanted_indexes.source.added[w.nth], _wanted_indexes.source.relation)
+      FROM (VALUES
+        (1, '_osrm_unprocessed', '(%1$I, %2$I) WHERE NOT processed', 'the index that finds new points', 'finds new points'),
+        (2, '_osrm_waiting', '(%2$I) WHERE processed::int = 0', 'the index that finds new points by their time',
+         'finds new points by their time'),
+        (3, '_osrm_device_time', '(%1$I, %2$I)', 'the index that reads a device''s points', 'reads a device''s points'))
+        AS f (nth, suffix, form, title, purpose)
+     CROSS JOIN LATERAL (
+        SELECT f.nth, f.suffix, format(f.form, _wanted_indexes.source.device_column, _wanted_indexes.source.time_column),
+               f.title, f.purpose) AS w (nth, suffix, definition, title, purpose)
+     ORDER BY w.nth;
+END;
+
+COMMENT ON FUNCTION _wanted_indexes IS 'the indexes of a source, and which of them its table has; stable';
+
+CREATE OR REPLACE FUNCTION _partition_steps(source adopted_sources)
+RETURNS TABLE (step integer, what text, statement text, at_once boolean)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH parts AS (
+        SELECT t.*, t.partitioned OR pg_relation_size(t.part) = 0 AS quick
+          FROM _tables_of(_partition_steps.source.relation) t
+         WHERE t.level > 0
+    ), indexes AS (
+        SELECT p.*, w.suffix, w.title, w.definition, _index_name(p.part, w.suffix) AS name
+          FROM parts p CROSS JOIN _wanted_indexes(_partition_steps.source) w
+         WHERE w.name IS NOT NULL
+    ), steps AS (
+        SELECT i.partitioned, i.level, i.part, i.suffix, i.quick,
+               CASE WHEN i.quick THEN format('adds %s to partition %s', i.title, i.part)
+                    ELSE format('run this yourself, outside of a transaction; it holds up nobody. It adds %s to partition %s',
+                                i.title, i.part) END AS what,
+               format('CREATE INDEX %s%I ON %s%s %s', CASE WHEN NOT i.quick THEN 'CONCURRENTLY ' ELSE '' END, i.name,
+                      CASE WHEN i.partitioned THEN 'ONLY ' ELSE '' END, _qualified(i.part), i.definition) AS statement
+          FROM indexes i
+         WHERE NOT _is_index_of(i.name, i.part)
+        UNION ALL
+        SELECT p.partitioned, p.level, p.part, NULL, p.quick,
+               CASE WHEN p.quick THEN format('makes them part of those of the table that %s belongs to', p.part)
+                    ELSE format('then this: it makes them part of those of the table that %s belongs to', p.part) END,
+               format('SELECT %s.attach_indexes(%L)', '@extschema@', _qualified(p.part))
+          FROM parts p
+    )
+    SELECT (row_number() OVER (ORDER BY s.partitioned DESC, s.level, s.quick DESC, s.part, s.suffix))::integer, s.what, s.statement, s.quick
+      FROM steps s
+     ORDER BY 1;
+END;
+
+COMMENT ON FUNCTION _partition_steps IS 'what the indexes of a partitioned table take in its partitions; stable';
+
+CREATE OR REPLACE FUNCTION attach_indexes(partition regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    pair record;
+BEGIN
+    PERFORM @extschema@._lock_table(partition, 'A run or a long transaction is using it; try again when that has ended.');
+    FOR pair IN
+        SELECT up.oid::regclass AS parent, c.oid::regclass AS child
+          FROM pg_inherits h
+          JOIN pg_index ui ON ui.indrelid = h.inhparent
+          JOIN pg_class up ON up.oid = ui.indexrelid
+          JOIN pg_index i ON i.indrelid = h.inhrelid
+          JOIN pg_class c ON c.oid = i.indexrelid
+         WHERE h.inhrelid = partition AND @extschema@._suffix(c.relname) = @extschema@._suffix(up.relname)
+           AND NOT c.relispartition AND (i.indisvalid OR c.relkind = 'I')
+    LOOP
+        EXECUTE format('ALTER INDEX %s ATTACH PARTITION %s', pair.parent, pair.child);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION attach_indexes IS
+    'makes indexes that adoption had built in a partition part of those of the table that it belongs to; a step of adopt_source(); volatile, strict';
 
 CREATE OR REPLACE FUNCTION _backlog_of(fragments json, since timestamptz, until timestamptz, most integer,
     OUT points bigint, OUT windows bigint, OUT devices bigint, OUT oldest timestamptz,
@@ -286,443 +415,6 @@ COMMENT ON COLUMN worker_health.delay_max_ms IS 'greatest age of a live point wh
 
 COMMENT ON COLUMN worker_health.waiting_ms IS 'for how long the point that waits longest has been waiting';
 
-CREATE OR REPLACE FUNCTION _delete_before(relation regclass, time_column name, cutoff timestamptz, condition text, max_rows integer)
-RETURNS bigint
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-AS $$
-DECLARE
-    deleted bigint;
-BEGIN
-    EXECUTE format(
-        'WITH RECURSIVE known AS (
-            (SELECT t.device_id FROM %1$s t ORDER BY t.device_id LIMIT 1)
-            UNION ALL
-            SELECT (SELECT t.device_id FROM %1$s t WHERE t.device_id > k.device_id ORDER BY t.device_id LIMIT 1)
-              FROM known k WHERE k.device_id IS NOT NULL
-        ), old AS MATERIALIZED (
-            SELECT o.part, o.address
-              FROM known k
-             CROSS JOIN LATERAL (
-                SELECT t.tableoid AS part, t.ctid AS address FROM %1$s t
-                 WHERE t.device_id = k.device_id AND t.%2$I < $1 AND %3$s
-                 ORDER BY t.%2$I LIMIT $2) o
-             LIMIT $2
-        ), held AS MATERIALIZED (
-            SELECT t.tableoid AS part, t.ctid AS address
-              FROM old o JOIN %1$s t ON t.ctid = o.address AND t.tableoid = o.part
-             WHERE %3$s
-               FOR UPDATE OF t SKIP LOCKED
-        )
-        DELETE FROM %1$s t USING held h WHERE t.ctid = h.address AND t.tableoid = h.part', relation, time_column, condition)
-    USING cutoff, max_rows;
-    GET DIAGNOSTICS deleted = ROW_COUNT;
-    RETURN deleted;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION delete_old(
-    paths_older_than interval DEFAULT '30 days',
-    batches_older_than interval DEFAULT '30 days',
-    points_older_than interval DEFAULT NULL,
-    max_rows integer DEFAULT 10000,
-    OUT paths bigint, OUT stops bigint, OUT batches bigint, OUT points bigint, OUT runs bigint)
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    reach interval := justify_hours(2 * @extschema@._look_back());
-BEGIN
-    -- A point that comes late opens its window again: what that needs must still be there.
-    IF least(paths_older_than, batches_older_than, points_older_than) < reach THEN
-        RAISE EXCEPTION 'nothing younger than % may be deleted', reach
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Late points open windows of the look-back again; twice that has to stay.';
-    END IF;
-    IF max_rows IS NULL OR max_rows < 1 THEN
-        RAISE EXCEPTION 'max_rows must be at least 1' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    paths := 0;
-    stops := 0;
-    batches := 0;
-    points := 0;
-    IF paths_older_than IS NOT NULL THEN
-        paths := @extschema@._delete_before('@extschema@.cached_polylines', 'end_time', now() - paths_older_than, 'true', max_rows);
-        stops := @extschema@._delete_before('@extschema@.stops', 'start_time', now() - paths_older_than, 'true', max_rows);
-    END IF;
-    -- Late points find by its batch what they change, so it stays as long as there is anything to change.
-    IF paths_older_than IS NOT NULL AND batches_older_than IS NOT NULL AND paths < max_rows AND stops < max_rows THEN
-        batches := @extschema@._delete_before(
-            '@extschema@.processing_batches', 'start_time', now() - greatest(paths_older_than, batches_older_than),
-            't.status = ''completed''
-             AND (SELECT c.id FROM @extschema@.cached_polylines c
-                   WHERE c.device_id = t.device_id AND c.start_time >= t.start_time AND c.start_time < t.end_time
-                   LIMIT 1) IS NULL
-             AND (SELECT s.id FROM @extschema@.stops s
-                   WHERE s.device_id = t.device_id AND s.start_time >= t.start_time AND s.start_time < t.end_time
-                   LIMIT 1) IS NULL', max_rows);
-    END IF;
-    IF points_older_than IS NOT NULL THEN
-        points := @extschema@._delete_before('@extschema@.gps_coordinates', 'recorded_at', now() - points_older_than,
-                                             't.processed', max_rows);
-    END IF;
-    -- Their log is kept as long as batches are, and never for less than two days, which alerts look at.
-    DELETE FROM @extschema@.worker_runs r
-     WHERE batches_older_than IS NOT NULL
-       AND r.id = ANY (ARRAY(SELECT o.id FROM @extschema@.worker_runs o
-                              WHERE o.started_at < now() - greatest(batches_older_than, interval '2 days')
-                              ORDER BY o.started_at LIMIT max_rows));
-    GET DIAGNOSTICS runs = ROW_COUNT;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION _set_aside_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT 'critical', 'source_set_aside', format('table %s is left out since %s: %s', a.relation, a.set_aside_at, a.reason),
-           'Mend the table; runs try it again by themselves. If it is to be read no more: release_source().'
-      FROM adopted_sources a
-     WHERE a.set_aside_at IS NOT NULL
-    UNION ALL
-    SELECT 'warning', 'windows_hindered', format('%s windows are put off: %s', count(*), max(b.error_message)),
-           CASE b.error_code
-               WHEN 'NotMarked' THEN 'A trigger or a rule of the table of points undoes the mark: it must let processed become true.'
-               WHEN 'Locked' THEN 'SELECT * FROM pg_locks WHERE NOT granted; somebody''s transaction holds what has to be written.'
-               ELSE 'Mend what PostgreSQL speaks of; the windows are tried again by themselves.' END
-      FROM processing_batches b
-     WHERE b.status = 'pending' AND b.error_code IN ('NotMarked', 'NotWritten', 'Locked')
-     GROUP BY b.error_code;
-END;
-
-CREATE OR REPLACE FUNCTION worker_alerts(
-    max_delay interval DEFAULT '2 min',
-    max_failures double precision DEFAULT 0.01,
-    cache_budget bigint DEFAULT NULL)
-RETURNS TABLE (severity text, problem text, message text, hint text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    now_is record;
-    waiting_for interval;
-    cache_size bigint := pg_total_relation_size('@extschema@.cached_polylines');
-BEGIN
-    SELECT * INTO now_is FROM @extschema@.worker_status();
-    waiting_for := date_trunc('second', now() - now_is.waiting_since);
-
-    IF NOT now_is.enabled THEN
-        RETURN QUERY VALUES ('warning', 'disabled', 'processing is disabled',
-                             'Set osrm_matcher.enabled to on when it is to go on.');
-    ELSE
-        RETURN QUERY SELECT a.* FROM @extschema@._schedule_alerts() a;
-    END IF;
-
-    IF now_is.osrm_reachable IS FALSE THEN
-        RETURN QUERY SELECT 'critical', 'osrm_away',
-            format('OSRM has not answered since %s: %s', now_is.osrm_since, now_is.osrm_error),
-            'SELECT * FROM @extschema@.osrm_health();';
-    END IF;
-
-    IF waiting_for > max_delay THEN
-        RETURN QUERY SELECT 'warning', 'delay',
-            format('a point has been waiting for %s', waiting_for),
-            CASE WHEN now_is.osrm_reachable IS FALSE THEN 'OSRM has to be back first.'
-                 ELSE 'If runs use their whole time, raise osrm_matcher.concurrency or give OSRM more threads; '
-                      'if not, see pg_stat_activity for a long transaction that holds rows of the device.' END;
-    END IF;
-
-    IF now_is.points_behind > 0 THEN
-        RETURN QUERY SELECT 'warning', 'behind_look_back',
-            format('%s points are older than osrm_matcher.look_back; no run takes them by itself',
-                   CASE WHEN now_is.points_behind < 5000 THEN now_is.points_behind::text ELSE '5000 or more' END),
-            format('SELECT @extschema@.start_backfill(%L, %L);', b.oldest, now())
-          FROM @extschema@._behind_look_back() b
-         -- Those that a backfill has before it are no worry.
-         WHERE NOT EXISTS (SELECT FROM @extschema@.matching_jobs j
-                            WHERE j.kind = 'backfill' AND j.status IN ('active', 'finishing')
-                              AND j.device_ids IS NULL AND j.from_time <= b.oldest);
-    END IF;
-
-    RETURN QUERY SELECT a.* FROM @extschema@._run_alerts(max_failures, waiting_for) a;
-
-    IF cache_size > cache_budget THEN
-        RETURN QUERY SELECT 'warning', 'cache_over_budget',
-            format('the paths take %s, %s are allowed', pg_size_pretty(cache_size), pg_size_pretty(cache_budget)),
-            'Keep paths for fewer days: see @extschema@.upkeep().';
-    END IF;
-
-    RETURN QUERY SELECT a.* FROM @extschema@._set_aside_alerts() a;
-
-    RETURN QUERY
-    SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but has no index to read it by', a.relation),
-           'Run the statements that adopt_source() gave.'
-      FROM @extschema@.adopted_sources a
-     WHERE NOT a.ready AND a.adopted_at < now() - interval '1 hour';
-END
-$$;
-
-CREATE OR REPLACE FUNCTION _make_left_due(device_id text, from_time timestamptz, to_time timestamptz) RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    starts timestamptz[] := ARRAY(
-        SELECT DISTINCT w FROM @extschema@._sources() s
-         CROSS JOIN unnest(@extschema@._windows_with_points(s.fragments, _make_left_due.device_id, from_time, to_time,
-                                                            false, 2147483647)) w);
-    devices text[] := array_fill(_make_left_due.device_id, ARRAY[cardinality(starts)]);
-BEGIN
-    PERFORM @extschema@._recut(devices, starts);
-    PERFORM @extschema@._make_due(devices, starts, ARRAY(SELECT w + @extschema@._window() FROM unnest(starts) w));
-END
-$$;
-
-COMMENT ON FUNCTION _make_left_due IS 'makes windows of a range due in which a device still has points; volatile';
-
-CREATE OR REPLACE FUNCTION forget_device(
-    device_id text,
-    from_time timestamptz DEFAULT '-infinity',
-    to_time timestamptz DEFAULT 'infinity',
-    with_points boolean DEFAULT false,
-    OUT paths bigint, OUT stops bigint, OUT batches bigint, OUT points bigint, OUT reads bigint)
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    windows_from timestamptz;
-    windows_to timestamptz;
-BEGIN
-    IF device_id IS NULL OR from_time IS NULL OR to_time IS NULL OR with_points IS NULL THEN
-        RAISE EXCEPTION 'nothing is forgotten without the name of a device and a range: an argument is null'
-            USING ERRCODE = 'null_value_not_allowed',
-                  HINT = 'Leave the range out for all times. delete_old() and upkeep() delete what is old of all devices.';
-    END IF;
-    -- A run that has the device would store again what it has read.
-    PERFORM @extschema@._wait_for_device(device_id);
-    SELECT min(b.start_time), max(b.end_time) INTO windows_from, windows_to
-      FROM @extschema@.processing_batches b
-     WHERE b.device_id = forget_device.device_id AND b.start_time < to_time AND b.end_time > from_time;
-    points := 0;
-    IF with_points THEN
-        -- Windows around the range, for points within decided their outcome.
-        PERFORM @extschema@._make_due(array_agg(r.device_id), array_agg(r.start_time), array_agg(r.end_time))
-           FROM @extschema@._reached(ARRAY[forget_device.device_id], ARRAY[from_time], ARRAY[to_time],
-                                     @extschema@._context_reach()) r;
-        DELETE FROM @extschema@.gps_coordinates p
-         WHERE p.device_id = forget_device.device_id AND p.recorded_at >= from_time AND p.recorded_at < to_time;
-        GET DIAGNOSTICS points = ROW_COUNT;
-    END IF;
-    DELETE FROM @extschema@.cached_polylines c
-     WHERE c.device_id = forget_device.device_id
-       AND (c.start_time >= least(from_time, windows_from) AND c.start_time < greatest(to_time, windows_to)
-            OR with_points AND c.start_time < to_time AND c.end_time > from_time);
-    GET DIAGNOSTICS paths = ROW_COUNT;
-    DELETE FROM @extschema@.stops s
-     WHERE s.device_id = forget_device.device_id
-       AND (s.start_time >= least(from_time, windows_from) AND s.start_time < greatest(to_time, windows_to)
-            OR with_points AND s.start_time < to_time AND s.end_time > from_time);
-    GET DIAGNOSTICS stops = ROW_COUNT;
-    DELETE FROM @extschema@.processing_batches b
-     WHERE b.device_id = forget_device.device_id AND b.start_time >= windows_from AND b.end_time <= windows_to;
-    GET DIAGNOSTICS batches = ROW_COUNT;
-    IF with_points AND batches > 0 THEN
-        PERFORM @extschema@._make_left_due(device_id, windows_from, windows_to);
-    END IF;
-    -- Windows of an earlier, greater length may have held more than the windows of today that the range touches.
-    IF NOT with_points AND from_time > windows_from THEN
-        PERFORM @extschema@._make_left_due(device_id, windows_from,
-                                           date_bin(@extschema@._window(), from_time, 'epoch'));
-    END IF;
-    IF NOT with_points AND to_time < windows_to THEN
-        PERFORM @extschema@._make_left_due(device_id,
-            date_bin(@extschema@._window(), to_time + @extschema@._window() - interval '1 us', 'epoch'), windows_to);
-    END IF;
-    DELETE FROM @extschema@.path_reads r
-     WHERE r.device_id = forget_device.device_id AND r.from_time < forget_device.to_time AND r.to_time > forget_device.from_time;
-    GET DIAGNOSTICS reads = ROW_COUNT;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION _tables_of(relation regclass) RETURNS TABLE (part regclass, parent regclass, level integer, partitioned boolean)
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT c.oid::regclass, NULL::regclass, 0, c.relkind = 'p' FROM pg_class c WHERE c.oid = _tables_of.relation
-    UNION ALL
-    SELECT t.relid, t.parentrelid, t.level, NOT t.isleaf
-      FROM pg_partition_tree(_tables_of.relation) t
-     WHERE t.relid <> _tables_of.relation;
-END;
-
-COMMENT ON FUNCTION _tables_of IS 'a table and, if it is partitioned, all partitions of it, at any level; stable';
-
-CREATE OR REPLACE FUNCTION _qualified(relation regclass) RETURNS text
-LANGUAGE sql STABLE
-RETURN (SELECT format('%I.%I', n.nspname, c.relname)
-          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = _qualified.relation);
-
-COMMENT ON FUNCTION _qualified IS 'the name of a table, with its schema, as a statement has it; stable';
-
-CREATE OR REPLACE FUNCTION _is_index_of(index_name text, relation regclass) RETURNS boolean
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-                    WHERE i.indrelid = _is_index_of.relation AND c.relname = _is_index_of.index_name);
-END;
-
-CREATE OR REPLACE FUNCTION _has_index(relation regclass, columns name[], condition text DEFAULT NULL) RETURNS boolean
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT NOT EXISTS (
-        SELECT FROM _tables_of(_has_index.relation) t
-         WHERE NOT EXISTS (
-            SELECT FROM pg_index i
-              JOIN pg_class c ON c.oid = i.indexrelid
-              JOIN pg_am m ON m.oid = c.relam AND m.amname = 'btree'
-             WHERE i.indrelid = t.part AND (i.indisvalid OR t.partitioned)
-               AND pg_get_expr(i.indpred, i.indrelid) IS NOT DISTINCT FROM _has_index.condition
-               AND NOT EXISTS (
-                    SELECT FROM unnest(_has_index.columns) WITH ORDINALITY AS k (name, position)
-                      LEFT JOIN pg_attribute a
-                        ON a.attrelid = i.indrelid AND a.attname = k.name AND a.attnum = i.indkey[k.position - 1]
-                     WHERE a.attname IS NULL)));
-END;
-
-COMMENT ON FUNCTION _has_index IS 'whether a usable index of a table, and of each of its partitions, leads with the columns; stable';
-
-CREATE OR REPLACE FUNCTION _has_indexes(relation regclass, device_column name, time_column name) RETURNS boolean
-LANGUAGE sql STABLE
-RETURN _has_index(relation, ARRAY[device_column, time_column], '(NOT processed)')
-   AND _has_index(relation, ARRAY[time_column], '((processed)::integer = 0)')
-   AND _has_index(relation, ARRAY[device_column, time_column]);
-
-COMMENT ON FUNCTION _has_indexes IS 'whether a table has the indexes that a source needs; stable';
-
-CREATE OR REPLACE FUNCTION _suffix(index_name name) RETURNS text
-LANGUAGE sql IMMUTABLE
-RETURN substring(index_name FROM '_osrm_(?:unprocessed|waiting|device_time)$');
-
-COMMENT ON FUNCTION _suffix IS 'the end of the name of an index that adoption adds; null for any other; immutable';
-
-CREATE OR REPLACE FUNCTION _index_name(relation regclass, suffix text) RETURNS name
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    base text;
-    space oid;
-    tail text := '';
-    candidate text;
-    number integer := 1;
-BEGIN
-    SELECT c.relname INTO candidate
-      FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-     WHERE i.indrelid = relation AND (i.indisvalid OR c.relkind = 'I') AND right(c.relname, length(suffix)) = suffix
-     ORDER BY 1 LIMIT 1;
-    IF FOUND THEN
-        RETURN candidate;
-    END IF;
-    SELECT c.relname, c.relnamespace, CASE WHEN c.relispartition AND octet_length(c.relname) > 40 THEN '_' || c.oid ELSE '' END
-      INTO base, space, tail
-      FROM pg_class c WHERE c.oid = relation;
-    WHILE octet_length(base) > CASE WHEN tail = '' THEN 40 ELSE 35 END LOOP
-        base := left(base, -1);
-    END LOOP;
-    base := base || tail;
-    candidate := base || suffix;
-    WHILE EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = space AND c.relname = candidate)
-       OR EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE candidate = ANY (a.added))
-    LOOP
-        number := number + 1;
-        candidate := format('%s_%s%s', base, number, suffix);
-    END LOOP;
-    RETURN candidate;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION _wanted_indexes(source adopted_sources)
-RETURNS TABLE (name text, suffix text, definition text, title text, purpose text, there boolean)
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT _wanted_indexes.source.added[w.nth], w.suffix, w.definition, w.title, w.purpose,
-           _wanted_indexes.source.added[w.nth] IS NULL
-           OR _is_index_of(_wanted_indexes.source.added[w.nth], _wanted_indexes.source.relation)
-      FROM (VALUES
-        (1, '_osrm_unprocessed', '(%1$I, %2$I) WHERE NOT processed', 'the index that finds new points', 'finds new points'),
-        (2, '_osrm_waiting', '(%2$I) WHERE processed::int = 0', 'the index that finds new points by their time',
-         'finds new points by their time'),
-        (3, '_osrm_device_time', '(%1$I, %2$I)', 'the index that reads a device''s points', 'reads a device''s points'))
-        AS f (nth, suffix, form, title, purpose)
-     CROSS JOIN LATERAL (
-        SELECT f.nth, f.suffix, format(f.form, _wanted_indexes.source.device_column, _wanted_indexes.source.time_column),
-               f.title, f.purpose) AS w (nth, suffix, definition, title, purpose)
-     ORDER BY w.nth;
-END;
-
-COMMENT ON FUNCTION _wanted_indexes IS 'the indexes of a source, and which of them its table has; stable';
-
-CREATE OR REPLACE FUNCTION _partition_steps(source adopted_sources)
-RETURNS TABLE (step integer, what text, statement text, at_once boolean)
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    WITH parts AS (
-        SELECT t.*, t.partitioned OR pg_relation_size(t.part) = 0 AS quick
-          FROM _tables_of(_partition_steps.source.relation) t
-         WHERE t.level > 0
-    ), indexes AS (
-        SELECT p.*, w.suffix, w.title, w.definition, _index_name(p.part, w.suffix) AS name
-          FROM parts p CROSS JOIN _wanted_indexes(_partition_steps.source) w
-         WHERE w.name IS NOT NULL
-    ), steps AS (
-        SELECT i.partitioned, i.level, i.part, i.suffix, i.quick,
-               CASE WHEN i.quick THEN format('adds %s to partition %s', i.title, i.part)
-                    ELSE format('run this yourself, outside of a transaction; it holds up nobody. It adds %s to partition %s',
-                                i.title, i.part) END AS what,
-               format('CREATE INDEX %s%I ON %s%s %s', CASE WHEN NOT i.quick THEN 'CONCURRENTLY ' ELSE '' END, i.name,
-                      CASE WHEN i.partitioned THEN 'ONLY ' ELSE '' END, _qualified(i.part), i.definition) AS statement
-          FROM indexes i
-         WHERE NOT _is_index_of(i.name, i.part)
-        UNION ALL
-        SELECT p.partitioned, p.level, p.part, NULL, p.quick,
-               CASE WHEN p.quick THEN format('makes them part of those of the table that %s belongs to', p.part)
-                    ELSE format('then this: it makes them part of those of the table that %s belongs to', p.part) END,
-               format('SELECT %s.attach_indexes(%L)', '@extschema@', _qualified(p.part))
-          FROM parts p
-    )
-    SELECT (row_number() OVER (ORDER BY s.partitioned DESC, s.level, s.quick DESC, s.part, s.suffix))::integer, s.what, s.statement, s.quick
-      FROM steps s
-     ORDER BY 1;
-END;
-
-COMMENT ON FUNCTION _partition_steps IS 'what the indexes of a partitioned table take in its partitions; stable';
-
-CREATE OR REPLACE FUNCTION attach_indexes(partition regclass) RETURNS void
-LANGUAGE plpgsql VOLATILE STRICT
-SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '200ms'
-AS $$
-DECLARE
-    pair record;
-BEGIN
-    PERFORM @extschema@._lock_table(partition, 'A run or a long transaction is using it; try again when that has ended.');
-    FOR pair IN
-        SELECT up.oid::regclass AS parent, c.oid::regclass AS child
-          FROM pg_inherits h
-          JOIN pg_index ui ON ui.indrelid = h.inhparent
-          JOIN pg_class up ON up.oid = ui.indexrelid
-          JOIN pg_index i ON i.indrelid = h.inhrelid
-          JOIN pg_class c ON c.oid = i.indexrelid
-         WHERE h.inhrelid = partition AND @extschema@._suffix(c.relname) = @extschema@._suffix(up.relname)
-           AND NOT c.relispartition AND (i.indisvalid OR c.relkind = 'I')
-    LOOP
-        EXECUTE format('ALTER INDEX %s ATTACH PARTITION %s', pair.parent, pair.child);
-    END LOOP;
-END
-$$;
-
-COMMENT ON FUNCTION attach_indexes IS
-    'makes indexes that adoption had built in a partition part of those of the table that it belongs to; a step of adopt_source(); volatile, strict';
-
 CREATE OR REPLACE FUNCTION _kind_refusals(relation regclass) RETURNS TABLE (problem text, hint text)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -841,6 +533,179 @@ BEGIN
         RAISE EXCEPTION 'table % has a column "processed" or "batch_id" of its own', relation
             USING ERRCODE = 'duplicate_column', HINT = 'Rename it: adoption adds columns of these names.';
     END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _delete_before(relation regclass, time_column name, cutoff timestamptz, condition text, max_rows integer)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    deleted bigint;
+BEGIN
+    EXECUTE format(
+        'WITH RECURSIVE known AS (
+            (SELECT t.device_id FROM %1$s t ORDER BY t.device_id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT t.device_id FROM %1$s t WHERE t.device_id > k.device_id ORDER BY t.device_id LIMIT 1)
+              FROM known k WHERE k.device_id IS NOT NULL
+        ), old AS MATERIALIZED (
+            SELECT o.part, o.address
+              FROM known k
+             CROSS JOIN LATERAL (
+                SELECT t.tableoid AS part, t.ctid AS address FROM %1$s t
+                 WHERE t.device_id = k.device_id AND t.%2$I < $1 AND %3$s
+                 ORDER BY t.%2$I LIMIT $2) o
+             LIMIT $2
+        ), held AS MATERIALIZED (
+            SELECT t.tableoid AS part, t.ctid AS address
+              FROM old o JOIN %1$s t ON t.ctid = o.address AND t.tableoid = o.part
+             WHERE %3$s
+               FOR UPDATE OF t SKIP LOCKED
+        )
+        DELETE FROM %1$s t USING held h WHERE t.ctid = h.address AND t.tableoid = h.part', relation, time_column, condition)
+    USING cutoff, max_rows;
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION delete_old(
+    paths_older_than interval DEFAULT '30 days',
+    batches_older_than interval DEFAULT '30 days',
+    points_older_than interval DEFAULT NULL,
+    max_rows integer DEFAULT 10000,
+    OUT paths bigint, OUT stops bigint, OUT batches bigint, OUT points bigint, OUT runs bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    reach interval := justify_hours(2 * @extschema@._look_back());
+BEGIN
+    -- A point that comes late opens its window again: what that needs must still be there.
+    IF least(paths_older_than, batches_older_than, points_older_than) < reach THEN
+        RAISE EXCEPTION 'nothing younger than % may be deleted', reach
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Late points open windows of the look-back again; twice that has to stay.';
+    END IF;
+    IF max_rows IS NULL OR max_rows < 1 THEN
+        RAISE EXCEPTION 'max_rows must be at least 1' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    paths := 0;
+    stops := 0;
+    batches := 0;
+    points := 0;
+    IF paths_older_than IS NOT NULL THEN
+        paths := @extschema@._delete_before('@extschema@.cached_polylines', 'end_time', now() - paths_older_than, 'true', max_rows);
+        stops := @extschema@._delete_before('@extschema@.stops', 'start_time', now() - paths_older_than, 'true', max_rows);
+    END IF;
+    -- Late points find by its batch what they change, so it stays as long as there is anything to change.
+    IF paths_older_than IS NOT NULL AND batches_older_than IS NOT NULL AND paths < max_rows AND stops < max_rows THEN
+        batches := @extschema@._delete_before(
+            '@extschema@.processing_batches', 'start_time', now() - greatest(paths_older_than, batches_older_than),
+            't.status = ''completed''
+             AND (SELECT c.id FROM @extschema@.cached_polylines c
+                   WHERE c.device_id = t.device_id AND c.start_time >= t.start_time AND c.start_time < t.end_time
+                   LIMIT 1) IS NULL
+             AND (SELECT s.id FROM @extschema@.stops s
+                   WHERE s.device_id = t.device_id AND s.start_time >= t.start_time AND s.start_time < t.end_time
+                   LIMIT 1) IS NULL', max_rows);
+    END IF;
+    IF points_older_than IS NOT NULL THEN
+        points := @extschema@._delete_before('@extschema@.gps_coordinates', 'recorded_at', now() - points_older_than,
+                                             't.processed', max_rows);
+    END IF;
+    -- Their log is kept as long as batches are, and never for less than two days, which alerts look at.
+    DELETE FROM @extschema@.worker_runs r
+     WHERE batches_older_than IS NOT NULL
+       AND r.id = ANY (ARRAY(SELECT o.id FROM @extschema@.worker_runs o
+                              WHERE o.started_at < now() - greatest(batches_older_than, interval '2 days')
+                              ORDER BY o.started_at LIMIT max_rows));
+    GET DIAGNOSTICS runs = ROW_COUNT;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _make_left_due(device_id text, from_time timestamptz, to_time timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    starts timestamptz[] := ARRAY(
+        SELECT DISTINCT w FROM @extschema@._sources() s
+         CROSS JOIN unnest(@extschema@._windows_with_points(s.fragments, _make_left_due.device_id, from_time, to_time,
+                                                            false, 2147483647)) w);
+    devices text[] := array_fill(_make_left_due.device_id, ARRAY[cardinality(starts)]);
+BEGIN
+    PERFORM @extschema@._recut(devices, starts);
+    PERFORM @extschema@._make_due(devices, starts, ARRAY(SELECT w + @extschema@._window() FROM unnest(starts) w));
+END
+$$;
+
+COMMENT ON FUNCTION _make_left_due IS 'makes windows of a range due in which a device still has points; volatile';
+
+CREATE OR REPLACE FUNCTION forget_device(
+    device_id text,
+    from_time timestamptz DEFAULT '-infinity',
+    to_time timestamptz DEFAULT 'infinity',
+    with_points boolean DEFAULT false,
+    OUT paths bigint, OUT stops bigint, OUT batches bigint, OUT points bigint, OUT reads bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    windows_from timestamptz;
+    windows_to timestamptz;
+BEGIN
+    IF device_id IS NULL OR from_time IS NULL OR to_time IS NULL OR with_points IS NULL THEN
+        RAISE EXCEPTION 'nothing is forgotten without the name of a device and a range: an argument is null'
+            USING ERRCODE = 'null_value_not_allowed',
+                  HINT = 'Leave the range out for all times. delete_old() and upkeep() delete what is old of all devices.';
+    END IF;
+    -- A run that has the device would store again what it has read.
+    PERFORM @extschema@._wait_for_device(device_id);
+    SELECT min(b.start_time), max(b.end_time) INTO windows_from, windows_to
+      FROM @extschema@.processing_batches b
+     WHERE b.device_id = forget_device.device_id AND b.start_time < to_time AND b.end_time > from_time;
+    points := 0;
+    IF with_points THEN
+        -- Windows around the range, for points within decided their outcome.
+        PERFORM @extschema@._make_due(array_agg(r.device_id), array_agg(r.start_time), array_agg(r.end_time))
+           FROM @extschema@._reached(ARRAY[forget_device.device_id], ARRAY[from_time], ARRAY[to_time],
+                                     @extschema@._context_reach()) r;
+        DELETE FROM @extschema@.gps_coordinates p
+         WHERE p.device_id = forget_device.device_id AND p.recorded_at >= from_time AND p.recorded_at < to_time;
+        GET DIAGNOSTICS points = ROW_COUNT;
+    END IF;
+    DELETE FROM @extschema@.cached_polylines c
+     WHERE c.device_id = forget_device.device_id
+       AND (c.start_time >= least(from_time, windows_from) AND c.start_time < greatest(to_time, windows_to)
+            OR with_points AND c.start_time < to_time AND c.end_time > from_time);
+    GET DIAGNOSTICS paths = ROW_COUNT;
+    DELETE FROM @extschema@.stops s
+     WHERE s.device_id = forget_device.device_id
+       AND (s.start_time >= least(from_time, windows_from) AND s.start_time < greatest(to_time, windows_to)
+            OR with_points AND s.start_time < to_time AND s.end_time > from_time);
+    GET DIAGNOSTICS stops = ROW_COUNT;
+    DELETE FROM @extschema@.processing_batches b
+     WHERE b.device_id = forget_device.device_id AND b.start_time >= windows_from AND b.end_time <= windows_to;
+    GET DIAGNOSTICS batches = ROW_COUNT;
+    IF with_points AND batches > 0 THEN
+        PERFORM @extschema@._make_left_due(device_id, windows_from, windows_to);
+    END IF;
+    -- Windows of an earlier, greater length may have held more than the windows of today that the range touches.
+    IF NOT with_points AND from_time > windows_from THEN
+        PERFORM @extschema@._make_left_due(device_id, windows_from,
+                                           date_bin(@extschema@._window(), from_time, 'epoch'));
+    END IF;
+    IF NOT with_points AND to_time < windows_to THEN
+        PERFORM @extschema@._make_left_due(device_id,
+            date_bin(@extschema@._window(), to_time + @extschema@._window() - interval '1 us', 'epoch'), windows_to);
+    END IF;
+    DELETE FROM @extschema@.path_reads r
+     WHERE r.device_id = forget_device.device_id AND r.from_time < forget_device.to_time AND r.to_time > forget_device.from_time;
+    GET DIAGNOSTICS reads = ROW_COUNT;
 END
 $$;
 
@@ -1020,6 +885,141 @@ BEGIN
          WHERE NOT a.ready
            AND @extschema@._has_indexes(a.relation, a.device_column, a.time_column);
     END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _set_aside_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'critical', 'source_set_aside', format('table %s is left out since %s: %s', a.relation, a.set_aside_at, a.reason),
+           'Mend the table; runs try it again by themselves. If it is to be read no more: release_source().'
+      FROM adopted_sources a
+     WHERE a.set_aside_at IS NOT NULL
+    UNION ALL
+    SELECT 'warning', 'windows_hindered', format('%s windows are put off: %s', count(*), max(b.error_message)),
+           CASE b.error_code
+               WHEN 'NotMarked' THEN 'A trigger or a rule of the table of points undoes the mark: it must let processed become true.'
+               WHEN 'Locked' THEN 'SELECT * FROM pg_locks WHERE NOT granted; somebody''s transaction holds what has to be written.'
+               ELSE 'Mend what PostgreSQL speaks of; the windows are tried again by themselves.' END
+      FROM processing_batches b
+     WHERE b.status = 'pending' AND b.error_code IN ('NotMarked', 'NotWritten', 'Locked')
+     GROUP BY b.error_code;
+END;
+
+CREATE OR REPLACE FUNCTION worker_alerts(
+    max_delay interval DEFAULT '2 min',
+    max_failures double precision DEFAULT 0.01,
+    cache_budget bigint DEFAULT NULL)
+RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    now_is record;
+    waiting_for interval;
+    cache_size bigint := pg_total_relation_size('@extschema@.cached_polylines');
+BEGIN
+    SELECT * INTO now_is FROM @extschema@.worker_status();
+    waiting_for := date_trunc('second', now() - now_is.waiting_since);
+
+    IF NOT now_is.enabled THEN
+        RETURN QUERY VALUES ('warning', 'disabled', 'processing is disabled',
+                             'Set osrm_matcher.enabled to on when it is to go on.');
+    ELSE
+        RETURN QUERY SELECT a.* FROM @extschema@._schedule_alerts() a;
+    END IF;
+
+    IF now_is.osrm_reachable IS FALSE THEN
+        RETURN QUERY SELECT 'critical', 'osrm_away',
+            format('OSRM has not answered since %s: %s', now_is.osrm_since, now_is.osrm_error),
+            'SELECT * FROM @extschema@.osrm_health();';
+    END IF;
+
+    IF waiting_for > max_delay THEN
+        RETURN QUERY SELECT 'warning', 'delay',
+            format('a point has been waiting for %s', waiting_for),
+            CASE WHEN now_is.osrm_reachable IS FALSE THEN 'OSRM has to be back first.'
+                 ELSE 'If runs use their whole time, raise osrm_matcher.concurrency or give OSRM more threads; '
+                      'if not, see pg_stat_activity for a long transaction that holds rows of the device.' END;
+    END IF;
+
+    IF now_is.points_behind > 0 THEN
+        RETURN QUERY SELECT 'warning', 'behind_look_back',
+            format('%s points are older than osrm_matcher.look_back; no run takes them by itself',
+                   CASE WHEN now_is.points_behind < 5000 THEN now_is.points_behind::text ELSE '5000 or more' END),
+            format('SELECT @extschema@.start_backfill(%L, %L);', b.oldest, now())
+          FROM @extschema@._behind_look_back() b
+         -- Those that a backfill has before it are no worry.
+         WHERE NOT EXISTS (SELECT FROM @extschema@.matching_jobs j
+                            WHERE j.kind = 'backfill' AND j.status IN ('active', 'finishing')
+                              AND j.device_ids IS NULL AND j.from_time <= b.oldest);
+    END IF;
+
+    RETURN QUERY SELECT a.* FROM @extschema@._run_alerts(max_failures, waiting_for) a;
+
+    IF cache_size > cache_budget THEN
+        RETURN QUERY SELECT 'warning', 'cache_over_budget',
+            format('the paths take %s, %s are allowed', pg_size_pretty(cache_size), pg_size_pretty(cache_budget)),
+            'Keep paths for fewer days: see @extschema@.upkeep().';
+    END IF;
+
+    RETURN QUERY SELECT a.* FROM @extschema@._set_aside_alerts() a;
+
+    RETURN QUERY
+    SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but has no index to read it by', a.relation),
+           'Run the statements that adopt_source() gave.'
+      FROM @extschema@.adopted_sources a
+     WHERE NOT a.ready AND a.adopted_at < now() - interval '1 hour';
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _store_reads() RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    touched bigint;
+BEGIN
+    -- What is a day old serves nothing any more, stored or not: the notes are never more than a day's.
+    DELETE FROM @extschema@.path_reads r
+     WHERE r.ctid = ANY (ARRAY(SELECT o.ctid FROM @extschema@.path_reads o
+                                WHERE o.read_at < now() - interval '1 day'
+                                ORDER BY o.read_at LIMIT 10000));
+    IF NOT EXISTS (SELECT FROM @extschema@.path_reads r WHERE NOT r.stored) THEN
+        RETURN 0;
+    END IF;
+    WITH fresh AS (
+        UPDATE @extschema@.path_reads r
+           SET stored = true
+         WHERE r.ctid = ANY (ARRAY(SELECT n.ctid FROM @extschema@.path_reads n
+                                    WHERE NOT n.stored
+                                    ORDER BY n.read_at LIMIT 1000
+                                      FOR UPDATE SKIP LOCKED))
+        RETURNING r.device_id, r.from_time, r.to_time, r.read_at
+    ), asked AS (
+        SELECT f.device_id, min(f.from_time) AS from_time, max(f.to_time) AS to_time, max(f.read_at) AS read_at
+          FROM fresh f
+         GROUP BY f.device_id
+    ), devices AS (
+        SELECT a.* FROM asked a WHERE a.device_id IS NOT NULL
+        UNION ALL
+        SELECT d.device_id, a.from_time, a.to_time, a.read_at
+          FROM asked a CROSS JOIN @extschema@.get_devices() d
+         WHERE a.device_id IS NULL
+    ), due AS (
+        SELECT c.id, d.read_at
+          FROM devices d
+          JOIN @extschema@.cached_polylines c
+            ON c.device_id = d.device_id AND c.end_time >= d.from_time AND c.start_time < d.to_time
+         WHERE c.last_accessed < d.read_at - interval '10 min'
+           FOR UPDATE OF c SKIP LOCKED
+    )
+    UPDATE @extschema@.cached_polylines c
+       SET last_accessed = d.read_at
+      FROM (SELECT due.id, max(due.read_at) AS read_at FROM due GROUP BY due.id) d
+     WHERE c.id = d.id;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    RETURN touched;
 END
 $$;
 
@@ -1277,10 +1277,14 @@ DECLARE
     oldest timestamptz := @extschema@._oldest_point(device_id);
 BEGIN
     RETURN (SELECT array_agg(w.start ORDER BY w.start)
-              FROM (SELECT DISTINCT date_bin(@extschema@._window(), b.start_time, 'epoch') AS start
+              FROM (SELECT DISTINCT date_bin(@extschema@._window(), greatest(b.start_time, from_time), 'epoch') AS start
                       FROM @extschema@.processing_batches b
                      WHERE b.device_id = _windows_on_record.device_id AND b.coordinate_count > 0
-                       AND b.start_time >= from_time AND b.start_time < to_time AND b.end_time > oldest
+                       -- One of an earlier, greater length may reach into the range.
+                       AND b.start_time >= coalesce((
+                               SELECT max(l.start_time) FROM @extschema@.processing_batches l
+                                WHERE l.device_id = _windows_on_record.device_id AND l.start_time < from_time), from_time)
+                       AND b.end_time > from_time AND b.start_time < to_time AND b.end_time > oldest
                      ORDER BY 1 LIMIT most) w);
 END
 $$;
@@ -1580,195 +1584,6 @@ BEGIN ATOMIC
      ORDER BY p.end_time, v.ordinal;
 END;
 
-CREATE OR REPLACE FUNCTION _fleet_page(from_time timestamptz, to_time timestamptz) RETURNS json
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT _known_json(concat(
-               '{"devices": [',
-               string_agg(concat('{"device": ', to_json(d.device_id), ', "paths": [', d.paths, ']}'), E',\n'
-                          ORDER BY d.device_id),
-               '], "cached": true}'))
-      FROM (SELECT p.device_id, string_agg(_path_json(p), E',\n' ORDER BY p.end_time) AS paths
-              FROM get_paths_between(NULL, _fleet_page.from_time, _fleet_page.to_time) p
-             GROUP BY p.device_id) d;
-END;
-
-CREATE OR REPLACE FUNCTION _feature(path device_path) RETURNS json
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT json_build_object(
-               'type', 'Feature',
-               'geometry', json_build_object(
-                   'type', 'LineString',
-                   'coordinates', (SELECT json_agg(json_build_array(v.longitude, v.latitude) ORDER BY v.ordinal)
-                                     FROM decode_polyline((path).encoded_polyline) v)),
-               'properties', json_build_object(
-                   'device', (path).device_id, 'start_time', (path).start_time, 'end_time', (path).end_time,
-                   'osrm_confidence', (path).osrm_confidence, 'point_count', (path).point_count,
-                   'match_status', (path).match_status, 'grade', (path).grade));
-END;
-
-CREATE OR REPLACE FUNCTION get_paths_geojson(device_ids text[], from_time timestamptz, to_time timestamptz)
-RETURNS json
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT json_build_object('type', 'FeatureCollection',
-                             'features', coalesce(json_agg(_feature(p)), '[]'))
-      FROM get_paths_between(get_paths_geojson.device_ids, get_paths_geojson.from_time,
-                             get_paths_geojson.to_time) p;
-END;
-
-CREATE OR REPLACE FUNCTION get_device_geojson(device_id text, hours numeric DEFAULT 24, tail boolean DEFAULT false)
-RETURNS json
-LANGUAGE sql STABLE PARALLEL UNSAFE
-BEGIN ATOMIC
-    SELECT json_build_object('type', 'FeatureCollection',
-                             'features', coalesce(json_agg(_feature(p) ORDER BY (p).start_time), '[]'))
-      FROM (SELECT d AS p FROM get_device_paths(get_device_geojson.device_id, get_device_geojson.hours) d
-            UNION ALL
-            SELECT t FROM get_device_tail(get_device_geojson.device_id) t WHERE get_device_geojson.tail) AS lines;
-END;
-
-CREATE OR REPLACE FUNCTION _batch_devices() RETURNS TABLE (device_id text)
-LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
-BEGIN ATOMIC
-    WITH RECURSIVE known AS (
-        (SELECT b.device_id FROM processing_batches b ORDER BY b.device_id LIMIT 1)
-        UNION ALL
-        SELECT (SELECT b.device_id FROM processing_batches b
-                 WHERE b.device_id > k.device_id ORDER BY b.device_id LIMIT 1)
-          FROM known k
-         WHERE k.device_id IS NOT NULL
-    )
-    SELECT k.device_id FROM known k WHERE k.device_id IS NOT NULL;
-END;
-
-COMMENT ON FUNCTION _batch_devices IS 'devices that a window was ever matched of, in alphabetical order; stable, parallel safe';
-
-CREATE OR REPLACE FUNCTION get_device_positions(device_ids text[] DEFAULT NULL)
-RETURNS TABLE (device_id text, "time" timestamptz, longitude double precision, latitude double precision, standing boolean)
-LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
-BEGIN ATOMIC
-    SELECT asked.device_id, last."time", last.longitude, last.latitude, last.standing
-      FROM (SELECT DISTINCT unnest(get_device_positions.device_ids) AS device_id
-            UNION ALL
-            (SELECT d.device_id FROM _batch_devices() d WHERE get_device_positions.device_ids IS NULL
-             UNION
-             SELECT d.device_id FROM get_devices() d WHERE get_device_positions.device_ids IS NULL)) AS asked
-     CROSS JOIN LATERAL (
-        SELECT p.end_time AS "time", v.longitude, v.latitude, false AS standing
-          FROM (SELECT c.end_time, c.encoded_polyline FROM cached_polylines c
-                 WHERE c.device_id = asked.device_id ORDER BY c.end_time DESC LIMIT 1) p
-         CROSS JOIN LATERAL (SELECT d.longitude, d.latitude FROM decode_polyline(p.encoded_polyline) d
-                              ORDER BY d.ordinal DESC LIMIT 1) v
-        UNION ALL
-        (SELECT s.end_time, s.longitude, s.latitude, true FROM stops s
-          WHERE s.device_id = asked.device_id ORDER BY s.start_time DESC LIMIT 1)
-        ORDER BY 1 DESC
-        LIMIT 1) AS last
-     ORDER BY asked.device_id;
-END;
-
-COMMENT ON FUNCTION get_device_positions IS
-    'where some devices (null: all) were last as paths and stops know it, and whether they stood; stable, parallel safe';
-
-CREATE OR REPLACE FUNCTION get_device_fixes(device_id text, from_time timestamptz, to_time timestamptz)
-RETURNS TABLE ("time" timestamptz, longitude double precision, latitude double precision)
-LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER ROWS 10000
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    most constant integer := 100000;
-    source record;
-BEGIN
-    RETURN QUERY
-    WITH found AS (
-        (SELECT p.recorded_at, p.longitude, p.latitude
-           FROM @extschema@.gps_coordinates p
-          WHERE p.device_id = get_device_fixes.device_id AND p.recorded_at >= from_time AND p.recorded_at < to_time
-          ORDER BY p.recorded_at
-          LIMIT most)
-        UNION ALL
-        SELECT q.at, q.lon, q.lat
-          FROM @extschema@._sources() s
-         CROSS JOIN LATERAL json_to_recordset(@extschema@._ask_source(
-            s.fragments,
-            'SELECT {time_expression} AS at, ({longitude})::double precision AS lon, ({latitude})::double precision AS lat
-               FROM {relation} p
-              WHERE p.{device} = {named:$1} AND {since:$2} AND {until:$3}
-              ORDER BY p.{time} LIMIT $5', get_device_fixes.device_id, from_time, to_time, most, true))
-            AS q (at timestamptz, lon double precision, lat double precision)
-         WHERE s.ordinal > 0)
-    SELECT f.recorded_at, f.longitude, f.latitude
-      FROM found f
-     WHERE f.longitude BETWEEN -180 AND 180 AND f.latitude BETWEEN -90 AND 90
-     ORDER BY f.recorded_at
-     LIMIT most;
-END
-$$;
-
-COMMENT ON FUNCTION get_device_fixes IS
-    'what a device''s receiver said in [from_time, to_time), oldest first, at most a hundred thousand; stable, parallel unsafe, a null argument gives no rows';
-
-CREATE OR REPLACE FUNCTION _map_file() RETURNS text
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-RETURN (SELECT c.setting || '/extension/osrm_matcher_map.html' FROM pg_config() c WHERE c.name = 'SHAREDIR');
-
-COMMENT ON FUNCTION _map_file IS 'where the map page lies on the server; stable';
-
-CREATE OR REPLACE FUNCTION _map_template() RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    file text := @extschema@._map_file();
-    template text := pg_read_file(file, 0, 16 * 1024 * 1024, true);
-BEGIN
-    IF template IS NULL THEN
-        RAISE EXCEPTION 'reading the map page: there is no file "%"', file
-            USING ERRCODE = 'undefined_file',
-                  HINT = 'It is made where Leaflet is (on Debian: libjs-leaflet) when the extension is built: install that, then build and install again.';
-    END IF;
-    RETURN template;
-END
-$$;
-
-COMMENT ON FUNCTION _map_template IS 'the map page without data; stable';
-
-CREATE OR REPLACE FUNCTION get_map_page(device_id text DEFAULT NULL, from_time timestamptz DEFAULT NULL,
-                             to_time timestamptz DEFAULT NULL, fixes boolean DEFAULT false, options json DEFAULT '{}')
-RETURNS text
-LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    given json;
-BEGIN
-    IF device_id IS NULL THEN
-        given := json_build_object('options', options);
-    ELSE
-        to_time := coalesce(to_time, now());
-        from_time := coalesce(from_time, to_time - interval '24 hours');
-        given := json_build_object(
-            'options', options,
-            'day', json_build_object(
-                'device', device_id, 'from_time', from_time, 'to_time', to_time, 'made_at', now(),
-                'page', @extschema@._device_page(device_id, from_time, to_time, true),
-                'stops', (SELECT coalesce(json_agg(s), '[]')
-                            FROM @extschema@.get_device_stops(get_map_page.device_id, from_time, to_time) s),
-                'fixes', CASE WHEN fixes THEN (
-                    SELECT coalesce(json_agg(f), '[]')
-                      FROM @extschema@.get_device_fixes(get_map_page.device_id, from_time, to_time) f) END));
-    END IF;
-    -- Within a script, the only letter that can end it is written as JSON may, too.
-    RETURN replace(@extschema@._map_template(), '{"nothing": "is given"}', replace(given::text, '<', '\u003c'));
-END
-$$;
-
-COMMENT ON FUNCTION get_map_page IS
-    'a map as one HTML text: with a device''s paths, stops and perhaps fixes of [from_time, to_time) inside it, or, without a device, the live page; stable, parallel unsafe';
-
 CREATE OR REPLACE FUNCTION _path_parts(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (start_time timestamptz, end_time timestamptz, metres double precision, grade text,
                max_speed_mps real, encoded_polyline text, cut_before double precision, cut_after double precision)
@@ -1994,6 +1809,55 @@ $$;
 COMMENT ON FUNCTION get_device_trips IS
     'trips of a device in [from_time, to_time), oldest first; a pause of min_stop or longer, standing or silent, parts two; stable, parallel safe';
 
+CREATE OR REPLACE FUNCTION _fleet_page(from_time timestamptz, to_time timestamptz) RETURNS json
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT _known_json(concat(
+               '{"devices": [',
+               string_agg(concat('{"device": ', to_json(d.device_id), ', "paths": [', d.paths, ']}'), E',\n'
+                          ORDER BY d.device_id),
+               '], "cached": true}'))
+      FROM (SELECT p.device_id, string_agg(_path_json(p), E',\n' ORDER BY p.end_time) AS paths
+              FROM get_paths_between(NULL, _fleet_page.from_time, _fleet_page.to_time) p
+             GROUP BY p.device_id) d;
+END;
+
+CREATE OR REPLACE FUNCTION _feature(path device_path) RETURNS json
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT json_build_object(
+               'type', 'Feature',
+               'geometry', json_build_object(
+                   'type', 'LineString',
+                   'coordinates', (SELECT json_agg(json_build_array(v.longitude, v.latitude) ORDER BY v.ordinal)
+                                     FROM decode_polyline((path).encoded_polyline) v)),
+               'properties', json_build_object(
+                   'device', (path).device_id, 'start_time', (path).start_time, 'end_time', (path).end_time,
+                   'osrm_confidence', (path).osrm_confidence, 'point_count', (path).point_count,
+                   'match_status', (path).match_status, 'grade', (path).grade));
+END;
+
+CREATE OR REPLACE FUNCTION get_paths_geojson(device_ids text[], from_time timestamptz, to_time timestamptz)
+RETURNS json
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT json_build_object('type', 'FeatureCollection',
+                             'features', coalesce(json_agg(_feature(p)), '[]'))
+      FROM get_paths_between(get_paths_geojson.device_ids, get_paths_geojson.from_time,
+                             get_paths_geojson.to_time) p;
+END;
+
+CREATE OR REPLACE FUNCTION get_device_geojson(device_id text, hours numeric DEFAULT 24, tail boolean DEFAULT false)
+RETURNS json
+LANGUAGE sql STABLE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT json_build_object('type', 'FeatureCollection',
+                             'features', coalesce(json_agg(_feature(p) ORDER BY (p).start_time), '[]'))
+      FROM (SELECT d AS p FROM get_device_paths(get_device_geojson.device_id, get_device_geojson.hours) d
+            UNION ALL
+            SELECT t FROM get_device_tail(get_device_geojson.device_id) t WHERE get_device_geojson.tail) AS lines;
+END;
+
 CREATE OR REPLACE FUNCTION _window_paths(device_id text, window_start timestamptz, window_end timestamptz)
 RETURNS SETOF device_path
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 2
@@ -2032,6 +1896,146 @@ BEGIN ATOMIC
             SELECT string_agg(_path_json(p), E',\n' ORDER BY p.start_time) AS paths
               FROM _window_paths(w.device_id, w.start_time, w.end_time) p) AS held;
 END;
+
+CREATE OR REPLACE FUNCTION _batch_devices() RETURNS TABLE (device_id text)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
+BEGIN ATOMIC
+    WITH RECURSIVE known AS (
+        (SELECT b.device_id FROM processing_batches b ORDER BY b.device_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT b.device_id FROM processing_batches b
+                 WHERE b.device_id > k.device_id ORDER BY b.device_id LIMIT 1)
+          FROM known k
+         WHERE k.device_id IS NOT NULL
+    )
+    SELECT k.device_id FROM known k WHERE k.device_id IS NOT NULL;
+END;
+
+COMMENT ON FUNCTION _batch_devices IS 'devices that a window was ever matched of, in alphabetical order; stable, parallel safe';
+
+CREATE OR REPLACE FUNCTION get_device_positions(device_ids text[] DEFAULT NULL)
+RETURNS TABLE (device_id text, "time" timestamptz, longitude double precision, latitude double precision, standing boolean)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
+BEGIN ATOMIC
+    SELECT asked.device_id, last."time", last.longitude, last.latitude, last.standing
+      FROM (SELECT DISTINCT unnest(get_device_positions.device_ids) AS device_id
+            UNION ALL
+            (SELECT d.device_id FROM _batch_devices() d WHERE get_device_positions.device_ids IS NULL
+             UNION
+             SELECT d.device_id FROM get_devices() d WHERE get_device_positions.device_ids IS NULL)) AS asked
+     CROSS JOIN LATERAL (
+        SELECT p.end_time AS "time", v.longitude, v.latitude, false AS standing
+          FROM (SELECT c.end_time, c.encoded_polyline FROM cached_polylines c
+                 WHERE c.device_id = asked.device_id ORDER BY c.end_time DESC LIMIT 1) p
+         CROSS JOIN LATERAL (SELECT d.longitude, d.latitude FROM decode_polyline(p.encoded_polyline) d
+                              ORDER BY d.ordinal DESC LIMIT 1) v
+        UNION ALL
+        (SELECT s.end_time, s.longitude, s.latitude, true FROM stops s
+          WHERE s.device_id = asked.device_id ORDER BY s.start_time DESC LIMIT 1)
+        ORDER BY 1 DESC
+        LIMIT 1) AS last
+     ORDER BY asked.device_id;
+END;
+
+COMMENT ON FUNCTION get_device_positions IS
+    'where some devices (null: all) were last as paths and stops know it, and whether they stood; stable, parallel safe';
+
+CREATE OR REPLACE FUNCTION get_device_fixes(device_id text, from_time timestamptz, to_time timestamptz)
+RETURNS TABLE ("time" timestamptz, longitude double precision, latitude double precision)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER ROWS 10000
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    most constant integer := 100000;
+    source record;
+BEGIN
+    RETURN QUERY
+    WITH found AS (
+        (SELECT p.recorded_at, p.longitude, p.latitude
+           FROM @extschema@.gps_coordinates p
+          WHERE p.device_id = get_device_fixes.device_id AND p.recorded_at >= from_time AND p.recorded_at < to_time
+          ORDER BY p.recorded_at
+          LIMIT most)
+        UNION ALL
+        SELECT q.at, q.lon, q.lat
+          FROM @extschema@._sources() s
+         CROSS JOIN LATERAL json_to_recordset(@extschema@._ask_source(
+            s.fragments,
+            'SELECT {time_expression} AS at, ({longitude})::double precision AS lon, ({latitude})::double precision AS lat
+               FROM {relation} p
+              WHERE p.{device} = {named:$1} AND {since:$2} AND {until:$3}
+              ORDER BY p.{time} LIMIT $5', get_device_fixes.device_id, from_time, to_time, most, true))
+            AS q (at timestamptz, lon double precision, lat double precision)
+         WHERE s.ordinal > 0)
+    SELECT f.recorded_at, f.longitude, f.latitude
+      FROM found f
+     WHERE f.longitude BETWEEN -180 AND 180 AND f.latitude BETWEEN -90 AND 90
+     ORDER BY f.recorded_at
+     LIMIT most;
+END
+$$;
+
+COMMENT ON FUNCTION get_device_fixes IS
+    'what a device''s receiver said in [from_time, to_time), oldest first, at most a hundred thousand; stable, parallel unsafe, a null argument gives no rows';
+
+CREATE OR REPLACE FUNCTION _map_file() RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+RETURN (SELECT c.setting || '/extension/osrm_matcher_map.html' FROM pg_config() c WHERE c.name = 'SHAREDIR');
+
+COMMENT ON FUNCTION _map_file IS 'where the map page lies on the server; stable';
+
+CREATE OR REPLACE FUNCTION _map_template() RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    file text := @extschema@._map_file();
+    template text := pg_read_file(file, 0, 16 * 1024 * 1024, true);
+BEGIN
+    IF template IS NULL THEN
+        RAISE EXCEPTION 'reading the map page: there is no file "%"', file
+            USING ERRCODE = 'undefined_file',
+                  HINT = 'It is made where Leaflet is (on Debian: libjs-leaflet) when the extension is built: install that, then build and install again.';
+    END IF;
+    RETURN template;
+END
+$$;
+
+COMMENT ON FUNCTION _map_template IS 'the map page without data; stable';
+
+CREATE OR REPLACE FUNCTION get_map_page(device_id text DEFAULT NULL, from_time timestamptz DEFAULT NULL,
+                             to_time timestamptz DEFAULT NULL, fixes boolean DEFAULT false, options json DEFAULT '{}')
+RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given json;
+BEGIN
+    IF device_id IS NULL THEN
+        given := json_build_object('options', options);
+    ELSE
+        to_time := coalesce(to_time, now());
+        from_time := coalesce(from_time, to_time - interval '24 hours');
+        given := json_build_object(
+            'options', options,
+            'day', json_build_object(
+                'device', device_id, 'from_time', from_time, 'to_time', to_time, 'made_at', now(),
+                'page', @extschema@._device_page(device_id, from_time, to_time, true),
+                'stops', (SELECT coalesce(json_agg(s), '[]')
+                            FROM @extschema@.get_device_stops(get_map_page.device_id, from_time, to_time) s),
+                'fixes', CASE WHEN fixes THEN (
+                    SELECT coalesce(json_agg(f), '[]')
+                      FROM @extschema@.get_device_fixes(get_map_page.device_id, from_time, to_time) f) END));
+    END IF;
+    -- Within a script, the only letter that can end it is written as JSON may, too.
+    RETURN replace(@extschema@._map_template(), '{"nothing": "is given"}', replace(given::text, '<', '\u003c'));
+END
+$$;
+
+COMMENT ON FUNCTION get_map_page IS
+    'a map as one HTML text: with a device''s paths, stops and perhaps fixes of [from_time, to_time) inside it, or, without a device, the live page; stable, parallel unsafe';
 
 CREATE OR REPLACE FUNCTION "make_batches"(
 	"max_windows" INT DEFAULT 1000 

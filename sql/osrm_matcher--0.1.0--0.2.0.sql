@@ -1319,6 +1319,7 @@ AS $$
 DECLARE
     devices text[] := array_fill(job.cursor_device, ARRAY[coalesce(cardinality(starts), 0)]);
     ends timestamptz[] := ARRAY(SELECT w + @extschema@._window() FROM unnest(starts) w);
+    oldest timestamptz := CASE WHEN job.kind = 'rematch' THEN @extschema@._oldest_point(job.cursor_device) END;
     recut bigint;
     due bigint;
 BEGIN
@@ -1330,7 +1331,7 @@ BEGIN
             UNION
             SELECT r.start_time, r.end_time
               FROM @extschema@._reached(devices, starts, ends, @extschema@._context_reach()) r
-             WHERE job.kind = 'rematch' AND r.end_time > @extschema@._oldest_point(job.cursor_device)) AS w (start, "end")
+             WHERE job.kind = 'rematch' AND r.end_time > oldest) AS w (start, "end")
      WHERE NOT EXISTS (SELECT FROM @extschema@.processing_batches b
                         WHERE b.device_id = job.cursor_device AND b.start_time = w.start
                           AND b.job_id = job.job_id);

@@ -1,10 +1,10 @@
-//! Encoded lines as reports need them: how long one is, and those of a trip as one.
+//! Encoded lines as they are stored: from places and back, how long one is, and those of a trip as one.
 
 use polyline::errors::PolylineError;
 
 use crate::track::{Place, line_length, part_of_line};
 
-/// Decimals of the degrees of a line that is stored.
+/// Decimals of the degrees of a line that is stored: the precision that map libraries expect.
 const PRECISION: u32 = 5;
 
 /// Metres along a line.
@@ -27,7 +27,7 @@ pub fn join(encoded: &[String], head: f64, tail: f64) -> Result<Vec<String>, Pol
         }
     }
     joined.retain(|line| line.len() > 1);
-    joined.into_iter().map(encode).collect()
+    joined.iter().map(|line| encode(line)).collect()
 }
 
 fn cut(line: Vec<Place>, from: f64, to: f64) -> Vec<Place> {
@@ -43,8 +43,9 @@ fn decode(encoded: &str) -> Result<Vec<Place>, PolylineError> {
     Ok(line.0.into_iter().map(|at| [at.x, at.y]).collect())
 }
 
-fn encode(line: Vec<Place>) -> Result<String, PolylineError> {
-    polyline::encode_coordinates(line.into_iter().map(|[x, y]| (x, y).into()), PRECISION)
+pub fn encode(line: &[Place]) -> Result<String, PolylineError> {
+    let line = line.iter().map(|&[lon, lat]| (lon, lat).into());
+    polyline::encode_coordinates(line, PRECISION)
 }
 
 #[cfg(test)]
@@ -57,7 +58,7 @@ mod tests {
     const D: Place = [24.92, 60.21];
 
     fn line(places: &[Place]) -> String {
-        encode(places.to_vec()).unwrap()
+        encode(places).unwrap()
     }
 
     fn joined(lines: &[&[Place]], head: f64, tail: f64) -> Vec<Vec<Place>> {

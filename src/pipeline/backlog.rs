@@ -27,7 +27,7 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             devices: Vec::new(),
             next: Some(Micros::MIN),
@@ -37,12 +37,10 @@ impl Backlog {
     }
 
     /// One that finds nothing.
-    pub const fn none() -> Self {
+    pub fn none() -> Self {
         Self {
-            devices: Vec::new(),
             next: None,
-            in_vain: 0,
-            searched: false,
+            ..Self::new()
         }
     }
 

@@ -90,6 +90,17 @@ impl Choice<'_> {
         self.enough.windows.saturating_sub(self.wanted.len())
     }
 
+    /// Makes devices ours that are not passed over; those that somebody else has are left out.
+    fn lock<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a String>,
+    ) -> Result<BTreeSet<String>, Error> {
+        let free = |name: &&String| !self.passed.contains(*name);
+        let names: Vec<String> = names.into_iter().filter(free).cloned().collect();
+        let locked = store::lock_devices(&names, names.len())?;
+        Ok(locked.into_iter().collect())
+    }
+
     /// Adds live windows until there are enough.
     fn add_live(&mut self, live: &mut Live, span: (Micros, Micros)) -> Result<(), Error> {
         while self.left() > 0 {
@@ -98,14 +109,7 @@ impl Choice<'_> {
                 break;
             }
             let names: BTreeSet<&String> = found.iter().map(|(window, _)| &window.device).collect();
-            let names: Vec<String> = names
-                .into_iter()
-                .filter(|name| !self.passed.contains(*name))
-                .cloned()
-                .collect();
-            let locked: BTreeSet<String> = store::lock_devices(&names, names.len())?
-                .into_iter()
-                .collect();
+            let locked = self.lock(names)?;
             for (window, new) in found {
                 if locked.contains(&window.device) && !self.held.windows.contains(&window) {
                     self.add(window, Some(new));
@@ -127,14 +131,7 @@ impl Choice<'_> {
         while self.left() > 0 && !devices.is_empty() {
             let next;
             (next, devices) = devices.split_at(devices.len().min(self.left().div_ceil(together)));
-            let names: Vec<String> = next
-                .iter()
-                .map(|(name, _)| name.clone())
-                .filter(|name| !self.passed.contains(name))
-                .collect();
-            let locked: BTreeSet<String> = store::lock_devices(&names, names.len())?
-                .into_iter()
-                .collect();
+            let locked = self.lock(next.iter().map(|(name, _)| name))?;
             let ours: Vec<Waiting> = next
                 .iter()
                 .filter(|(name, _)| locked.contains(name))

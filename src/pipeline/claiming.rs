@@ -20,10 +20,15 @@ use crate::track::{self, Micros};
 pub struct Claim {
     pub window: DeviceWindow,
     pub known: Known,
-    /// First and last new point, if the window was taken for those.
-    pub new: Option<(Micros, Micros)>,
-    /// When it settles, if it is open.
-    pub settles: Option<Micros>,
+    pub open: Option<Open>,
+}
+
+/// What there is to know of a window that is open and has new points.
+#[derive(Debug, Clone, Copy)]
+pub struct Open {
+    /// First and last of them.
+    pub new: (Micros, Micros),
+    pub settles: Micros,
 }
 
 /// Claims grouped by device, each group ascending.
@@ -96,7 +101,9 @@ fn complete(
     }
     let (recipe, now) = (&settings.recipe, backend::now());
     let open = |window: &DeviceWindow, new: Option<(Micros, Micros)>| {
-        settles_at(&window.device, new?.1, settings.settle_delay, now)
+        let new = new?;
+        let settles = settles_at(&window.device, new.1, settings.settle_delay, now)?;
+        Some(Open { new, settles })
     };
     let new: Vec<_> = wanted
         .iter()
@@ -130,10 +137,9 @@ fn complete(
         .into_iter()
         .zip(known)
         .map(|((window, new), known)| Claim {
-            settles: open(&window, new),
+            open: open(&window, new),
             window,
             known,
-            new,
         })
         .collect())
 }
@@ -166,8 +172,7 @@ impl Claim {
                 retries: 0,
                 new: true,
             },
-            new: None,
-            settles: None,
+            open: None,
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::settings::{self, Settings};
 use crate::store::{self, RunRow, Source};
 use crate::track::Micros;
 use choosing::{Enough, PassedOver};
-use claiming::Claim;
+use claiming::{Claim, Open};
 use matching::{Matchers, POLL};
 use search::Search;
 use writing::Outbox;
@@ -252,9 +252,13 @@ impl Run {
         claims: Vec<Claim>,
     ) -> Result<(), Error> {
         let mut outbox = Outbox::new(&self.settings, &self.sources, &claims);
-        let (open, mut whole): (Vec<_>, Vec<_>) = claims
-            .into_iter()
-            .partition(|claim| claim.settles.is_some());
+        let (mut open, mut whole) = (Vec::new(), Vec::new());
+        for claim in claims {
+            match claim.open {
+                Some(Open { new, .. }) => open.push((claim, new)),
+                None => whole.push(claim),
+            }
+        }
         let read = onward::read(&self.sources, open)?;
         read.jobs.into_iter().for_each(|job| matchers.submit(job));
         outbox.put_unread(read.unread);

@@ -1,5 +1,7 @@
 //! From open windows to jobs: what has come since their lines ended, read for many devices at once.
 
+use std::sync::Arc;
+
 use super::claiming::Claim;
 use super::reading::{Job, Target};
 use crate::backend;
@@ -18,6 +20,8 @@ const DISORDER: Micros = 30 * SECOND;
 /// Where the line of an open window goes on.
 struct Onward {
     claim: Claim,
+    /// Its last new point.
+    newest: Micros,
     /// Until when there is a line, or from when on one is drawn where there is none.
     from: Micros,
     /// From where on points are read.
@@ -33,20 +37,15 @@ pub struct ReadOnward {
     pub unread: Vec<Target>,
 }
 
-/// Reads what is new of open windows.
-pub fn read(sources: &[Source], claims: Vec<Claim>) -> Result<ReadOnward, Error> {
+/// Reads what is new of open windows, which come with their first and last new points.
+pub fn read(
+    sources: &[Source],
+    claims: Vec<(Claim, (Micros, Micros))>,
+) -> Result<ReadOnward, Error> {
     let (onward, mut whole) = begin(claims)?;
+    let spans: Vec<Span> = onward.iter().map(Onward::span).collect();
     let mut rows: Vec<Vec<(usize, Row)>> = onward.iter().map(|_| Vec::new()).collect();
     for (nth, source) in sources.iter().enumerate() {
-        let span = |o: &Onward| (o.since, o.claim.window.span.end);
-        let spans: Vec<Span> = onward
-            .iter()
-            .map(|o| Span {
-                device: &o.claim.window.device,
-                from: span(o).0,
-                to: span(o).1,
-            })
-            .collect();
         for (at, row) in store::read_spans(source, &spans, CONTEXT, CONTEXT_POINTS)? {
             rows[at].push((nth, row));
         }
@@ -70,22 +69,18 @@ pub fn read(sources: &[Source], claims: Vec<Claim>) -> Result<ReadOnward, Error>
 }
 
 /// Finds out where lines end, and which windows have points from before that.
-fn begin(claims: Vec<Claim>) -> Result<(Vec<Onward>, Vec<Claim>), Error> {
-    let (with_new, mut whole): (Vec<Claim>, Vec<Claim>) =
-        claims.into_iter().partition(|claim| claim.new.is_some());
-    let newest = |claim: &Claim| claim.new.map_or(claim.window.span.start, |new| new.1);
-    let asked: Vec<(&str, Micros)> = with_new
+fn begin(claims: Vec<(Claim, (Micros, Micros))>) -> Result<(Vec<Onward>, Vec<Claim>), Error> {
+    let asked: Vec<(&str, Micros)> = claims
         .iter()
-        .map(|claim| (claim.window.device.as_str(), newest(claim)))
+        .map(|(claim, (_, newest))| (claim.window.device.as_str(), *newest))
         .collect();
     let drawn = store::drawn_until(&asked)?;
-    let mut onward: Vec<Onward> = Vec::new();
-    for (claim, drawn) in with_new.into_iter().zip(drawn) {
-        let first = claim.new.map_or(claim.window.span.start, |new| new.0);
+    let (mut onward, mut whole): (Vec<Onward>, Vec<Claim>) = (Vec::new(), Vec::new());
+    for ((claim, (first, newest)), drawn) in claims.into_iter().zip(drawn) {
         // The line of the window before may be drawn at the same time.
         let before = (onward.last())
             .filter(|o| o.claim.window.device == claim.window.device)
-            .map(|o| newest(&o.claim));
+            .map(|o| o.newest);
         let from = (drawn.max(before))
             .unwrap_or(Micros::MIN)
             .max(first - CONTEXT);
@@ -97,16 +92,29 @@ fn begin(claims: Vec<Claim>) -> Result<(Vec<Onward>, Vec<Claim>), Error> {
         if claim.known.new {
             since = since.min(claim.window.span.start);
         }
-        onward.push(Onward { claim, from, since });
+        onward.push(Onward {
+            claim,
+            newest,
+            from,
+            since,
+        });
     }
     Ok((onward, whole))
 }
 
 impl Onward {
+    fn span(&self) -> Span<'_> {
+        Span {
+            device: &self.claim.window.device,
+            from: self.since,
+            to: self.claim.window.span.end,
+        }
+    }
+
     /// The job, or the claim again where the window has to be matched as a whole.
     fn job(self, sources: usize, rows: Vec<(usize, Row)>, now: Micros) -> Result<Job, Claim> {
         let span = self.claim.window.span;
-        let inside = |row: &Row| span.start <= row.time && row.time < span.end;
+        let inside = |row: &Row| span.holds(row.time);
         if self.claim.known.new && rows.iter().any(|(_, row)| row.processed && inside(row)) {
             return Err(self.claim);
         }
@@ -121,7 +129,7 @@ impl Onward {
         let share = fixes.len();
         Ok(Job {
             targets: vec![target],
-            fixes: std::sync::Arc::new(fixes.into()),
+            fixes: Arc::new(fixes.into()),
             share,
             onward: Some(self.from),
         })

@@ -60,7 +60,7 @@ impl Target {
             new: None,
             delay: Delay::default(),
             left: Vec::new(),
-            settles: claim.settles,
+            settles: claim.open.map(|open| open.settles),
         }
     }
 
@@ -175,7 +175,7 @@ fn jobs(mut targets: Vec<Target>, fixes: Fixes) -> Vec<Job> {
 /// The target whose window holds an instant; they ascend.
 fn target_at(targets: &mut [Target], time: Micros) -> Option<&mut Target> {
     let at = targets.partition_point(|t| t.window.span.end <= time);
-    targets.get_mut(at).filter(|t| t.window.span.start <= time)
+    targets.get_mut(at).filter(|t| t.window.span.holds(time))
 }
 
 #[cfg(test)]

@@ -9,14 +9,13 @@ use super::matching::{Attempted, Done};
 use super::reading::Target;
 use crate::backend;
 use crate::error::Error;
+use crate::lines;
 use crate::settings::Settings;
 use crate::store::{self, BatchRow, DeviceWindow, RunRow, Source, Status, Written};
 use crate::track::{self, Micros, Path, Stop};
 
 /// A window is never put off for longer than this.
 const LONGEST_PAUSE: Micros = 6 * 3_600_000_000;
-/// Decimals that stored lines keep: the precision that map libraries expect.
-const PRECISION: u32 = 5;
 /// Points that are marked in one go, whatever the number of windows.
 const POINTS: usize = 100_000;
 
@@ -265,8 +264,7 @@ fn paths(done: &[&Attempted]) -> Result<Vec<Written<(Path, String)>>, Error> {
     let mut all = Vec::new();
     for attempted in done {
         for path in &attempted.outcome.paths {
-            let line = path.line.iter().map(|&[lon, lat]| (lon, lat).into());
-            let encoded = polyline::encode_coordinates(line, PRECISION)
+            let encoded = lines::encode(&path.line)
                 .map_err(|e| Error::Defect(format!("could not encode a path: {e}")))?;
             all.push(written(attempted, (path.clone(), encoded)));
         }
@@ -280,13 +278,12 @@ fn stops(done: &[&Attempted]) -> Vec<Written<Stop>> {
         .collect()
 }
 
-/// Stops of open windows, each with the start of its window.
-fn onward_stops(onward: &[&Attempted]) -> Vec<(Micros, Written<Stop>)> {
-    let of = |attempted: &&Attempted| {
-        let start = attempted.target.window.span.start;
-        stops(&[attempted])
-            .into_iter()
-            .map(move |stop| (start, stop))
+/// Stops of open windows, each after the start of its window.
+fn onward_stops(onward: &[&Attempted]) -> Vec<Written<(Micros, Stop)>> {
+    let of = |a: &&Attempted| {
+        let stops = a.outcome.stops.iter();
+        let item = |stop: &Stop| (a.target.window.span.start, *stop);
+        stops.map(|stop| written(a, item(stop))).collect::<Vec<_>>()
     };
     onward.iter().flat_map(of).collect()
 }

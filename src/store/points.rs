@@ -32,7 +32,7 @@ pub fn read_points(
 ) -> Result<Vec<Row>, Error> {
     source.ask(
         "read points",
-        include_str!("read_points.sql"),
+        &with_columns(include_str!("read_points.sql")),
         &[device.into(), timestamp(from).into(), timestamp(to).into()],
         |row| point(row, 1),
     )
@@ -56,7 +56,7 @@ pub fn read_spans(
 ) -> Result<Vec<(usize, Row)>, Error> {
     source.ask(
         "read points",
-        include_str!("read_spans.sql"),
+        &with_columns(include_str!("read_spans.sql")),
         &[
             spans.iter().map(|s| s.device).collect::<Vec<_>>().into(),
             timestamps(spans.iter().map(|s| s.from)).into(),
@@ -66,6 +66,11 @@ pub fn read_spans(
         ],
         |row| Ok((row.get::<i32>(1)? as usize - 1, point(row, 2)?)),
     )
+}
+
+/// A statement with the columns of a point in their place.
+fn with_columns(template: &str) -> String {
+    template.replace("{columns}", include_str!("point_columns.sql"))
 }
 
 /// The point whose columns begin at `first`.

@@ -3,25 +3,11 @@
 SELECT d.nth::integer, near.*
   FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY AS d (device, since, until, nth)
  CROSS JOIN LATERAL (
-        SELECT {time_expression} AS at,
-               ({longitude})::double precision AS lon,
-               ({latitude})::double precision AS lat,
-               ({accuracy})::double precision AS acc,
-               p.processed,
-               p.tableoid AS part,
-               p.ctid AS address,
-               CASE WHEN NOT p.processed THEN p.batch_id END AS earlier
+        SELECT {columns}
           FROM {relation} p
          WHERE p.{device} = {named:d.device} AND {since:d.since} AND {until:d.until}
         UNION ALL
-       (SELECT {time_expression} AS at,
-               ({longitude})::double precision AS lon,
-               ({latitude})::double precision AS lat,
-               ({accuracy})::double precision AS acc,
-               p.processed,
-               p.tableoid AS part,
-               p.ctid AS address,
-               CASE WHEN NOT p.processed THEN p.batch_id END AS earlier
+       (SELECT {columns}
           FROM {relation} p
          WHERE p.{device} = {named:d.device} AND {since:(d.since - $4)} AND {until:d.since}
          ORDER BY p.{time} DESC LIMIT $5)) AS near

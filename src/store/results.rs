@@ -57,13 +57,16 @@ fn column<T>(batches: &[BatchRow], of: impl Fn(&BatchRow) -> T) -> Vec<T> {
     batches.iter().map(of).collect()
 }
 
+/// A part of what went wrong with each.
+fn errors(batches: &[BatchRow], part: fn(&Refusal) -> &str) -> Vec<Option<String>> {
+    column(batches, |b| b.error.as_ref().map(|e| part(e).to_string()))
+}
+
 /// Writes batches, new ones and known ones.
 pub fn write_batches(batches: &[BatchRow]) -> Result<(), Error> {
     if batches.is_empty() {
         return Ok(());
     }
-    let error =
-        |of: fn(&Refusal) -> &str| column(batches, |b| b.error.as_ref().map(|e| of(e).to_string()));
     let windows = || batches.iter().map(|b| &b.window);
     execute(
         "write batches",
@@ -77,8 +80,8 @@ pub fn write_batches(batches: &[BatchRow]) -> Result<(), Error> {
             column(batches, |b| b.points).into(),
             column(batches, |b| b.osrm_calls).into(),
             column(batches, |b| timestamp(b.started)).into(),
-            error(|e| &e.message).into(),
-            error(|e| &e.code).into(),
+            errors(batches, |e| &e.message).into(),
+            errors(batches, |e| &e.code).into(),
             column(batches, |b| b.retries).into(),
             column(batches, |b| timestamp(b.next_attempt)).into(),
             column(batches, |b| b.context.map(|c| timestamp(c.0))).into(),
@@ -96,8 +99,6 @@ pub fn write_onward(batches: &[BatchRow]) -> Result<(), Error> {
     if batches.is_empty() {
         return Ok(());
     }
-    let error =
-        |of: fn(&Refusal) -> &str| column(batches, |b| b.error.as_ref().map(|e| of(e).to_string()));
     let windows = || batches.iter().map(|b| &b.window);
     execute(
         "write batches of open windows",
@@ -110,8 +111,8 @@ pub fn write_onward(batches: &[BatchRow]) -> Result<(), Error> {
             column(batches, |b| b.points).into(),
             column(batches, |b| b.osrm_calls).into(),
             column(batches, |b| timestamp(b.started)).into(),
-            error(|e| &e.message).into(),
-            error(|e| &e.code).into(),
+            errors(batches, |e| &e.message).into(),
+            errors(batches, |e| &e.code).into(),
             column(batches, |b| b.settles.map(timestamp)).into(),
             column(batches, |b| b.rejected).into(),
         ],
@@ -205,25 +206,22 @@ pub fn write_stops(windows: &[DeviceWindow], stops: &[Written<Stop>]) -> Result<
     )
 }
 
-/// Writes stops of open windows, each with the start of its window; one that is there already goes on.
-pub fn write_onward_stops(stops: &[(Micros, Written<Stop>)]) -> Result<(), Error> {
+/// Writes stops of open windows, each after the start of its window; one that is there already goes on.
+pub fn write_onward_stops(stops: &[Written<(Micros, Stop)>]) -> Result<(), Error> {
     if stops.is_empty() {
         return Ok(());
-    }
-    fn each<V>(stops: &[(Micros, Written<Stop>)], of: impl Fn(&Written<Stop>) -> V) -> Vec<V> {
-        stops.iter().map(|(_, stop)| of(stop)).collect()
     }
     execute(
         "write stops of open windows",
         include_str!("write_onward_stops.sql"),
         &[
             each(stops, |s| s.device.clone()).into(),
-            each(stops, |s| timestamp(s.item.start)).into(),
-            each(stops, |s| timestamp(s.item.end)).into(),
-            each(stops, |s| s.item.lon).into(),
-            each(stops, |s| s.item.lat).into(),
-            each(stops, |s| s.item.fixes as i32).into(),
-            timestamps(stops.iter().map(|(start, _)| *start)).into(),
+            each(stops, |s| timestamp(s.item.1.start)).into(),
+            each(stops, |s| timestamp(s.item.1.end)).into(),
+            each(stops, |s| s.item.1.lon).into(),
+            each(stops, |s| s.item.1.lat).into(),
+            each(stops, |s| s.item.1.fixes as i32).into(),
+            each(stops, |s| timestamp(s.item.0)).into(),
             each(stops, |s| s.batch).into(),
         ],
     )

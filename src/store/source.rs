@@ -60,7 +60,7 @@ impl Fragments {
     /// Who reads the table, if it is not ours. Others may be able to make operators in its schema,
     /// which could match its columns better than pg_catalog's.
     fn reader(&self) -> Option<Actor> {
-        self.owner("pg_catalog, pg_temp".into())
+        self.owner(c"pg_catalog, pg_temp".into())
     }
 
     /// Who changes the table, if it is not ours.
@@ -68,11 +68,11 @@ impl Fragments {
         self.owner(writing_path(self.get("schema")))
     }
 
-    fn owner(&self, search_path: String) -> Option<Actor> {
+    fn owner(&self, search_path: CString) -> Option<Actor> {
         let user = self.0.get("owner")?;
         Some(Actor {
             user: pg_sys::Oid::from_u32(user.parse().expect("an owner is a number")),
-            search_path: CString::new(search_path).expect("a name holds no zero"),
+            search_path,
             row_security: false,
         })
     }
@@ -90,8 +90,8 @@ impl Fragments {
 
 /// How a statement that changes a table understands names. The table's triggers were written for its
 /// own schema; what the statement itself says has exact matches in pg_catalog, which comes before.
-fn writing_path(schema: &str) -> String {
-    format!("pg_catalog, {schema}, pg_temp")
+fn writing_path(schema: &str) -> CString {
+    CString::new(format!("pg_catalog, {schema}, pg_temp")).expect("a name holds no zero")
 }
 
 impl Source {
@@ -164,8 +164,7 @@ impl Source {
     ) -> Result<Vec<T>, Error> {
         let sql = fragments.fill(template);
         let Some(writer) = fragments.writer() else {
-            let path = CString::new(writing_path(&schema()?)).expect("a name holds no zero");
-            let _path = Options::search_path(&path);
+            let _path = Options::search_path(&writing_path(&schema()?));
             return run(doing, &sql, args, value);
         };
         let changed = backend::attempt_as(&writer, || run(doing, &sql, args, value));

@@ -101,7 +101,7 @@ pub struct Window {
 }
 
 impl Window {
-    pub(super) fn holds(&self, time: Micros) -> bool {
+    pub fn holds(&self, time: Micros) -> bool {
         self.start <= time && time < self.end
     }
 }

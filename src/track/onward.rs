@@ -106,10 +106,7 @@ impl Onward {
             let at = fitted.matched.leg_over(at).map_or(at, |leg| leg.from);
             fitted.trace.drain(..at);
             fitted.matched = fitted.matched.since(at);
-            first = fitted
-                .matched
-                .place_on_road(0)
-                .or(Some(fitted.trace[0].place));
+            first = Some(fitted.matched.place(0, &fitted.trace));
         }
         let fixed = Fixed { first, last: None };
         let spike = (SPIKE * fitted.radius).min(DEEPEST_SPIKE);

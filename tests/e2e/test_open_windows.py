@@ -44,6 +44,17 @@ def settle(db):
     run(db)
 
 
+def assert_as_from_scratch(db):
+    history = shown(db)
+    db.set("osrm_matcher.settle_delay", "0")
+    assert history == from_scratch(db)
+
+
+def assert_settled_as_from_scratch(db):
+    settle(db)
+    assert_as_from_scratch(db)
+
+
 def lines(db):
     return db.rows("SELECT start_time, end_time, match_status, encoded_polyline FROM cached_polylines ORDER BY start_time")
 
@@ -75,9 +86,7 @@ def test_once_settled_it_is_as_from_scratch(db, osrm, start):
     assert db.value("SELECT bool_and(settles_at > now()) FROM processing_batches")
     settle(db)
     assert db.value("SELECT count(*) FROM processing_batches WHERE settles_at IS NOT NULL") == 0
-    history = shown(db)
-    db.set("osrm_matcher.settle_delay", "0")
-    assert history == from_scratch(db)
+    assert_as_from_scratch(db)
 
 
 def test_without_a_delay_each_run_matches_all(db, osrm, start):
@@ -96,10 +105,7 @@ def test_points_that_come_late_are_in_the_line_at_once(db, osrm, start):
     run(db)
     assert lines(db)[0][0] == fixes[0][2]
     assert leftovers(db) == {}
-    settle(db)
-    history = shown(db)
-    db.set("osrm_matcher.settle_delay", "0")
-    assert history == from_scratch(db)
+    assert_settled_as_from_scratch(db)
 
 
 def test_a_little_disorder_loses_nothing(db, osrm, start):
@@ -109,10 +115,7 @@ def test_a_little_disorder_loses_nothing(db, osrm, start):
     insert(db, "car", fixes[38:42] + fixes[60:])
     run(db)
     assert leftovers(db) == {}
-    settle(db)
-    history = shown(db)
-    db.set("osrm_matcher.settle_delay", "0")
-    assert history == from_scratch(db)
+    assert_settled_as_from_scratch(db)
 
 
 def test_a_vehicle_that_stands_is_one_stop_that_goes_on(db, osrm, start):
@@ -147,9 +150,7 @@ def test_a_window_whose_new_points_osrm_did_not_answer_for_is_done_later(db, osr
     run(db)
     settle(db)
     assert leftovers(db) == {}
-    history = shown(db)
-    db.set("osrm_matcher.settle_delay", "0")
-    assert history == from_scratch(db)
+    assert_as_from_scratch(db)
 
 
 def test_a_line_made_while_osrm_was_silent_is_made_again(db, osrm, faults, start):

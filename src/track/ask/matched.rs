@@ -162,7 +162,7 @@ impl MatchedTrace {
     }
 
     /// The place of an observation on the road, if a leg reaches it.
-    pub fn place_on_road(&self, i: usize) -> Option<Place> {
+    fn place_on_road(&self, i: usize) -> Option<Place> {
         let after = self.legs.partition_point(|leg| leg.from < i);
         let begins = self.legs.get(after).filter(|leg| leg.from == i);
         let before = after.checked_sub(1).and_then(|k| self.legs.get(k));
@@ -170,6 +170,11 @@ impl MatchedTrace {
         begins
             .map(|leg| leg.line[0])
             .or(ends.and_then(|leg| leg.line.last().copied()))
+    }
+
+    /// Where an observation is drawn: on the road, if a leg reaches it.
+    pub fn place(&self, i: usize, trace: &[Observation]) -> Place {
+        self.place_on_road(i).unwrap_or(trace[i].place)
     }
 
     /// The leg that passes an observation by.

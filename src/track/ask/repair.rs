@@ -101,7 +101,7 @@ impl Repair<'_> {
     fn turn_at_tips(&mut self) -> Result<(), MatchError> {
         let leaving_out = self.matched.legs.iter().filter(|l| l.from + 1 < l.to);
         let legs = leaving_out.map(|l| (l.from, l.to, l.line.clone()));
-        let straight = |i: usize| self.matched.place_on_road(i).unwrap_or(self.trace[i].place);
+        let straight = |i: usize| self.matched.place(i, self.trace);
         let gaps = self.matched.gaps().into_iter().map(|gap| {
             let (from, to) = gap.into_inner();
             (from, to, vec![straight(from), straight(to)])

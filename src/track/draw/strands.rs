@@ -58,7 +58,7 @@ pub fn strands(
         i if i + 1 == trace.len() => fixed.last,
         _ => None,
     };
-    let place = |i: usize| own(i).unwrap_or(road_or_fix(i, matched, trace));
+    let place = |i: usize| own(i).unwrap_or(matched.place(i, trace));
     for strand in &mut strands {
         let last = strand.line.len() - 1;
         strand.line[0] = place(strand.from);
@@ -73,11 +73,6 @@ pub fn strands(
         strand.tally.top_speed = top_speed(&strand.passed);
     }
     strands
-}
-
-/// Where an observation is drawn: on the road, if a leg reaches it.
-fn road_or_fix(i: usize, matched: &MatchedTrace, trace: &[Observation]) -> Place {
-    matched.place_on_road(i).unwrap_or(trace[i].place)
 }
 
 /// The strand of a leg.
@@ -99,9 +94,7 @@ fn along(leg: &MatchedLeg, matched: &MatchedTrace, trace: &[Observation]) -> Str
 
 /// The strand from an observation to the next one where no leg leads.
 fn straight(at: usize, matched: &MatchedTrace, trace: &[Observation]) -> Strand {
-    let line = [at, at + 1]
-        .map(|i| road_or_fix(i, matched, trace))
-        .to_vec();
+    let line = [at, at + 1].map(|i| matched.place(i, trace)).to_vec();
     let distance = geo::length(&line);
     Strand {
         kind: PathKind::Raw,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from demo.vehicles import make_fleet
-from drives import insert, process_all
+from drives import insert, process_all, recent_window
 from harness.map_server import MapServer
 
 browser = pytest.importorskip("harness.browser", reason="there is no selenium to steer a browser with")
@@ -44,12 +44,15 @@ def served(db):
 
 
 def fill(db, osrm):
-    """The demo's vehicles, on their way until a moment ago; the parked one was heard of an hour ago last."""
+    """The demo's vehicles, on their way until a moment ago; the parked one was heard of an hour ago last.
+
+    It stands within one slot: what is left of a stop beyond a slot's end may be too short to be one.
+    """
     fleet = make_fleet(osrm, SECONDS)
     begin = datetime.now(timezone.utc) - timedelta(seconds=SECONDS + 5)
     for vehicle in fleet:
         fixes = [fix for second in range(SECONDS) for fix in vehicle.tick(second)]
-        start = begin if vehicle.moves else begin - timedelta(hours=1)
+        start = begin if vehicle.moves else recent_window()
         insert(db, vehicle.name, [(f.longitude, f.latitude, start + timedelta(seconds=f.seconds)) for f in fixes])
     process_all(db)
 

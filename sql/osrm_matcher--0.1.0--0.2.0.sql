@@ -1277,8 +1277,11 @@ DECLARE
     oldest timestamptz := @extschema@._oldest_point(device_id);
 BEGIN
     RETURN (SELECT array_agg(w.start ORDER BY w.start)
-              FROM (SELECT DISTINCT date_bin(@extschema@._window(), greatest(b.start_time, from_time), 'epoch') AS start
+              FROM (SELECT DISTINCT w.start
                       FROM @extschema@.processing_batches b
+                     CROSS JOIN LATERAL generate_series(
+                               date_bin(@extschema@._window(), greatest(b.start_time, from_time), 'epoch'),
+                               least(b.end_time, to_time) - interval '1 us', @extschema@._window()) AS w (start)
                      WHERE b.device_id = _windows_on_record.device_id AND b.coordinate_count > 0
                        -- One of an earlier, greater length may reach into the range.
                        AND b.start_time >= coalesce((

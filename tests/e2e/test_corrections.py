@@ -148,19 +148,17 @@ def test_a_rematch_of_a_moment_matches_its_window_though_no_point_lies_in_it(mat
     assert shown(matched) == before
 
 
-def test_a_rematch_sees_what_was_deleted_from_longer_windows_of_earlier(matched):
-    matched.set("osrm_matcher.window", "1h")
-    matched.rows("SELECT start_rematch(%s, %s, '{car}')", (START, START + 4 * WINDOW))
-    process_all(matched)
-    matched.set("osrm_matcher.window", "5min")
-    gone = (START + WINDOW, START + 3 * WINDOW)
-    matched.rows("DELETE FROM gps_coordinates WHERE device_id = 'car' AND recorded_at >= %s AND recorded_at < %s", gone)
-    matched.rows("SELECT start_rematch(%s, %s, '{car}')", gone)
-    process_all(matched)
-    assert leftovers(matched) == {}
-    history = [line[:4] for line in lines_of(matched, "car")]
-    from_scratch(matched)
-    assert history == [line[:4] for line in lines_of(matched, "car")]
+@pytest.mark.parametrize("before_the_hour", [0, 3], ids=["within one hour", "at the edge of two"])
+def test_a_rematch_sees_what_was_deleted_from_longer_windows_of_earlier(db, osrm, before_the_hour):
+    start = recent_window(120, 60) - before_the_hour * WINDOW
+    insert(db, "car", drive(osrm, start, 1200))
+    db.set("osrm_matcher.window", "1h")
+    process_all(db)
+    db.set("osrm_matcher.window", "5min")
+    gone = (start + WINDOW, start + 3 * WINDOW)
+    db.rows("DELETE FROM gps_coordinates WHERE device_id = 'car' AND recorded_at >= %s AND recorded_at < %s", gone)
+    db.rows("SELECT start_rematch(%s, %s, '{car}')", gone)
+    assert_as_from_scratch(db)
 
 
 def test_what_a_run_has_in_hand_is_forgotten_after_it(matched):

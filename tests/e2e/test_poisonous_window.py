@@ -10,6 +10,7 @@ import pytest
 from drives import drive, insert, paths, process_all, recent_window, waiting
 from harness.fault_server import FaultServer, coordinates
 from harness.outcome import leftovers
+from scratch import from_scratch, shown
 
 # Far from Helsinki's streets, so that no other device comes here.
 NOWHERE = (-72.5, 44.2)
@@ -139,6 +140,23 @@ def test_a_smaller_request_that_succeeds_is_enough(db, faults, osrm):
     assert leftovers(db) == {}
     assert db.rows("SELECT DISTINCT status, error_code FROM processing_batches") == [("completed", None)]
     assert {row[7] for row in paths(db)} == {"matched"}
+
+
+def test_what_smaller_requests_gave_in_the_last_attempt_is_drawn_and_told(db, faults, osrm):
+    db.set("osrm_matcher.max_retries", 1)
+    insert(db, "car", drive(osrm, START, 300, interval=3))
+    faults.fault_for = lambda target: "hang" if len(coordinates(target)) > 30 else "forward"
+    process_all(db)
+    db.rows("UPDATE processing_batches SET settles_at = now()")
+    process_all(db)
+    assert db.rows("SELECT status, error_code, settles_at FROM processing_batches") == [("failed", "TimedOut", None)]
+    assert {row[7] for row in paths(db)} == {"matched"}
+    faults.fault_for = lambda target: "forward"
+    assert db.value("SELECT retry_failed()") == 1
+    process_all(db)
+    assert leftovers(db) == {}
+    history = shown(db)
+    assert history == from_scratch(db)
 
 
 def test_a_run_with_little_time_learns_of_it_too(db, faults, osrm):

@@ -99,6 +99,9 @@ fn refusal(code: &str, message: impl Into<String>) -> Refusal {
     }
 }
 
+const SMALLER_REQUESTS: &str = "OSRM did not answer within osrm_matcher.request_timeout; \
+                                the line is what it answered to smaller requests";
+
 /// Why a window was not matched this time.
 #[derive(Debug)]
 enum Setback {
@@ -180,7 +183,7 @@ impl Shared {
     /// What is to be stored of a window, or the window itself if it was not tried. One that failed
     /// is due again after a pause; after the last attempt it ends with raw paths, so that the map
     /// has no hole and its points are settled. An outcome for which the server left a question
-    /// unanswered counts as an attempt, too, for another may be better.
+    /// unanswered counts as an attempt, too, for another may be better; after the last it is kept.
     fn conclude(
         &self,
         target: Target,
@@ -190,11 +193,16 @@ impl Shared {
     ) -> Result<Attempted, DeviceWindow> {
         let again = target.retries + 1;
         let (status, retries, error, outcome) = match result {
+            Ok(outcome) if !how.disturbed => {
+                (Status::Completed, 0, outcome.refusal.clone(), outcome)
+            }
+            Ok(outcome) if again > self.max_retries && !how.onward => {
+                let why = refusal("TimedOut", SMALLER_REQUESTS);
+                (Status::Failed, again, Some(why), outcome)
+            }
             Ok(outcome) => {
-                let retries = match how.disturbed && again <= self.max_retries {
-                    true => again,
-                    false => 0,
-                };
+                // An open window settles in any case.
+                let retries = if again > self.max_retries { 0 } else { again };
                 (Status::Completed, retries, outcome.refusal.clone(), outcome)
             }
             Err(Setback::Untried) => return Err(target.window),

@@ -46,8 +46,9 @@ CREATE FUNCTION _window_paths(device_id text, window_start timestamptz, window_e
 RETURNS SETOF device_path
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 2
 BEGIN ATOMIC
-    SELECT p.*
-      FROM _paths() p
+    SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
+           p.match_status, p.grade
+      FROM cached_polylines p
      WHERE p.device_id = _window_paths.device_id
        AND p.start_time >= _window_paths.window_start AND p.start_time < _window_paths.window_end
      ORDER BY p.start_time;

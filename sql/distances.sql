@@ -26,14 +26,7 @@ BEGIN ATOMIC
                         THEN extract(epoch FROM p.end_time - _path_parts.to_time)::double precision
                              / extract(epoch FROM p.end_time - p.start_time)::double precision
                         ELSE 0 END AS cut_after
-              FROM ((SELECT * FROM cached_polylines b
-                      WHERE b.device_id = _path_parts.device_id AND b.start_time < _path_parts.from_time
-                      ORDER BY b.start_time DESC
-                      LIMIT 1)
-                    UNION ALL
-                    SELECT * FROM cached_polylines w
-                     WHERE w.device_id = _path_parts.device_id
-                       AND w.start_time >= _path_parts.from_time AND w.start_time < _path_parts.to_time) AS p
+              FROM _stored_paths(_path_parts.device_id, _path_parts.from_time, _path_parts.to_time) p
              WHERE p.start_time >= _path_parts.from_time OR p.end_time > _path_parts.from_time) AS c;
 END;
 COMMENT ON FUNCTION _path_parts IS
@@ -78,9 +71,10 @@ BEGIN ATOMIC
     SELECT p.local::date,
            greatest(_period_start(p.local, _periods.time_zone), _periods.from_time),
            least(_period_start(p.local + ('1 ' || _periods.by)::interval, _periods.time_zone), _periods.to_time)
-      FROM (SELECT (SELECT greatest(f.start_time, _periods.from_time) FROM cached_polylines f
-                     WHERE f.device_id = _periods.device_id AND f.end_time > _periods.from_time
-                     ORDER BY f.end_time LIMIT 1) AS first,
+      FROM (SELECT (SELECT greatest(f.start_time, _periods.from_time)
+                      FROM _stored_paths(_periods.device_id, _periods.from_time, _periods.to_time) f
+                     WHERE f.end_time > _periods.from_time
+                     ORDER BY f.start_time LIMIT 1) AS first,
                    (SELECT least(l.end_time, _periods.to_time) FROM cached_polylines l
                      WHERE l.device_id = _periods.device_id AND l.start_time < _periods.to_time
                      ORDER BY l.start_time DESC LIMIT 1) AS last) AS known

@@ -32,10 +32,8 @@ COMMENT ON FUNCTION _old_paths IS 'the query that reads an older cache, as text;
 CREATE FUNCTION _is_taken(device_id text, from_time timestamptz, to_time timestamptz) RETURNS boolean
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT EXISTS (SELECT FROM cached_polylines c
-                    WHERE c.device_id = _is_taken.device_id
-                      AND c.start_time < _is_taken.to_time AND c.end_time > _is_taken.from_time
-                      AND c.end_time < _is_taken.to_time + interval '2 days')
+    SELECT EXISTS (SELECT FROM _stored_paths(_is_taken.device_id, _is_taken.from_time, _is_taken.to_time) p
+                    WHERE p.end_time > _is_taken.from_time)
         OR EXISTS (SELECT FROM processing_batches b
                     WHERE b.device_id = _is_taken.device_id
                       AND b.start_time < _is_taken.to_time AND b.end_time > _is_taken.from_time

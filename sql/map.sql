@@ -33,7 +33,7 @@ BEGIN ATOMIC
      CROSS JOIN LATERAL (
         SELECT p.end_time AS "time", v.longitude, v.latitude, false AS standing
           FROM (SELECT c.end_time, c.encoded_polyline FROM cached_polylines c
-                 WHERE c.device_id = asked.device_id ORDER BY c.end_time DESC LIMIT 1) p
+                 WHERE c.device_id = asked.device_id ORDER BY c.start_time DESC LIMIT 1) p
          CROSS JOIN LATERAL (SELECT d.longitude, d.latitude FROM decode_polyline(p.encoded_polyline) d
                               ORDER BY d.ordinal DESC LIMIT 1) v
         UNION ALL

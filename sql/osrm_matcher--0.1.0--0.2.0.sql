@@ -15,6 +15,7 @@ CREATE TABLE device_locks (slot integer PRIMARY KEY);
 INSERT INTO device_locks SELECT generate_series(0, 65535);
 COMMENT ON TABLE device_locks IS 'what a worker locks while it has a device: the row that the device''s name hashes to';
 
+DROP INDEX cached_polylines_recent;
 COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
 ALTER TABLE worker_runs ADD COLUMN search_pages bigint;
 COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog(); null where old ones were not searched for';
@@ -28,6 +29,23 @@ DROP ROUTINE worker_status;
 DROP ROUTINE _advance_jobs;
 DROP ROUTINE process_pending;
 DROP ROUTINE schedule_processing;
+
+CREATE FUNCTION _stored_paths(device_id text, from_time timestamptz, to_time timestamptz)
+RETURNS SETOF cached_polylines
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
+BEGIN ATOMIC
+    SELECT p.*
+      FROM cached_polylines p
+     WHERE p.device_id = _stored_paths.device_id
+       AND p.start_time >= coalesce((SELECT l.start_time FROM cached_polylines l
+                                      WHERE l.device_id = _stored_paths.device_id
+                                        AND l.start_time < _stored_paths.from_time
+                                      ORDER BY l.start_time DESC LIMIT 1), _stored_paths.from_time)
+       AND p.start_time < _stored_paths.to_time
+       AND p.end_time >= _stored_paths.from_time;
+END;
+COMMENT ON FUNCTION _stored_paths IS
+    'rows of paths of a device that lie in or reach into [from_time, to_time); stable, parallel safe';
 
 CREATE OR REPLACE FUNCTION _tables_of(relation regclass) RETURNS TABLE (part regclass, parent regclass, level integer, partitioned boolean)
 LANGUAGE sql STABLE
@@ -598,7 +616,7 @@ BEGIN
     batches := 0;
     points := 0;
     IF paths_older_than IS NOT NULL THEN
-        paths := @extschema@._delete_before('@extschema@.cached_polylines', 'end_time', now() - paths_older_than, 'true', max_rows);
+        paths := @extschema@._delete_before('@extschema@.cached_polylines', 'start_time', now() - paths_older_than, 'true', max_rows);
         stops := @extschema@._delete_before('@extschema@.stops', 'start_time', now() - paths_older_than, 'true', max_rows);
     END IF;
     -- Late points find by its batch what they change, so it stays as long as there is anything to change.
@@ -1009,8 +1027,8 @@ BEGIN
     ), due AS (
         SELECT c.id, d.read_at
           FROM devices d
-          JOIN @extschema@.cached_polylines c
-            ON c.device_id = d.device_id AND c.end_time >= d.from_time AND c.start_time < d.to_time
+         CROSS JOIN LATERAL @extschema@._stored_paths(d.device_id, d.from_time, d.to_time) p
+          JOIN @extschema@.cached_polylines c ON c.id = p.id
          WHERE c.last_accessed < d.read_at - interval '10 min'
            FOR UPDATE OF c SKIP LOCKED
     )
@@ -1086,10 +1104,8 @@ AS 'MODULE_PATHNAME', '_line_length_wrapper';
 CREATE OR REPLACE FUNCTION _is_taken(device_id text, from_time timestamptz, to_time timestamptz) RETURNS boolean
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT EXISTS (SELECT FROM cached_polylines c
-                    WHERE c.device_id = _is_taken.device_id
-                      AND c.start_time < _is_taken.to_time AND c.end_time > _is_taken.from_time
-                      AND c.end_time < _is_taken.to_time + interval '2 days')
+    SELECT EXISTS (SELECT FROM _stored_paths(_is_taken.device_id, _is_taken.from_time, _is_taken.to_time) p
+                    WHERE p.end_time > _is_taken.from_time)
         OR EXISTS (SELECT FROM processing_batches b
                     WHERE b.device_id = _is_taken.device_id
                       AND b.start_time < _is_taken.to_time AND b.end_time > _is_taken.from_time
@@ -1472,26 +1488,14 @@ SET search_path TO pg_catalog, pg_temp
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'claim_batches_wrapper';
 
-CREATE OR REPLACE FUNCTION _paths() RETURNS SETOF device_path
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
-           p.match_status, p.grade
-      FROM cached_polylines p;
-END;
-
 CREATE OR REPLACE FUNCTION get_device_paths(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS SETOF device_path
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
 BEGIN ATOMIC
-    SELECT p.*
-      FROM _paths() p
-     WHERE p.device_id = get_device_paths.device_id
-       AND p.end_time >= get_device_paths.from_time
-       AND p.end_time < get_device_paths.to_time + interval '2 days'
-       AND p.start_time >= get_device_paths.from_time - interval '2 days'
-       AND p.start_time < get_device_paths.to_time
-     ORDER BY p.end_time;
+    SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
+           p.match_status, p.grade
+      FROM _stored_paths(get_device_paths.device_id, get_device_paths.from_time, get_device_paths.to_time) p
+     ORDER BY p.start_time;
 END;
 
 CREATE OR REPLACE FUNCTION get_device_paths(device_id text, hours numeric DEFAULT 24)
@@ -1527,7 +1531,7 @@ BEGIN ATOMIC
             UNION ALL
             SELECT d.device_id FROM get_devices() d WHERE get_paths_between.device_ids IS NULL) AS asked
      CROSS JOIN LATERAL get_device_paths(asked.device_id, get_paths_between.from_time, get_paths_between.to_time) p
-     ORDER BY p.device_id, p.end_time;
+     ORDER BY p.device_id, p.start_time;
 END;
 
 CREATE OR REPLACE FUNCTION get_fleet_paths(hours numeric DEFAULT 1)
@@ -1570,6 +1574,98 @@ BEGIN ATOMIC
      ORDER BY 1;
 END;
 
+CREATE OR REPLACE FUNCTION get_device_tail(device_id text)
+RETURNS SETOF device_path
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    gap interval := @extschema@._max_gap();
+    known_until timestamptz;
+    last_line text;
+    known_lon double precision;
+    known_lat double precision;
+BEGIN
+    SELECT p.end_time, p.encoded_polyline INTO known_until, last_line
+      FROM @extschema@.cached_polylines p
+     WHERE p.device_id = get_device_tail.device_id
+     ORDER BY p.start_time DESC
+     LIMIT 1;
+    SELECT v.longitude, v.latitude INTO known_lon, known_lat
+      FROM @extschema@.decode_polyline(last_line) v
+     ORDER BY v.ordinal DESC
+     LIMIT 1;
+    SELECT s.end_time, s.longitude, s.latitude INTO known_until, known_lon, known_lat
+      FROM (SELECT s.end_time, s.longitude, s.latitude FROM @extschema@.stops s
+             WHERE s.device_id = get_device_tail.device_id
+             ORDER BY s.start_time DESC LIMIT 1) s
+     WHERE s.end_time > known_until OR known_until IS NULL
+    UNION ALL SELECT known_until, known_lon, known_lat
+     LIMIT 1;
+
+    RETURN QUERY
+    WITH waiting AS (
+        SELECT w.recorded_at AS at, w.longitude AS lon, w.latitude AS lat
+          FROM @extschema@._waiting_points(
+                   get_device_tail.device_id,
+                   greatest(known_until, now() - @extschema@._look_back()),
+                   now() + interval '1 hour', 20000) w
+         WHERE w.longitude BETWEEN -180 AND 180 AND w.latitude BETWEEN -90 AND 90
+           AND NOT (w.longitude = 0 AND w.latitude = 0)
+    ), pace AS (
+        SELECT greatest(1, ceil(extract(epoch FROM max(at) - min(at)) / 1000))::int AS seconds FROM waiting
+    ), thinned AS (
+        SELECT DISTINCT ON (floor(extract(epoch FROM w.at) / p.seconds)) w.at, w.lon, w.lat
+          FROM waiting w, pace p
+         ORDER BY floor(extract(epoch FROM w.at) / p.seconds), w.at
+    ), joined AS (
+        SELECT t.at, t.lon, t.lat FROM thinned t WHERE t.at > known_until OR known_until IS NULL
+        UNION ALL
+        SELECT known_until, known_lon, known_lat WHERE known_lon IS NOT NULL
+    ), numbered AS (
+        SELECT b.*, count(*) FILTER (WHERE b.begins) OVER (ORDER BY b.at) AS line
+          FROM (SELECT j.*, j.at - lag(j.at) OVER (ORDER BY j.at) > gap AS begins FROM joined j) b
+    )
+    SELECT get_device_tail.device_id, min(n.at), max(n.at),
+           @extschema@.encode_polyline(array_agg(n.lon ORDER BY n.at), array_agg(n.lat ORDER BY n.at)),
+           NULL::double precision, count(*)::int, 'tail', 'tail'
+      FROM numbered n
+     GROUP BY n.line
+    HAVING count(*) > 1
+     ORDER BY 2;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION note_read(device_id text, from_time timestamptz, to_time timestamptz) RETURNS boolean
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- A standby is read-only, too, and has no table of notes that could be asked. A serializable reader
+    -- would be in conflict with other readers.
+    IF current_setting('transaction_read_only')::boolean
+       OR current_setting('transaction_isolation') = 'serializable'
+    THEN
+        RETURN false;
+    END IF;
+    IF EXISTS (SELECT FROM @extschema@.path_reads r
+                WHERE (r.device_id = note_read.device_id OR note_read.device_id IS NULL AND r.device_id IS NULL)
+                  AND r.read_at > now() - interval '10 min'
+                  AND r.from_time <= note_read.from_time
+                  AND r.to_time >= note_read.to_time - interval '10 min')
+    THEN
+        RETURN false;
+    END IF;
+    INSERT INTO @extschema@.path_reads (device_id, from_time, to_time, points_cached, points_waiting)
+    SELECT note_read.device_id, note_read.from_time, note_read.to_time,
+           (SELECT coalesce(sum(p.source_coordinates_count), 0)
+              FROM @extschema@._stored_paths(note_read.device_id, note_read.from_time, note_read.to_time) p),
+           (SELECT count(*)
+              FROM @extschema@._waiting_points(note_read.device_id, note_read.from_time, note_read.to_time, 10000));
+    RETURN true;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION get_path_points(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE ("time" timestamptz, longitude double precision, latitude double precision,
                match_status text, path_start timestamptz)
@@ -1585,7 +1681,7 @@ BEGIN ATOMIC
                        + ((d.longitude - lag(d.longitude) OVER earlier) * cos(radians(d.latitude))) ^ 2), 0) AS step
                   FROM decode_polyline(p.encoded_polyline) d
                 WINDOW earlier AS (ORDER BY d.ordinal)) AS s) AS v
-     ORDER BY p.end_time, v.ordinal;
+     ORDER BY p.start_time, v.ordinal;
 END;
 
 CREATE OR REPLACE FUNCTION _path_parts(device_id text, from_time timestamptz, to_time timestamptz)
@@ -1605,14 +1701,7 @@ BEGIN ATOMIC
                         THEN extract(epoch FROM p.end_time - _path_parts.to_time)::double precision
                              / extract(epoch FROM p.end_time - p.start_time)::double precision
                         ELSE 0 END AS cut_after
-              FROM ((SELECT * FROM cached_polylines b
-                      WHERE b.device_id = _path_parts.device_id AND b.start_time < _path_parts.from_time
-                      ORDER BY b.start_time DESC
-                      LIMIT 1)
-                    UNION ALL
-                    SELECT * FROM cached_polylines w
-                     WHERE w.device_id = _path_parts.device_id
-                       AND w.start_time >= _path_parts.from_time AND w.start_time < _path_parts.to_time) AS p
+              FROM _stored_paths(_path_parts.device_id, _path_parts.from_time, _path_parts.to_time) p
              WHERE p.start_time >= _path_parts.from_time OR p.end_time > _path_parts.from_time) AS c;
 END;
 
@@ -1655,9 +1744,10 @@ BEGIN ATOMIC
     SELECT p.local::date,
            greatest(_period_start(p.local, _periods.time_zone), _periods.from_time),
            least(_period_start(p.local + ('1 ' || _periods.by)::interval, _periods.time_zone), _periods.to_time)
-      FROM (SELECT (SELECT greatest(f.start_time, _periods.from_time) FROM cached_polylines f
-                     WHERE f.device_id = _periods.device_id AND f.end_time > _periods.from_time
-                     ORDER BY f.end_time LIMIT 1) AS first,
+      FROM (SELECT (SELECT greatest(f.start_time, _periods.from_time)
+                      FROM _stored_paths(_periods.device_id, _periods.from_time, _periods.to_time) f
+                     WHERE f.end_time > _periods.from_time
+                     ORDER BY f.start_time LIMIT 1) AS first,
                    (SELECT least(l.end_time, _periods.to_time) FROM cached_polylines l
                      WHERE l.device_id = _periods.device_id AND l.start_time < _periods.to_time
                      ORDER BY l.start_time DESC LIMIT 1) AS last) AS known
@@ -1821,7 +1911,7 @@ BEGIN ATOMIC
                string_agg(concat('{"device": ', to_json(d.device_id), ', "paths": [', d.paths, ']}'), E',\n'
                           ORDER BY d.device_id),
                '], "cached": true}'))
-      FROM (SELECT p.device_id, string_agg(_path_json(p), E',\n' ORDER BY p.end_time) AS paths
+      FROM (SELECT p.device_id, string_agg(_path_json(p), E',\n' ORDER BY p.start_time) AS paths
               FROM get_paths_between(NULL, _fleet_page.from_time, _fleet_page.to_time) p
              GROUP BY p.device_id) d;
 END;
@@ -1866,12 +1956,15 @@ CREATE OR REPLACE FUNCTION _window_paths(device_id text, window_start timestampt
 RETURNS SETOF device_path
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 2
 BEGIN ATOMIC
-    SELECT p.*
-      FROM _paths() p
+    SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
+           p.match_status, p.grade
+      FROM cached_polylines p
      WHERE p.device_id = _window_paths.device_id
        AND p.start_time >= _window_paths.window_start AND p.start_time < _window_paths.window_end
      ORDER BY p.start_time;
 END;
+
+DROP ROUTINE _paths;
 
 CREATE OR REPLACE FUNCTION get_changes(since timestamptz, device_ids text[] DEFAULT NULL)
 RETURNS TABLE (device_id text, window_start timestamptz, window_end timestamptz, changed_at timestamptz,
@@ -1930,7 +2023,7 @@ BEGIN ATOMIC
      CROSS JOIN LATERAL (
         SELECT p.end_time AS "time", v.longitude, v.latitude, false AS standing
           FROM (SELECT c.end_time, c.encoded_polyline FROM cached_polylines c
-                 WHERE c.device_id = asked.device_id ORDER BY c.end_time DESC LIMIT 1) p
+                 WHERE c.device_id = asked.device_id ORDER BY c.start_time DESC LIMIT 1) p
          CROSS JOIN LATERAL (SELECT d.longitude, d.latitude FROM decode_polyline(p.encoded_polyline) d
                               ORDER BY d.ordinal DESC LIMIT 1) v
         UNION ALL

@@ -72,7 +72,7 @@ BEGIN ATOMIC
                string_agg(concat('{"device": ', to_json(d.device_id), ', "paths": [', d.paths, ']}'), E',\n'
                           ORDER BY d.device_id),
                '], "cached": true}'))
-      FROM (SELECT p.device_id, string_agg(_path_json(p), E',\n' ORDER BY p.end_time) AS paths
+      FROM (SELECT p.device_id, string_agg(_path_json(p), E',\n' ORDER BY p.start_time) AS paths
               FROM get_paths_between(NULL, _fleet_page.from_time, _fleet_page.to_time) p
              GROUP BY p.device_id) d;
 END;

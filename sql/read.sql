@@ -24,31 +24,33 @@ COMMENT ON COLUMN device_path.point_count IS 'vertices of the line';
 COMMENT ON COLUMN device_path.match_status IS 'matched: on the road; raw: straight through the points; tail: points that are in no path yet';
 COMMENT ON COLUMN device_path.grade IS 'good, doubtful, raw or tail: one word to colour a map by';
 
--- The planner puts this into the query that calls it: it costs nothing.
-CREATE FUNCTION _paths() RETURNS SETOF device_path
-LANGUAGE sql STABLE PARALLEL SAFE
+-- Paths of a device do not overlap, so one at most begins before a range and reaches into it, and their ends have
+-- the order of their starts. The planner puts this into the query that calls it.
+CREATE FUNCTION _stored_paths(device_id text, from_time timestamptz, to_time timestamptz)
+RETURNS SETOF cached_polylines
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
 BEGIN ATOMIC
-    SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
-           p.match_status, p.grade
-      FROM cached_polylines p;
+    SELECT p.*
+      FROM cached_polylines p
+     WHERE p.device_id = _stored_paths.device_id
+       AND p.start_time >= coalesce((SELECT l.start_time FROM cached_polylines l
+                                      WHERE l.device_id = _stored_paths.device_id
+                                        AND l.start_time < _stored_paths.from_time
+                                      ORDER BY l.start_time DESC LIMIT 1), _stored_paths.from_time)
+       AND p.start_time < _stored_paths.to_time
+       AND p.end_time >= _stored_paths.from_time;
 END;
-COMMENT ON FUNCTION _paths IS 'all paths, as the readers give them; stable, parallel safe';
+COMMENT ON FUNCTION _stored_paths IS
+    'rows of paths of a device that lie in or reach into [from_time, to_time); stable, parallel safe';
 
--- No path is longer than a window (a day at most) and a gap: two days bound the search on the far side,
--- whichever of the two indexes is taken. Paths of a device do not overlap, so their ends have the order of
--- their starts, and the index on (device_id, end_time) gives it without sorting.
 CREATE FUNCTION get_device_paths(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS SETOF device_path
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
 BEGIN ATOMIC
-    SELECT p.*
-      FROM _paths() p
-     WHERE p.device_id = get_device_paths.device_id
-       AND p.end_time >= get_device_paths.from_time
-       AND p.end_time < get_device_paths.to_time + interval '2 days'
-       AND p.start_time >= get_device_paths.from_time - interval '2 days'
-       AND p.start_time < get_device_paths.to_time
-     ORDER BY p.end_time;
+    SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
+           p.match_status, p.grade
+      FROM _stored_paths(get_device_paths.device_id, get_device_paths.from_time, get_device_paths.to_time) p
+     ORDER BY p.start_time;
 END;
 COMMENT ON FUNCTION get_device_paths(text, timestamptz, timestamptz) IS
     'paths of a device that lie in or reach into [from_time, to_time), oldest first; stable, parallel safe, a null argument gives no rows';
@@ -66,7 +68,7 @@ END;
 COMMENT ON FUNCTION get_device_paths(text, numeric) IS
     'paths of a device of the last hours, oldest first; stable, parallel safe, a null argument gives no rows';
 
--- Hops from device to device in the index on (device_id, end_time): the cost goes with the devices.
+-- Hops from device to device in the index on (device_id, start_time): the cost goes with the devices.
 CREATE FUNCTION get_devices() RETURNS TABLE (device_id text)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
 BEGIN ATOMIC
@@ -92,7 +94,7 @@ BEGIN ATOMIC
             UNION ALL
             SELECT d.device_id FROM get_devices() d WHERE get_paths_between.device_ids IS NULL) AS asked
      CROSS JOIN LATERAL get_device_paths(asked.device_id, get_paths_between.from_time, get_paths_between.to_time) p
-     ORDER BY p.device_id, p.end_time;
+     ORDER BY p.device_id, p.start_time;
 END;
 COMMENT ON FUNCTION get_paths_between IS
     'paths of some devices (null: all) that lie in or reach into [from_time, to_time), by device, oldest first; stable, parallel safe';
@@ -127,7 +129,7 @@ BEGIN
     SELECT p.end_time, p.encoded_polyline INTO known_until, last_line
       FROM @extschema@.cached_polylines p
      WHERE p.device_id = get_device_tail.device_id
-     ORDER BY p.end_time DESC
+     ORDER BY p.start_time DESC
      LIMIT 1;
     SELECT v.longitude, v.latitude INTO known_lon, known_lat
       FROM @extschema@.decode_polyline(last_line) v
@@ -231,7 +233,7 @@ BEGIN ATOMIC
                        + ((d.longitude - lag(d.longitude) OVER earlier) * cos(radians(d.latitude))) ^ 2), 0) AS step
                   FROM decode_polyline(p.encoded_polyline) d
                 WINDOW earlier AS (ORDER BY d.ordinal)) AS s) AS v
-     ORDER BY p.end_time, v.ordinal;
+     ORDER BY p.start_time, v.ordinal;
 END;
 COMMENT ON FUNCTION get_path_points IS
     'vertices of a device''s paths with the time at which each was passed, interpolated along the path; stable, parallel safe, a null argument gives no rows';

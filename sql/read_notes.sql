@@ -23,9 +23,7 @@ BEGIN
     INSERT INTO @extschema@.path_reads (device_id, from_time, to_time, points_cached, points_waiting)
     SELECT note_read.device_id, note_read.from_time, note_read.to_time,
            (SELECT coalesce(sum(p.source_coordinates_count), 0)
-              FROM @extschema@.cached_polylines p
-             WHERE p.device_id = note_read.device_id
-               AND p.end_time >= note_read.from_time AND p.start_time < note_read.to_time),
+              FROM @extschema@._stored_paths(note_read.device_id, note_read.from_time, note_read.to_time) p),
            (SELECT count(*)
               FROM @extschema@._waiting_points(note_read.device_id, note_read.from_time, note_read.to_time, 10000));
     RETURN true;
@@ -70,8 +68,8 @@ BEGIN
     ), due AS (
         SELECT c.id, d.read_at
           FROM devices d
-          JOIN @extschema@.cached_polylines c
-            ON c.device_id = d.device_id AND c.end_time >= d.from_time AND c.start_time < d.to_time
+         CROSS JOIN LATERAL @extschema@._stored_paths(d.device_id, d.from_time, d.to_time) p
+          JOIN @extschema@.cached_polylines c ON c.id = p.id
          WHERE c.last_accessed < d.read_at - interval '10 min'
            FOR UPDATE OF c SKIP LOCKED
     )

@@ -211,8 +211,6 @@ COMMENT ON COLUMN cached_polylines.fixes_length_m IS 'length of the straight way
 COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
 COMMENT ON COLUMN cached_polylines.reason IS 'why the path is raw';
 
-CREATE INDEX cached_polylines_recent ON cached_polylines (device_id, end_time);
-COMMENT ON INDEX cached_polylines_recent IS 'recent paths of a device';
 CREATE INDEX cached_polylines_last_accessed ON cached_polylines (last_accessed);
 COMMENT ON INDEX cached_polylines_last_accessed IS 'least recently accessed paths';
 

@@ -68,7 +68,7 @@ BEGIN
     batches := 0;
     points := 0;
     IF paths_older_than IS NOT NULL THEN
-        paths := @extschema@._delete_before('@extschema@.cached_polylines', 'end_time', now() - paths_older_than, 'true', max_rows);
+        paths := @extschema@._delete_before('@extschema@.cached_polylines', 'start_time', now() - paths_older_than, 'true', max_rows);
         stops := @extschema@._delete_before('@extschema@.stops', 'start_time', now() - paths_older_than, 'true', max_rows);
     END IF;
     -- Late points find by its batch what they change, so it stays as long as there is anything to change.

@@ -104,7 +104,7 @@ extension_sql_file!("../sql/upkeep.sql", name = "upkeep");
 extension_sql_file!(
     "../sql/import.sql",
     name = "import",
-    requires = ["sources", internal::_look_back]
+    requires = ["sources", "read", internal::_look_back]
 );
 extension_sql_file!("../sql/way_back.sql", name = "way_back");
 

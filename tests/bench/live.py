@@ -1,7 +1,7 @@
 """What live work costs: a run a minute over windows that are still open, beside the same points as a backlog.
 
 The server's clock is put forward a minute at a time. After the first slots have come to their end, when each
-minute settles as much as it begins, some minutes are measured: the processor time of OSRM and of the session.
+minute settles as much as it begins, some minutes are measured: the processor time of OSRM and of the session, and how fast a plain worker does the same.
 """
 
 import argparse
@@ -22,12 +22,15 @@ from harness.database import Database  # noqa: E402
 from harness.osrm import Osrm  # noqa: E402
 from harness.process import exit_on_signals  # noqa: E402
 from harness.route import moved, random_route  # noqa: E402
+from plain import PlainWorker  # noqa: E402
 
 INTERVAL = 3  # seconds between the points of a device
 NOISE = 4.0  # metres
 ROUTES = 50  # more devices drive the same ways
 WARM = 35  # minutes: slots end, and the last of their windows settle
 STEP = 5  # minutes at a time until then
+PLAIN = 1_000  # devices at most whose points the plain worker gets: its speed does not depend on their number
+PLAIN_MINUTES = 5  # of live work
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -52,9 +55,9 @@ class Fleet:
         self._routes = [random_route(osrm, 60 * minutes, chance) for _ in range(min(ROUTES, devices))]
         self._devices, self.begin, self._chance = devices, begin, chance
 
-    def points(self, first, last):
-        """Lines for COPY of some minutes."""
-        for device in range(self._devices):
+    def points(self, first, last, most=None):
+        """Lines for COPY of some minutes, of so many devices at most."""
+        for device in range(min(self._devices, most or self._devices)):
             route = self._routes[device % len(self._routes)]
             for at in range(60 * first + device % INTERVAL, 60 * last, INTERVAL):
                 longitude, latitude = moved(
@@ -62,11 +65,11 @@ class Fleet:
                 yield f"car-{device}\t{longitude:.7f}\t{latitude:.7f}\t{self.begin + at}\n"
 
 
-def copy(db, lines):
+def copy(db, lines, table="gps_coordinates"):
     with closing(db.connect()) as session, closing(session.cursor()) as cursor:
         cursor.execute("CREATE TEMPORARY TABLE come (device text, lon float8, lat float8, at float8)")
         cursor.copy_expert("COPY come FROM STDIN", StringIO("".join(lines)))
-        cursor.execute("INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at) "
+        cursor.execute(f"INSERT INTO {table} (device_id, longitude, latitude, recorded_at) "
                        "SELECT device, lon, lat, to_timestamp(at) FROM come")
 
 
@@ -108,6 +111,17 @@ def backlog(db, fleet, meter, minutes):
     return len(lines)
 
 
+def plain_speed(db, osrm, fleet, spans):
+    """Points a second of a plain worker that gets these spans of minutes one after the other."""
+    worker, points = PlainWorker(db, osrm), 0
+    for first, last in spans:
+        lines = list(fleet.points(first, last, PLAIN))
+        copy(db, lines, "points")
+        worker.run()
+        points += len(lines)
+    return points / worker.seconds
+
+
 def measure(devices, minutes):
     clock = Clock(env.TARGET / "bench-clock")
     conf = {"max_wal_size": "8GB", "shared_buffers": "1GB"}
@@ -127,14 +141,21 @@ def measure(devices, minutes):
                 fleet.begin = clock.now() - 6 * 3600
                 points = backlog(db, fleet, meter, WARM + minutes)
             results[name] = points, meter
-        return results
+        spans = {"live": [(minute, minute + 1) for minute in range(WARM, WARM + PLAIN_MINUTES)],
+                 "backlog": [(0, WARM + minutes)]}
+        plain = {}
+        for name in spans:
+            cluster.create_database(f"plain_{name}")
+            db = Database(cluster, f"plain_{name}")
+            plain[name] = plain_speed(db, osrm, fleet, spans[name])
+        return results, plain
 
 
 def main():
     exit_on_signals()
     options = arguments()
     for devices in options.devices:
-        results = measure(devices, options.minutes)
+        results, plain = measure(devices, options.minutes)
         print(f"{devices:,} devices, a fix each {INTERVAL} s, {options.minutes} minutes")
         print(f"{'milliseconds a thousand points':<34}{'backlog':>9}{'live':>9}{'ratio':>8}")
         cost = {name: (meter.osrm * 1000 / points, meter.backend * 1000 / points)
@@ -142,6 +163,10 @@ def main():
         for what, at in (("OSRM", 0), ("PostgreSQL, with threads", 1)):
             print(f"{what:<34}{cost['backlog'][at]:9.1f}{cost['live'][at]:9.1f}"
                   f"{cost['live'][at] / cost['backlog'][at]:8.2f}")
+        speed = {name: points / meter.seconds for name, (points, meter) in results.items()}
+        print(f"{'points a second':<34}{speed['backlog']:9.0f}{speed['live']:9.0f}")
+        print(f"{'points a second, a plain worker':<34}{plain['backlog']:9.0f}{plain['live']:9.0f}")
+        print(f"{'times its speed':<34}{speed['backlog'] / plain['backlog']:9.1f}{speed['live'] / plain['live']:9.1f}")
         longest = results["live"][1].longest
         print(f"a minute's run ends after {results['live'][1].seconds / options.minutes:.1f} s, "
               f"the longest after {longest:.1f} s", flush=True)

@@ -35,7 +35,7 @@ test)
 demo) wanted+=(python3-pyosmium) ;;
 quality) wanted+=(python3-numpy python3-scipy) ;;
 picture) wanted+=(python3-numpy python3-scipy python3-pyosmium python3-selenium python3-pil chromium chromium-driver) ;;
-bench) wanted+=(wrk libfaketime) ;;
+bench) wanted+=(wrk libfaketime nodejs) ;;
 esac
 
 missing=()

@@ -28,6 +28,6 @@ if [ "$purpose" != build ]; then
     remember PRIVATE_DIR "$(private_dir)"
     "$here/private_postgres.sh"
     "$here/osrm.sh"
-    [ "$purpose" != test ] || "$here/unpacked.sh"
+    case $purpose in test | bench) "$here/unpacked.sh" ;; esac
 fi
 mv "$env_file" "$result"

@@ -181,7 +181,7 @@ BEGIN
                      CROSS JOIN LATERAL generate_series(
                                date_bin(@extschema@._window(), greatest(b.start_time, from_time), 'epoch'),
                                least(b.end_time, to_time) - interval '1 us', @extschema@._window()) AS w (start)
-                     WHERE b.device_id = _windows_on_record.device_id AND b.coordinate_count > 0
+                     WHERE b.device_id = _windows_on_record.device_id
                        -- One of an earlier, greater length may reach into the range.
                        AND b.start_time >= coalesce((
                                SELECT max(l.start_time) FROM @extschema@.processing_batches l
@@ -191,7 +191,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _windows_on_record IS
-    'where the next windows of a device begin that held points of a range when they were matched, null if there are none; stable';
+    'where the next windows of a device begin that are on record of a range, with points or without, null if there are none; stable';
 
 CREATE FUNCTION _next_windows(job matching_jobs, fragments json, most integer) RETURNS timestamptz[]
 LANGUAGE plpgsql STABLE

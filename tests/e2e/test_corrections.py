@@ -161,6 +161,20 @@ def test_a_rematch_sees_what_was_deleted_from_longer_windows_of_earlier(db, osrm
     assert_as_from_scratch(db)
 
 
+def test_a_rematch_sees_what_was_deleted_though_a_run_has_found_the_window_empty(matched):
+    gone = (START + 2 * WINDOW, START + 3 * WINDOW)
+    matched.rows("DELETE FROM gps_coordinates WHERE device_id = 'car' AND recorded_at >= %s AND recorded_at < %s", gone)
+    job = matched.value("SELECT start_rematch(%s, %s, '{car}')", gone)
+    matched.rows("SELECT stop_job(%s)", (job,))
+    matched.rows("""UPDATE gps_coordinates SET latitude = latitude + 0.0004, processed = false
+                     WHERE device_id = 'car' AND recorded_at = %s""", (START + WINDOW,))
+    process_all(matched)
+    assert matched.value("SELECT coordinate_count FROM processing_batches WHERE device_id = 'car' AND start_time = %s",
+                         gone[:1]) == 0
+    matched.rows("SELECT resume_job(%s)", (job,))
+    assert_as_from_scratch(matched)
+
+
 def test_what_a_run_has_in_hand_is_forgotten_after_it(matched):
     matched.rows("SELECT start_rematch(%s, %s, '{car}')", (START, START + WINDOW))
     with closing(matched.connect(autocommit=False)) as worker:

@@ -173,15 +173,25 @@ impl<'run> Outbox<'run> {
         }
     }
 
+    /// What became of a point that was changed or deleted meanwhile is not known, and it names no batch:
+    /// the windows that it may have decided are due again. Open ones settle in any case.
     fn mark(&self, done: &[&Attempted]) -> Result<(), Error> {
+        let mut changed = Vec::new();
         for (nth, source) in self.sources.iter().enumerate() {
             let points = done.iter().flat_map(|a| {
                 let batch = a.target.batch;
                 a.target.marks[nth].iter().map(move |id| (*id, batch))
             });
-            store::mark_points(source, &points.collect::<Vec<_>>())?;
+            changed.extend(store::mark_points(source, &points.collect::<Vec<_>>())?);
         }
-        Ok(())
+        let stale: Vec<_> = (done.iter().map(|a| &a.target))
+            .filter(|target| target.settles.is_none() && changed.contains(&target.batch))
+            .map(|Target { window, .. }| {
+                (window.device.clone(), window.span.start, window.span.end)
+            })
+            .collect();
+        let reach = track::context_reach(&self.settings.recipe);
+        store::reopen(&store::neighbours(&stale, reach)?)
     }
 
     /// Points may have come after the windows were chosen; finished windows of other rounds that

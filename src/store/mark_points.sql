@@ -1,11 +1,16 @@
 -- Marks exactly the rows that were read: $1 their addresses in this one table, $2 the batch of each. A row that
 -- was changed since it was read lies elsewhere now, stays unprocessed, and is read again. Says how many rows
--- were there, and how many of them a trigger left marked.
+-- were there, how many of them a trigger left marked, and the batches of those that were not there.
 WITH marked AS (
     UPDATE ONLY {relation} p
        SET processed = true, batch_id = m.batch
       FROM unnest($1::tid[], $2::uuid[]) AS m (address, batch)
      WHERE p.ctid = m.address
-    RETURNING p.processed
+    RETURNING p.processed, m.address
 )
-SELECT count(*), count(*) FILTER (WHERE m.processed) FROM marked m
+SELECT count(*), count(*) FILTER (WHERE m.processed),
+       CASE WHEN count(*) < cardinality($1::tid[]) THEN
+           ARRAY(SELECT DISTINCT w.batch FROM unnest($1::tid[], $2::uuid[]) AS w (address, batch)
+                  WHERE w.address NOT IN (SELECT k.address FROM marked k))
+       END
+  FROM marked m

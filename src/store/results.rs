@@ -261,18 +261,20 @@ fn remove_overtaken(table: &str, windows: &[DeviceWindow]) -> Result<Vec<String>
     )
 }
 
-/// Marks points as taken in by their batches, a table that they lie in at a time.
-pub fn mark_points(source: &Source, points: &[(RowId, Uuid)]) -> Result<(), Error> {
+/// Marks points as taken in by their batches, a table that they lie in at a time. Returns the batches of
+/// those that were changed or deleted since they were read.
+pub fn mark_points(source: &Source, points: &[(RowId, Uuid)]) -> Result<Vec<Uuid>, Error> {
     let mut parts: HashMap<pg_sys::Oid, Marks> = HashMap::new();
     for ((part, address), batch) in points {
         let marks = parts.entry(*part).or_default();
         marks.addresses.push(*address);
         marks.batches.push(*batch);
     }
+    let mut changed = Vec::new();
     for (part, marks) in parts {
-        mark_part(source, part, marks)?;
+        changed.extend(mark_part(source, part, marks)?);
     }
-    Ok(())
+    Ok(changed)
 }
 
 /// Rows of one table, and the batch of each.
@@ -282,22 +284,26 @@ struct Marks {
     batches: Vec<Uuid>,
 }
 
-fn mark_part(source: &Source, part: pg_sys::Oid, marks: Marks) -> Result<(), Error> {
+fn mark_part(source: &Source, part: pg_sys::Oid, marks: Marks) -> Result<Vec<Uuid>, Error> {
     let Marks { addresses, batches } = marks;
-    let wanted = addresses.len();
-    let counts = source.change(
+    let mut counts = source.change(
         part,
         "mark points as processed",
         include_str!("mark_points.sql"),
         &[addresses.clone().into(), batches.into()],
-        |row| Ok((row.get::<i64>(1)?, row.get::<i64>(2)?)),
+        |row| {
+            Ok((
+                row.get::<i64>(1)?,
+                row.get::<i64>(2)?,
+                row.maybe::<Vec<Uuid>>(3)?,
+            ))
+        },
     )?;
-    let (there, marked) = counts.first().copied().unwrap_or_default();
-    let missing = (there as usize) < wanted;
-    if there > marked || missing && unmarked(source, part, addresses)? {
+    let (there, marked, changed) = counts.pop().unwrap_or_default();
+    if there > marked || changed.is_some() && unmarked(source, part, addresses)? {
         return Err(Error::NotMarked);
     }
-    Ok(())
+    Ok(changed.unwrap_or_default())
 }
 
 /// Whether rows that were not marked are there still, as they were read.

@@ -1,12 +1,15 @@
 """Points that are corrected, moved, deleted or forgotten leave no line behind that does not follow from the
 points that are there."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
+from threading import Event
 
 import psycopg2
 import pytest
 from drives import drive, insert, paths, process_all, recent_window
+from harness.fault_server import FaultServer, is_probe
 from harness.outcome import leftovers
 from scratch import from_scratch, shown
 
@@ -185,6 +188,30 @@ def test_what_a_run_has_in_hand_is_forgotten_after_it(matched):
         worker.commit()
     matched.rows("SELECT forget_device('car')")
     assert lines_of(matched, "car") == []
+
+
+@pytest.mark.parametrize("change", ["UPDATE gps_coordinates SET recorded_at = recorded_at + interval '1500 s'",
+                                    "DELETE FROM gps_coordinates"], ids=["moved", "deleted"])
+def test_a_point_that_goes_while_a_run_has_it_in_hand_leaves_nothing_behind(db, osrm, change):
+    insert(db, "car", drive(osrm, START, 1200))
+    asked, changed = Event(), Event()
+
+    def hold(target):
+        if not is_probe(target):
+            asked.set()
+            assert changed.wait(30)
+        return "forward"
+
+    with FaultServer(upstream=osrm) as faults, ThreadPoolExecutor() as other:
+        db.set("osrm_matcher.osrm_url", faults.url)
+        faults.fault_for = hold
+        with closing(db.connect()) as worker:
+            run = other.submit(worker.cursor().execute, "SELECT process_pending_gps()")
+            assert asked.wait(30)
+            db.rows(f"{change} WHERE device_id = 'car' AND recorded_at = %s", (START + 3 * WINDOW - MINUTE,))
+            changed.set()
+            run.result()
+        assert_as_from_scratch(db)
 
 
 @pytest.mark.parametrize("arguments", ["NULL", "'car', NULL", "'car', now(), NULL", "'car', with_points => NULL"])

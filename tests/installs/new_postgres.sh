@@ -62,6 +62,7 @@ stop "$new" new
 
 make_cluster "$new" restored
 start "$new" restored
+ask --command "CREATE EXTENSION pg_cron" # it would go to the schema that 1.4 had it in, which 1.6 refuses
 ask --output /dev/null <dump.sql
 check "dump and restore"
 [ "$(ask --command 'SELECT command FROM cron.job')" = "CALL public.process_pending()" ]

@@ -25,7 +25,7 @@ lint: ## formatting, clippy and shellcheck, warnings denied
 	cargo fmt --all --check
 	source target/setup.env && export PGRX_PG_CONFIG_PATH && cargo clippy --locked --workspace --all-targets \
 		--no-default-features --features "osrm_matcher/pg$$PG_MAJOR" -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck -x tests/setup/*.sh tests/installs/*.sh .ci/run; fi
+	@if command -v shellcheck >/dev/null; then shellcheck -x tests/setup/*.sh tests/installs/*.sh tests/matrix/*.sh .ci/run; fi
 
 bench: ## backlog beside OSRM alone, live work beside a backlog, freshness, reads, and growth (half an hour)
 	@$(prepare) bench

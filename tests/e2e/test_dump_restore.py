@@ -63,3 +63,13 @@ def test_an_adopted_table_that_was_dropped_takes_no_other_with_it(empty_db, seco
         assert db.rows("SELECT message FROM worker_alerts() WHERE problem = 'source_set_aside'") == []
     process_all(empty_db)
     assert empty_db.rows("SELECT relation::text FROM adopted_sources") == [("markers",)]
+
+
+def test_the_schedule_goes_with_the_database_where_pg_cron_is(cron_db, second_db):
+    jobs = "SELECT jobname, schedule, command, database, active FROM cron.job ORDER BY jobname"
+    cron_db.rows("SELECT schedule_processing(), schedule_upkeep()")
+    second_db.psql("-q", input=cron_db.cluster.run("pg_dump", "-d", cron_db.name).stdout)
+    restored = second_db.rows(jobs)
+    assert restored == cron_db.rows(jobs)
+    second_db.rows("SELECT schedule_processing(), schedule_upkeep()")  # once more, as docs/upgrading.md has it
+    assert second_db.rows(jobs) == restored

@@ -96,16 +96,15 @@ def test_keeping_all_batches_keeps_all_runs(db):
     assert db.value("SELECT count(*) FROM worker_runs") == 0
 
 
-def test_the_readmes_first_step_works_in_a_new_session(own_db):
+def test_the_readmes_first_step_works_in_a_new_session(cron_db):
     """It writes to the server's configuration, so in a cluster of its own."""
     block = next(block for block in re.findall(r"```sql\n(.*?)```", README, re.S) if "ALTER SYSTEM" in block)
-    own_db.rows("CREATE EXTENSION pg_cron")
-    own_db.psql("-c", "ALTER SYSTEM RESET ALL")
-    own_db.psql(input=block)
-    own_db.disconnect()
-    assert own_db.value("SELECT setting FROM pg_file_settings WHERE name = 'osrm_matcher.osrm_url' AND sourcefile LIKE '%auto.conf'") \
+    cron_db.psql("-c", "ALTER SYSTEM RESET ALL")
+    cron_db.psql(input=block)
+    cron_db.disconnect()
+    assert cron_db.value("SELECT setting FROM pg_file_settings WHERE name = 'osrm_matcher.osrm_url' AND sourcefile LIKE '%auto.conf'") \
         == re.search(r"osrm_url = '(.*?)'", block)[1]
-    assert own_db.value("SELECT schedule FROM worker_status()") == "* * * * *"
+    assert cron_db.value("SELECT schedule FROM worker_status()") == "* * * * *"
 
 
 def test_the_address_is_hidden_where_every_session_loads_the_library(own_db):

@@ -10,13 +10,8 @@ pg_ctlcluster "$major" main start
 . "$(dirname "$0")/start_osrm.sh" "$2"
 
 ask() { runuser -u postgres -- psql --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 "$@"; }
-ask <<'END'
-CREATE EXTENSION osrm_matcher;
-INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at)
-SELECT 'van', lon, lat, date_bin('5 min', now(), 'epoch') - interval '10 min' + n * interval '30 s'
-  FROM (VALUES (0, 24.93525, 60.16640), (1, 24.93663, 60.16766), (2, 24.93648, 60.16912),
-               (3, 24.93974, 60.17022), (4, 24.94359, 60.17034), (5, 24.94622, 60.16979)) AS drive (n, lon, lat);
-END
+ask --command 'CREATE EXTENSION osrm_matcher'
+ask --set vehicle=van <"$(dirname "$0")/drive.sql"
 ask --output /dev/null --command 'SELECT * FROM process_pending_gps()'
 status=$(ask --command "SELECT match_status FROM get_device_paths('van')")
 [ "$status" = matched ] || {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From PostgreSQL 15 to 17, in place and by a dump: what waits is matched there, what was matched is still there, an
-# adopted table stays adopted, and the schedule stays at the first. Runs as postgres, beside an OSRM.
+# adopted table stays adopted, and so does the schedule. Runs as postgres, beside an OSRM.
 set -euo pipefail
 old=/usr/lib/postgresql/15/bin
 new=/usr/lib/postgresql/17/bin
@@ -13,7 +13,7 @@ make_cluster() {
     "$1/initdb" --pgdata "$2" --auth trust --encoding UTF8 --locale C --no-sync >/dev/null
     echo "shared_preload_libraries = 'pg_cron'" >>"$2/postgresql.conf"
 }
-ask() { "$new/psql" --host "$work" --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 --dbname "$1" "${@:2}"; }
+ask() { "$new/psql" --host "$work" --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 postgres "$@"; }
 # A drive of six fixes, so many minutes ago, into a table.
 drive() {
     cat <<END
@@ -24,14 +24,14 @@ END
 }
 # What has to be there in the end: the path that was there, and the two that waited.
 check() {
-    ask "$1" --output /dev/null --command 'SELECT * FROM process_pending_gps()'
+    ask --output /dev/null --command 'SELECT * FROM process_pending_gps()'
     local found
-    found=$(ask "$1" --command "SELECT string_agg(match_status, ' ' ORDER BY start_time) FROM cached_polylines")
+    found=$(ask --command "SELECT string_agg(match_status, ' ' ORDER BY start_time) FROM cached_polylines")
     [ "$found" = "matched matched matched" ] || {
-        echo "$2: the paths are: $found"
+        echo "$1: the paths are: $found"
         exit 1
     }
-    echo "$2: three paths are matched"
+    echo "$1: three paths are matched"
 }
 
 make_cluster "$old" old
@@ -44,9 +44,8 @@ start "$old" old
     echo "SELECT FROM process_pending_gps();"
     drive gps_coordinates "device_id, longitude, latitude, recorded_at" "lon, lat" 40
     drive markers "username, coords, created_at" "ARRAY[lon, lat]" 20
-} | ask postgres --output /dev/null
-# pg_cron lives in one database of a cluster, and the copy will not be that one.
-"$new/pg_dump" --host "$work" --exclude-extension pg_cron postgres >dump.sql
+} | ask --output /dev/null
+"$new/pg_dump" --host "$work" postgres >dump.sql
 stop "$old" old
 
 make_cluster "$new" new
@@ -57,9 +56,16 @@ make_cluster "$new" new
     exit 1
 }
 start "$new" new
-check postgres pg_upgrade
-[ "$(ask postgres --command 'SELECT command FROM cron.job')" = "CALL public.process_pending()" ]
-ask postgres --command "CREATE DATABASE restored TEMPLATE template0"
-ask restored --output /dev/null <dump.sql
-check restored "dump and restore"
+check pg_upgrade
+[ "$(ask --command 'SELECT command FROM cron.job')" = "CALL public.process_pending()" ]
 stop "$new" new
+
+make_cluster "$new" restored
+start "$new" restored
+ask --command "CREATE EXTENSION pg_cron" # it would go to the schema that 1.4 had it in, which 1.6 refuses
+ask --output /dev/null <dump.sql
+check "dump and restore"
+[ "$(ask --command 'SELECT command FROM cron.job')" = "CALL public.process_pending()" ]
+ask --output /dev/null --command "SELECT schedule_processing(), schedule_upkeep()" # as docs/upgrading.md says
+[ "$(ask --command 'SELECT count(*) FROM cron.job')" = 2 ]
+stop "$new" restored

@@ -4,6 +4,7 @@
 built in a root of their own, and installed in another, that has neither Rust nor a compiler.
 """
 
+import functools
 import subprocess
 import sys
 import time
@@ -19,6 +20,15 @@ OSRM = HERE.parents[1] / "target/osrm"
 SUITES = {"bookworm": 15, "trixie": 17}
 UPDATE = "set -euo pipefail; apt-get update -qq; "
 INSTALL = "apt-get install -y -qq --no-install-recommends"
+# What .dockerignore lets through takes the place of all sources.
+BUILD_CONTEXT = """
+cd /src
+mkdir -p /context/target
+cp -a --parents $(sed -n 's/^!//p' .dockerignore | grep -vx tests) /context
+mount --bind target /context/target
+mount --rbind /context /src
+cd /src
+"""
 
 
 def run(root, script, **options):
@@ -63,16 +73,26 @@ def pgxn(suite):
         return first_path(root, suite)
 
 
+@functools.cache
+def deployment():
+    """compose.yaml as Docker Compose reads it, with all that it fills in. Debian 12 has one that is too old for it."""
+    with DebianRoot("trixie") as root:
+        return run(root, f"{{ {UPDATE} {INSTALL} docker-compose; }} </dev/null >/dev/null 2>&1; cd /opt; MAP=/map.osm.pbf "
+                         "POSTGRES_PASSWORD=secret docker-compose --file - config --format json",
+                   input=(HERE.parents[1] / "compose.yaml").read_text())
+
+
 def image(suite):
-    """What the Dockerfile runs, where there is no engine to run it."""
+    """What the Dockerfile runs and then what compose.yaml does, where there is no engine for either."""
     major = SUITES[suite]
     with sources(suite) as folders, DebianRoot(suite, folders) as root:
-        run(root, f"{UPDATE} {INSTALL} postgresql-{major}; cd /src; PG={major} tests/setup/prepare.sh build")
+        run(root, f"{UPDATE} {INSTALL} postgresql-{major}; {BUILD_CONTEXT} PG={major} tests/setup/prepare.sh build")
     package = ROOTS / f"built-{suite}/package"
-    with DebianRoot(suite, {package: "/package", HERE.parent / "setup": "/setup", OSRM: "/osrm", HERE: "/try"}) as root:
-        run(root, f"{UPDATE} {INSTALL} postgresql-{major}; cp -r /package/. /; /setup/image.sh {major}; ! command -v gcc")
-        run(root, f"echo \"shared_preload_libraries = 'pg_cron'\" >>/etc/postgresql/{major}/main/postgresql.conf")
-        return first_path(root, suite)
+    with DebianRoot(suite, {package: "/package", OSRM: "/osrm", HERE.parent: "/tests"}) as root:
+        run(root, f"{UPDATE} {INSTALL} postgresql-{major} python3; cp -r /package/. /; "
+                  f"/tests/setup/image.sh {major}; ! command -v gcc")
+        said = run(root, f"/usr/bin/python3 -B /tests/installs/compose.py {major} /osrm", network=False, input=deployment())
+        return said.splitlines()[-1]
 
 
 def postgres(suite):

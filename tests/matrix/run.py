@@ -34,6 +34,7 @@ PG_CONFIG=/opt/wheel/pgserver/pginstall/bin/pg_config make test
 """
 # PostgreSQL, the Debian to try it on, and how.
 PLACES = {
+    "14": ("bookworm", START + ". tests/matrix/postgres_14.sh; make test"),
     "15": ("bookworm", START + "PG=15 make test"),
     "16": ("bookworm", WHEEL),
     "17": ("trixie", START + "PG=17 make test"),

@@ -19,13 +19,13 @@ BEGIN = 1_714_780_800  # 4 May 2024, midnight UTC
 HOUR = 3600
 DRIVEN = 8 * HOUR
 BUDGET, DAYS = 2**30, 30  # what the cache may take, and for how long
-TABLES = {"cached_polylines": "path", "stops": "stop", "processing_batches": "batche", "gps_coordinates": "point"}
+TABLES = {"cached_polylines": "paths", "stops": "stops", "processing_batches": "batches", "gps_coordinates": "points"}
 CACHE = ("cached_polylines", "stops")
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
-    parser.add_argument("--devices", type=int, default=50, help="default: %(default)s")
+    parser.add_argument("--devices", type=int, default=20, help="default: %(default)s")
     return parser.parse_args()
 
 
@@ -59,7 +59,7 @@ def main():
         for table, name in TABLES.items():
             rows, size = db.rows(f"SELECT count(*), pg_total_relation_size('{table}') FROM {table}")[0]
             kept += size if table in CACHE else 0
-            print(f"{name + 's':<20}{rows / devices:15.0f}{size / rows:13.0f}{size / devices / 1000:13.0f}")
+            print(f"{name:<20}{rows / devices:15.0f}{size / rows:13.0f}{size / devices / 1000:13.0f}")
         share = (BUDGET / DAYS) / (kept / devices)
         print(f"1 GB holds the paths and stops of {share:.0f} such devices for {DAYS} days", flush=True)
 

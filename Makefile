@@ -37,9 +37,9 @@ bench: ## backlog beside OSRM alone, live work beside a backlog and a plain work
 	@$(PYTHON) tests/bench/disk.py
 	@$(PYTHON) tests/bench/growth.py $(GROWTH)
 
-quality: ## how far matched routes are from a known truth; fails where that got worse (ACCEPT=1: renew the table)
+quality: ## how far lines are from a known truth; fails where that got worse (ACCEPT=1: renew; DATA=dir OSRM_URL=url: your tracks)
 	@$(prepare) quality
-	@$(PYTHON) tests/quality/run.py $(if $(ACCEPT),--accept)
+	@$(PYTHON) $(if $(DATA),tests/quality/own.py "$(DATA)" "$(OSRM_URL)",tests/quality/run.py $(if $(ACCEPT),--accept))
 
 picture: ## draw a noisy trace as OSRM alone does and as we do, and the map page: docs/images
 	@$(prepare) picture

@@ -231,10 +231,15 @@ class Storm(Sessions):
         self.do(f"SELECT start_{kind}('{first}', '{last}', {devices})")
 
     def stop_jobs(self):
-        self.do("SELECT stop_job(job_id) FROM matching_jobs WHERE status = 'active'")
+        self._each_job("stop_job", "active")
 
     def resume_jobs(self):
-        self.do("SELECT resume_job(job_id) FROM matching_jobs WHERE status = 'stopped'")
+        self._each_job("resume_job", "stopped")
+
+    def _each_job(self, function, status):
+        # A session whose open transaction has moved a job on is waited for, which is nobody's fault but its own.
+        self.do(f"SELECT {function}(j.job_id) FROM (SELECT job_id FROM matching_jobs WHERE status = '{status}' "
+                "FOR UPDATE SKIP LOCKED) j")
 
     def retry_failed(self):
         self.do("SELECT retry_failed()")

@@ -2389,3 +2389,21 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- What a version of an extension grants is left out of dumps: the owner grants it.
+DO $$
+DECLARE
+    missing text;
+BEGIN
+    SELECT string_agg(format('SELECT @extschema@.grant_%s(%L);', k.kind, a.grantee::regrole), ' '
+                      ORDER BY k.kind, a.grantee::regrole::text) INTO missing
+      FROM (VALUES ('reader', 'get_device_page'), ('worker', 'process_pending_gps'), ('monitor', 'worker_alerts'))
+           AS k (kind, function)
+      JOIN pg_proc p ON p.proname = k.function AND p.pronamespace = '@extschema@'::regnamespace
+     CROSS JOIN LATERAL aclexplode(p.proacl) a
+     WHERE a.grantee NOT IN (0, p.proowner);
+    IF missing IS NOT NULL THEN
+        RAISE WARNING 'roles lack what is new of what they were granted, and their calls fail until you run: %', missing;
+    END IF;
+END
+$$;

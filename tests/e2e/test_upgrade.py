@@ -11,6 +11,7 @@ from catalog import catalog, differences
 from drives import drive, insert, process_all, recent_window, waiting
 from harness import env
 from harness.outcome import leftovers
+from test_roles import READS, WATCHES, WORKS
 
 RELEASED = sorted((env.ROOT / "tests/upgrade").glob("osrm_matcher--*.sql.gz"))
 
@@ -90,6 +91,34 @@ def test_what_was_stored_stays_and_writers_go_on(old_db, osrm):
     assert leftovers(old_db) == {}
     assert old_db.value("SELECT sum(source_coordinates_count) FROM cached_polylines WHERE device_id = 'car'") == len(written)
     assert old_db.value("SELECT count(*) FROM cached_polylines WHERE device_id = 'old'") == 1
+
+
+@pytest.mark.parametrize("grant, calls", [("reader", READS), ("worker", WORKS), ("monitor", WATCHES)])
+def test_roles_may_go_on_with_what_they_were_granted(old_db, grant, calls):
+    role = f"{grant}_{old_db.name}"
+    old_db.rows(f"CREATE ROLE {role} LOGIN; SELECT grant_{grant}('{role}')")
+
+    def refused(call):
+        """Whether it is there, and not for this role."""
+        with closing(old_db.connect(user=role)) as session, closing(session.cursor()) as cursor:
+            try:
+                cursor.execute(f"SELECT * FROM {call}")
+            except psycopg2.errors.InsufficientPrivilege:
+                return True
+            except psycopg2.Error:
+                pass
+        return False
+
+    known = old_db.rows("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace")
+    granted = [call for call in calls if (call.partition("(")[0],) in known and not refused(call)]
+    assert granted
+    with closing(old_db.connect()) as session, closing(session.cursor()) as cursor:
+        cursor.execute("ALTER EXTENSION osrm_matcher UPDATE")
+        (told,) = [notice for notice in session.notices if "roles lack what is new" in notice]
+        cursor.execute(told.partition("until you run: ")[2])
+    lost = [call for call in granted if refused(call)]
+    old_db.rows(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    assert lost == []
 
 
 def test_there_is_no_way_down(db):

@@ -17,9 +17,10 @@ COMMENT ON TABLE device_locks IS 'what a worker locks while it has a device: the
 
 DROP INDEX cached_polylines_recent;
 COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
-ALTER TABLE worker_runs ADD COLUMN search_pages bigint;
+ALTER TABLE worker_runs ADD COLUMN search_pages bigint, ADD COLUMN servers_left_out jsonb;
 COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog(); null where old ones were not searched for';
 COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows looked at in vain; null where it was not made, or not to its end';
+COMMENT ON COLUMN worker_runs.servers_left_out IS 'OSRM servers that failed, each with why, since when, and until when it is left out; null where none did';
 CREATE INDEX path_reads_read_at ON path_reads (read_at);
 COMMENT ON INDEX path_reads_read_at IS 'finds the notes that are too old';
 
@@ -29,6 +30,7 @@ DROP ROUTINE worker_status;
 DROP ROUTINE _advance_jobs;
 DROP ROUTINE process_pending;
 DROP ROUTINE schedule_processing;
+DROP ROUTINE osrm_health;
 
 CREATE FUNCTION _stored_paths(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS SETOF cached_polylines
@@ -396,6 +398,29 @@ BEGIN
     last_run := CASE WHEN newest.id IS NOT NULL THEN row_to_json(newest) END;
 END
 $$;
+
+CREATE FUNCTION "_osrm_servers"() RETURNS TEXT[]
+STRICT STABLE PARALLEL SAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', '_osrm_servers_wrapper';
+COMMENT ON FUNCTION _osrm_servers IS 'addresses of the OSRM servers that are set; stable, parallel safe';
+
+CREATE FUNCTION get_osrm_servers()
+RETURNS TABLE (server text, in_use boolean, since timestamptz, problem text, asked_again_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER
+BEGIN ATOMIC
+    SELECT c.server, CASE WHEN l.server IS NOT NULL THEN false WHEN seen.reachable THEN true END, l.since, l.why, l.until
+      FROM unnest(_osrm_servers()) WITH ORDINALITY AS c (server, position)
+     CROSS JOIN _osrm_seen() seen
+      LEFT JOIN (SELECT s.server, s.why, s.since, s.until
+                   FROM (SELECT w.servers_left_out FROM worker_runs w ORDER BY w.id DESC LIMIT 1) last
+                  CROSS JOIN jsonb_to_recordset(last.servers_left_out)
+                             AS s (server text, why text, since timestamptz, until timestamptz)) l
+             ON l.server = c.server
+     ORDER BY c.position;
+END;
+COMMENT ON FUNCTION get_osrm_servers IS
+    'the OSRM servers that are set, and whether the last run left one out, since when, why, and when it is asked again; stable';
 
 COMMENT ON FUNCTION worker_status IS
     'how the worker does, in one row: what waits, what is done, OSRM, the last run and the next; stable, reads only what waits';
@@ -924,6 +949,16 @@ BEGIN ATOMIC
      GROUP BY b.error_code;
 END;
 
+CREATE FUNCTION _server_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'warning', 'server_left_out', format('%s is left out since %s: %s', s.server, s.since, s.problem),
+           'See that osrm-routed runs there; runs ask it again by themselves.'
+      FROM get_osrm_servers() s
+     WHERE NOT s.in_use;
+END;
+COMMENT ON FUNCTION _server_alerts IS 'OSRM servers that are left out while others answer, with their reasons; stable';
+
 CREATE OR REPLACE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',
     max_failures double precision DEFAULT 0.01,
@@ -951,6 +986,8 @@ BEGIN
         RETURN QUERY SELECT 'critical', 'osrm_away',
             format('OSRM has not answered since %s: %s', now_is.osrm_since, now_is.osrm_error),
             'SELECT * FROM @extschema@.osrm_health();';
+    ELSE
+        RETURN QUERY SELECT a.* FROM @extschema@._server_alerts() a;
     END IF;
 
     IF waiting_for > max_delay THEN
@@ -2169,12 +2206,15 @@ CREATE OR REPLACE FUNCTION "osrm_health"() RETURNS TABLE (
 	"data_version" TEXT,  
 	"max_matching_size" INT,  
 	"problem" TEXT,  
-	"advice" TEXT  
+	"advice" TEXT,  
+	"server" TEXT  
 )
 STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'osrm_health_wrapper';
+COMMENT ON FUNCTION osrm_health() IS
+    'asks each OSRM server for a sign of life; says how long it took and of what date its map is, or what is wrong and what to do';
 
 CREATE OR REPLACE FUNCTION "process_pending_gps"(
 	"max_windows" INT DEFAULT 500, 
@@ -2283,7 +2323,7 @@ BEGIN ATOMIC
         ('worker',
          '{process_pending_gps,process_pending,_process_round,make_batches,claim_batches,match_batches}', '{}'),
         ('monitor',
-         '{worker_status,worker_alerts,osrm_health,storage_advice,get_jobs,_cache_performance}',
+         '{worker_status,worker_alerts,osrm_health,get_osrm_servers,storage_advice,get_jobs,_cache_performance}',
          '{worker_health,cache_performance,matching_jobs,processing_batches,worker_runs}'))
         AS r (kind, functions, relations)
      WHERE r.kind = _rights.kind;

@@ -58,7 +58,7 @@ COMMENT ON FUNCTION claim_batches(integer) IS
 COMMENT ON FUNCTION match_batches(uuid[]) IS
     'matches batches that claim_batches returned; returns what was done';
 COMMENT ON FUNCTION osrm_health() IS
-    'asks the OSRM server for a sign of life; says how long it took and of what date its map is, or what is wrong and what to do';
+    'asks each OSRM server for a sign of life; says how long it took and of what date its map is, or what is wrong and what to do';
 COMMENT ON FUNCTION encode_polyline(double precision[], double precision[], integer) IS
     'longitudes and latitudes in degrees as a Google encoded polyline of precision 5 or 6';
 COMMENT ON FUNCTION decode_polyline(text, integer) IS

@@ -234,6 +234,26 @@ END
 $$;
 COMMENT ON FUNCTION _osrm_seen IS
     'whether OSRM answered the last run that asked it, and since when not; null where none has asked; stable';
+COMMENT ON FUNCTION _osrm_servers IS 'addresses of the OSRM servers that are set; stable, parallel safe';
+
+-- The servers as they are set, and what the last run saw of each.
+CREATE FUNCTION get_osrm_servers()
+RETURNS TABLE (server text, in_use boolean, since timestamptz, problem text, asked_again_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER
+BEGIN ATOMIC
+    SELECT c.server, CASE WHEN l.server IS NOT NULL THEN false WHEN seen.reachable THEN true END, l.since, l.why, l.until
+      FROM unnest(_osrm_servers()) WITH ORDINALITY AS c (server, position)
+     CROSS JOIN _osrm_seen() seen
+      LEFT JOIN (SELECT s.server, s.why, s.since, s.until
+                   FROM (SELECT w.servers_left_out FROM worker_runs w ORDER BY w.id DESC LIMIT 1) last
+                  CROSS JOIN jsonb_to_recordset(last.servers_left_out)
+                             AS s (server text, why text, since timestamptz, until timestamptz)) l
+             ON l.server = c.server
+     ORDER BY c.position;
+END;
+COMMENT ON FUNCTION get_osrm_servers IS
+    'the OSRM servers that are set, and whether the last run left one out, since when, why, and when it is asked again; stable';
+
 COMMENT ON FUNCTION worker_status IS
     'how the worker does, in one row: what waits, what is done, OSRM, the last run and the next; stable, reads only what waits';
 

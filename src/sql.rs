@@ -98,8 +98,12 @@ extension_sql_file!(
     name = "cron",
     requires = [internal::_next_run]
 );
-extension_sql_file!("../sql/status.sql", name = "status");
-extension_sql_file!("../sql/alerts.sql", name = "alerts");
+extension_sql_file!(
+    "../sql/status.sql",
+    name = "status",
+    requires = [internal::_osrm_servers]
+);
+extension_sql_file!("../sql/alerts.sql", name = "alerts", requires = ["status"]);
 extension_sql_file!("../sql/upkeep.sql", name = "upkeep");
 extension_sql_file!(
     "../sql/import.sql",

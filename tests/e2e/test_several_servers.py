@@ -1,16 +1,14 @@
 """Several OSRM servers: requests go round, one that fails is left out, the others carry the load."""
 
-import threading
 from contextlib import ExitStack, closing
 
 import psycopg2
 import pytest
 
-from drives import drive, insert, paths, recent_window, waiting
+from backlog import assert_all_done_at_once, fill, while_it_is_worked_off, work_off
+from drives import drive, insert, paths, recent_window
 from harness.fault_server import FaultServer, refusing_url
 from harness.osrm import Osrm
-from harness.outcome import leftovers
-from harness.wait import wait_for
 
 TURNED_AWAY = "HTTP 429: it wants no request for 600 s"
 
@@ -29,24 +27,6 @@ def real_pair(db):
         servers = [stack.enter_context(Osrm(name=f"osrm-pair-{name}")) for name in ("a", "b")]
         db.set("osrm_matcher.osrm_url", " ".join(server.url for server in servers))
         yield servers
-
-
-def fill(db, osrm, devices=6, seconds=900, prefix="car"):
-    for number in range(devices):
-        insert(db, f"{prefix}-{number}", drive(osrm, recent_window(90), seconds, seed=number))
-
-
-def work_off(db):
-    """A run by hand, which looks for all that waits, however soon after another it is."""
-    return db.row("SELECT * FROM process_pending_gps(5000, 120)")
-
-
-def assert_all_done_at_once(db):
-    """Everything is matched, and no window had to be tried twice."""
-    assert waiting(db) == 0
-    assert leftovers(db) == {}
-    assert db.rows("SELECT DISTINCT status, retry_count, error_code FROM processing_batches") == [("completed", 0, None)]
-    assert db.rows("SELECT DISTINCT match_status FROM cached_polylines") == [("matched",)]
 
 
 def servers(db):
@@ -71,26 +51,9 @@ def test_requests_go_round(db, osrm, pair):
     assert servers(db) == [(True, None), (True, None)]
 
 
-def kill_in_the_middle(db, server, left):
-    """Once there are paths; notes how many points are left then."""
-    with closing(db.connect()) as session, session.cursor() as cursor:
-        def value(query):
-            cursor.execute(query)
-            return cursor.fetchone()[0]
-
-        wait_for(lambda: value("SELECT count(*) FROM cached_polylines") > 0, 30, "a path", pause=0.01)
-        server.kill()
-        left.append(value("SELECT count(*) FROM gps_coordinates WHERE NOT processed"))
-
-
 def test_a_server_is_killed_in_the_middle_of_a_backlog(db, osrm, real_pair):
     fill(db, osrm, devices=60)
-    left = []
-    killer = threading.Thread(target=kill_in_the_middle, args=(db, real_pair[0], left))
-    killer.start()
-    db.rows("CALL process_pending(120, 20)")
-    killer.join()
-    assert left[0] > 0, "it was killed too late"
+    while_it_is_worked_off(db, real_pair[0].kill)
     assert_all_done_at_once(db)
     assert [in_use for in_use, _ in servers(db)] == [False, True]
     with_one_killed = paths(db)

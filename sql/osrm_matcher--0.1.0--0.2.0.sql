@@ -342,7 +342,7 @@ CREATE OR REPLACE FUNCTION worker_status(
     OUT oldest_waiting timestamptz, OUT waiting_since timestamptz, OUT estimated boolean,
     OUT osrm_reachable boolean, OUT osrm_since timestamptz, OUT osrm_error text,
     OUT enabled boolean, OUT schedule text, OUT next_run timestamptz, OUT last_run json, OUT set_aside text[],
-    OUT points_behind bigint)
+    OUT points_behind bigint, OUT workers bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -394,6 +394,7 @@ BEGIN
     enabled := @extschema@._enabled();
     SELECT j.schedule, CASE WHEN j.active THEN @extschema@._next_run(j.schedule) END INTO schedule, next_run
       FROM @extschema@._cron_job('osrm_matcher') j;
+    SELECT nullif(count(*), 0) INTO workers FROM @extschema@._cron_workers() w WHERE w.active;
     SELECT r.* INTO newest FROM @extschema@.worker_runs r ORDER BY r.started_at DESC LIMIT 1;
     last_run := CASE WHEN newest.id IS NOT NULL THEN row_to_json(newest) END;
 END
@@ -2279,26 +2280,93 @@ $$;
 COMMENT ON PROCEDURE process_pending(integer, integer, interval) IS
     'processes what is pending in rounds, with a commit after each, until nothing is left or max_seconds have passed, and looks again so often; what a schedule should call';
 
-CREATE OR REPLACE FUNCTION schedule_processing(schedule text DEFAULT '* * * * *', every interval DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION _cron_workers()
+RETURNS TABLE (job_id bigint, number integer, active boolean, role text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF @extschema@._cron_is_here() THEN
+        RETURN QUERY EXECUTE
+            'SELECT j.jobid, coalesce(substring(j.jobname FROM ''[0-9]+$'')::integer, 1), j.active, j.username
+               FROM cron.job j
+              WHERE j.jobname ~ ''^osrm_matcher(_[0-9]{1,2})?$'' AND j.database = current_database()';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _cron_workers IS 'the jobs of pg_cron that call the worker, each with its number and whose it is; stable';
+
+CREATE FUNCTION schedule_processing(schedule text DEFAULT '* * * * *', every interval DEFAULT NULL,
+                                    workers integer DEFAULT 1) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    -- A CALL that commits must be the only statement of its job. One that looks again does so to the end of its
+    -- minute. What is one worker's round is that of several together, so that none has all.
+    command text := format('CALL @extschema@.process_pending(%s)', concat_ws(', ',
+        '58, every => ' || quote_literal(every),
+        CASE WHEN workers > 1 THEN 'windows_per_round => ' || greatest(500 / workers, 50) END));
     job bigint;
+    first_job bigint;
 BEGIN
     IF schedule IS NULL THEN
         RETURN NULL;
     END IF;
+    IF workers IS NULL OR workers NOT BETWEEN 1 AND 64 THEN
+        RAISE EXCEPTION 'cannot schedule % workers', coalesce(workers::text, 'null')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a number from 1 to 64.';
+    END IF;
     PERFORM @extschema@._require_cron();
-    -- A CALL that commits must be the only statement of its job. One that looks again does so to the end of its
-    -- minute.
-    EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
-      USING 'osrm_matcher', schedule,
-            format('CALL @extschema@.process_pending(%s)', '58, every => ' || quote_literal(every));
-    RETURN job;
+    FOR number IN 1 .. workers LOOP
+        EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
+          USING 'osrm_matcher' || CASE WHEN number > 1 THEN '_' || number ELSE '' END, schedule, command;
+        first_job := coalesce(first_job, job);
+    END LOOP;
+    PERFORM @extschema@._unschedule_workers(workers);
+    RETURN first_job;
 END
 $$;
+COMMENT ON FUNCTION schedule_processing(text, interval, integer) IS
+    'lets pg_cron call process_pending, every minute unless told otherwise, so many times at once, and each call look again so often; called again, it changes the schedule; returns the id of the first worker''s job';
 
-COMMENT ON FUNCTION schedule_processing(text, interval) IS
-    'lets pg_cron call process_pending, every minute unless told otherwise, and that look again so often; called again, it changes the schedule; returns the job''s id';
+CREATE FUNCTION _unschedule_workers(but integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    gone bigint := 0;
+BEGIN
+    IF @extschema@._cron_is_here() THEN
+        EXECUTE 'SELECT count(cron.unschedule(w.job_id)) FROM @extschema@._cron_workers() w
+                  WHERE w.number > $1 AND w.role = current_user' INTO gone USING but;
+    END IF;
+    RETURN gone;
+END
+$$;
+COMMENT ON FUNCTION _unschedule_workers IS
+    'takes all workers but the first so many off pg_cron''s schedule, as far as they are the caller''s; returns how many; volatile';
+
+CREATE OR REPLACE FUNCTION unschedule_processing() RETURNS boolean
+LANGUAGE sql VOLATILE
+RETURN _unschedule_workers(0) > 0;
+COMMENT ON FUNCTION unschedule_processing() IS
+    'takes processing, with all its workers, off pg_cron''s schedule; false if it was not on it';
+
+CREATE OR REPLACE FUNCTION _trim_cron_log() RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    deleted bigint := 0;
+BEGIN
+    IF @extschema@._cron_is_here() THEN
+        EXECUTE 'DELETE FROM cron.job_run_details d
+                  WHERE d.end_time < now() - interval ''1 day'' AND d.database = current_database()
+                    AND (d.jobid IN (SELECT j.jobid FROM cron.job j WHERE j.jobname ~ ''^osrm_matcher(_[0-9]{1,2}|_upkeep)?$'')
+                         OR d.command IN ($1, $2))'
+          USING 'CALL @extschema@.process_pending()', 'CALL @extschema@.upkeep()';
+        GET DIAGNOSTICS deleted = ROW_COUNT;
+    END IF;
+    RETURN deleted;
+END
+$$;
 
 CREATE OR REPLACE FUNCTION _functions(names text[]) RETURNS TABLE (signature text)
 LANGUAGE sql STABLE

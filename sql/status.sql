@@ -147,7 +147,7 @@ CREATE FUNCTION worker_status(
     OUT oldest_waiting timestamptz, OUT waiting_since timestamptz, OUT estimated boolean,
     OUT osrm_reachable boolean, OUT osrm_since timestamptz, OUT osrm_error text,
     OUT enabled boolean, OUT schedule text, OUT next_run timestamptz, OUT last_run json, OUT set_aside text[],
-    OUT points_behind bigint)
+    OUT points_behind bigint, OUT workers bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -199,6 +199,7 @@ BEGIN
     enabled := @extschema@._enabled();
     SELECT j.schedule, CASE WHEN j.active THEN @extschema@._next_run(j.schedule) END INTO schedule, next_run
       FROM @extschema@._cron_job('osrm_matcher') j;
+    SELECT nullif(count(*), 0) INTO workers FROM @extschema@._cron_workers() w WHERE w.active;
     SELECT r.* INTO newest FROM @extschema@.worker_runs r ORDER BY r.started_at DESC LIMIT 1;
     last_run := CASE WHEN newest.id IS NOT NULL THEN row_to_json(newest) END;
 END

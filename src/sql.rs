@@ -44,7 +44,8 @@ extension_sql_file!(
         api::match_batches,
         api::osrm_health,
         api::encode_polyline,
-        api::decode_polyline
+        api::decode_polyline,
+        "cron"
     ]
 );
 extension_sql_file!(

@@ -23,5 +23,8 @@ pub use results::{
     BatchRow, Status, Written, mark_points, notify, reopen, unsettle, write_batches, write_onward,
     write_onward_stops, write_paths, write_stops,
 };
-pub use runs::{Delay, RunRow, advance_jobs, osrm_as_seen, record_run, search_is_due, store_reads};
+pub use runs::{
+    Delay, RunRow, advance_jobs, osrm_as_seen, others_have_run, record_run, search_is_due,
+    snapshot, store_reads,
+};
 pub use source::{Fragments, Source, ask_source, sources};

@@ -149,6 +149,28 @@ pub fn osrm_as_seen() -> Result<OsrmAsSeen, Error> {
     Ok(seen)
 }
 
+/// What has ended by now.
+pub fn snapshot() -> Result<String, Error> {
+    let snapshots = rows(
+        "look what has ended",
+        "SELECT pg_current_snapshot()::text",
+        &[],
+        |row| row.get(1),
+    )?;
+    Ok(snapshots.into_iter().next().unwrap_or_default())
+}
+
+/// Whether runs other than `run` have stored something since a snapshot.
+pub fn others_have_run(since: &str, run: Option<i64>) -> Result<bool, Error> {
+    let answers = rows(
+        "look for other runs",
+        include_str!("others_have_run.sql"),
+        &[since.into(), run.into()],
+        |row| row.get(1),
+    )?;
+    Ok(answers.first().copied().unwrap_or(true))
+}
+
 /// Whether it is time to look for old points, however long that takes.
 pub fn search_is_due() -> Result<bool, Error> {
     let answers = rows(

@@ -27,11 +27,12 @@ lint: ## formatting, clippy and shellcheck, warnings denied
 		--no-default-features --features "osrm_matcher/pg$$PG_MAJOR" -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -x tests/setup/*.sh tests/installs/*.sh tests/matrix/*.sh .ci/run; fi
 
-bench: ## backlog beside OSRM alone, live work beside a backlog and a plain worker, freshness, reads, disk, growth (an hour)
+bench: ## backlog beside OSRM alone, live work, several workers, a plain worker, freshness, reads, disk, growth (an hour)
 	@$(prepare) bench
 	@$(PYTHON) tests/bench/throughput.py
 	@$(PYTHON) tests/bench/live.py
 	@$(PYTHON) tests/bench/provisional.py
+	@$(PYTHON) tests/bench/workers.py
 	@$(PYTHON) tests/bench/freshness.py
 	@$(PYTHON) tests/bench/reads.py
 	@$(PYTHON) tests/bench/disk.py

@@ -87,6 +87,16 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _set_aside_alerts IS 'tables and windows that are set aside, with their reasons; stable';
 
+CREATE FUNCTION _server_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'warning', 'server_left_out', format('%s is left out since %s: %s', s.server, s.since, s.problem),
+           'See that osrm-routed runs there; runs ask it again by themselves.'
+      FROM get_osrm_servers() s
+     WHERE NOT s.in_use;
+END;
+COMMENT ON FUNCTION _server_alerts IS 'OSRM servers that are left out while others answer, with their reasons; stable';
+
 CREATE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',
     max_failures double precision DEFAULT 0.01,
@@ -114,6 +124,8 @@ BEGIN
         RETURN QUERY SELECT 'critical', 'osrm_away',
             format('OSRM has not answered since %s: %s', now_is.osrm_since, now_is.osrm_error),
             'SELECT * FROM @extschema@.osrm_health();';
+    ELSE
+        RETURN QUERY SELECT a.* FROM @extschema@._server_alerts() a;
     END IF;
 
     IF waiting_for > max_delay THEN

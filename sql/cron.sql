@@ -50,3 +50,20 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _cron_job IS 'a job of pg_cron by its name; stable';
+
+-- The jobs of schedule_processing, a row each; none where there are none or they cannot be seen from here.
+CREATE FUNCTION _cron_workers()
+RETURNS TABLE (job_id bigint, number integer, active boolean, role text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF @extschema@._cron_is_here() THEN
+        RETURN QUERY EXECUTE
+            'SELECT j.jobid, coalesce(substring(j.jobname FROM ''[0-9]+$'')::integer, 1), j.active, j.username
+               FROM cron.job j
+              WHERE j.jobname ~ ''^osrm_matcher(_[0-9]{1,2})?$'' AND j.database = current_database()';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _cron_workers IS 'the jobs of pg_cron that call the worker, each with its number and whose it is; stable';

@@ -17,9 +17,10 @@ COMMENT ON TABLE device_locks IS 'what a worker locks while it has a device: the
 
 DROP INDEX cached_polylines_recent;
 COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
-ALTER TABLE worker_runs ADD COLUMN search_pages bigint;
+ALTER TABLE worker_runs ADD COLUMN search_pages bigint, ADD COLUMN servers_left_out jsonb;
 COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog(); null where old ones were not searched for';
 COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows looked at in vain; null where it was not made, or not to its end';
+COMMENT ON COLUMN worker_runs.servers_left_out IS 'OSRM servers that failed, each with why, since when, and until when it is left out; null where none did';
 CREATE INDEX path_reads_read_at ON path_reads (read_at);
 COMMENT ON INDEX path_reads_read_at IS 'finds the notes that are too old';
 
@@ -29,6 +30,7 @@ DROP ROUTINE worker_status;
 DROP ROUTINE _advance_jobs;
 DROP ROUTINE process_pending;
 DROP ROUTINE schedule_processing;
+DROP ROUTINE osrm_health;
 
 CREATE FUNCTION _stored_paths(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS SETOF cached_polylines
@@ -340,7 +342,7 @@ CREATE OR REPLACE FUNCTION worker_status(
     OUT oldest_waiting timestamptz, OUT waiting_since timestamptz, OUT estimated boolean,
     OUT osrm_reachable boolean, OUT osrm_since timestamptz, OUT osrm_error text,
     OUT enabled boolean, OUT schedule text, OUT next_run timestamptz, OUT last_run json, OUT set_aside text[],
-    OUT points_behind bigint)
+    OUT points_behind bigint, OUT workers bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -392,10 +394,34 @@ BEGIN
     enabled := @extschema@._enabled();
     SELECT j.schedule, CASE WHEN j.active THEN @extschema@._next_run(j.schedule) END INTO schedule, next_run
       FROM @extschema@._cron_job('osrm_matcher') j;
+    SELECT nullif(count(*), 0) INTO workers FROM @extschema@._cron_workers() w WHERE w.active;
     SELECT r.* INTO newest FROM @extschema@.worker_runs r ORDER BY r.started_at DESC LIMIT 1;
     last_run := CASE WHEN newest.id IS NOT NULL THEN row_to_json(newest) END;
 END
 $$;
+
+CREATE FUNCTION "_osrm_servers"() RETURNS TEXT[]
+STRICT STABLE PARALLEL SAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', '_osrm_servers_wrapper';
+COMMENT ON FUNCTION _osrm_servers IS 'addresses of the OSRM servers that are set; stable, parallel safe';
+
+CREATE FUNCTION get_osrm_servers()
+RETURNS TABLE (server text, in_use boolean, since timestamptz, problem text, asked_again_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER
+BEGIN ATOMIC
+    SELECT c.server, CASE WHEN l.server IS NOT NULL THEN false WHEN seen.reachable THEN true END, l.since, l.why, l.until
+      FROM unnest(_osrm_servers()) WITH ORDINALITY AS c (server, position)
+     CROSS JOIN _osrm_seen() seen
+      LEFT JOIN (SELECT s.server, s.why, s.since, s.until
+                   FROM (SELECT w.servers_left_out FROM worker_runs w ORDER BY w.id DESC LIMIT 1) last
+                  CROSS JOIN jsonb_to_recordset(last.servers_left_out)
+                             AS s (server text, why text, since timestamptz, until timestamptz)) l
+             ON l.server = c.server
+     ORDER BY c.position;
+END;
+COMMENT ON FUNCTION get_osrm_servers IS
+    'the OSRM servers that are set, and whether the last run left one out, since when, why, and when it is asked again; stable';
 
 COMMENT ON FUNCTION worker_status IS
     'how the worker does, in one row: what waits, what is done, OSRM, the last run and the next; stable, reads only what waits';
@@ -924,6 +950,16 @@ BEGIN ATOMIC
      GROUP BY b.error_code;
 END;
 
+CREATE FUNCTION _server_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'warning', 'server_left_out', format('%s is left out since %s: %s', s.server, s.since, s.problem),
+           'See that osrm-routed runs there; runs ask it again by themselves.'
+      FROM get_osrm_servers() s
+     WHERE NOT s.in_use;
+END;
+COMMENT ON FUNCTION _server_alerts IS 'OSRM servers that are left out while others answer, with their reasons; stable';
+
 CREATE OR REPLACE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',
     max_failures double precision DEFAULT 0.01,
@@ -951,6 +987,8 @@ BEGIN
         RETURN QUERY SELECT 'critical', 'osrm_away',
             format('OSRM has not answered since %s: %s', now_is.osrm_since, now_is.osrm_error),
             'SELECT * FROM @extschema@.osrm_health();';
+    ELSE
+        RETURN QUERY SELECT a.* FROM @extschema@._server_alerts() a;
     END IF;
 
     IF waiting_for > max_delay THEN
@@ -2169,12 +2207,15 @@ CREATE OR REPLACE FUNCTION "osrm_health"() RETURNS TABLE (
 	"data_version" TEXT,  
 	"max_matching_size" INT,  
 	"problem" TEXT,  
-	"advice" TEXT  
+	"advice" TEXT,  
+	"server" TEXT  
 )
 STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c 
 AS 'MODULE_PATHNAME', 'osrm_health_wrapper';
+COMMENT ON FUNCTION osrm_health() IS
+    'asks each OSRM server for a sign of life; says how long it took and of what date its map is, or what is wrong and what to do';
 
 CREATE OR REPLACE FUNCTION "process_pending_gps"(
 	"max_windows" INT DEFAULT 500, 
@@ -2239,26 +2280,93 @@ $$;
 COMMENT ON PROCEDURE process_pending(integer, integer, interval) IS
     'processes what is pending in rounds, with a commit after each, until nothing is left or max_seconds have passed, and looks again so often; what a schedule should call';
 
-CREATE OR REPLACE FUNCTION schedule_processing(schedule text DEFAULT '* * * * *', every interval DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION _cron_workers()
+RETURNS TABLE (job_id bigint, number integer, active boolean, role text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF @extschema@._cron_is_here() THEN
+        RETURN QUERY EXECUTE
+            'SELECT j.jobid, coalesce(substring(j.jobname FROM ''[0-9]+$'')::integer, 1), j.active, j.username
+               FROM cron.job j
+              WHERE j.jobname ~ ''^osrm_matcher(_[0-9]{1,2})?$'' AND j.database = current_database()';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _cron_workers IS 'the jobs of pg_cron that call the worker, each with its number and whose it is; stable';
+
+CREATE FUNCTION schedule_processing(schedule text DEFAULT '* * * * *', every interval DEFAULT NULL,
+                                    workers integer DEFAULT 1) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    -- A CALL that commits must be the only statement of its job. One that looks again does so to the end of its
+    -- minute. What is one worker's round is that of several together, so that none has all.
+    command text := format('CALL @extschema@.process_pending(%s)', concat_ws(', ',
+        '58, every => ' || quote_literal(every),
+        CASE WHEN workers > 1 THEN 'windows_per_round => ' || greatest(500 / workers, 50) END));
     job bigint;
+    first_job bigint;
 BEGIN
     IF schedule IS NULL THEN
         RETURN NULL;
     END IF;
+    IF workers IS NULL OR workers NOT BETWEEN 1 AND 64 THEN
+        RAISE EXCEPTION 'cannot schedule % workers', coalesce(workers::text, 'null')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a number from 1 to 64.';
+    END IF;
     PERFORM @extschema@._require_cron();
-    -- A CALL that commits must be the only statement of its job. One that looks again does so to the end of its
-    -- minute.
-    EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
-      USING 'osrm_matcher', schedule,
-            format('CALL @extschema@.process_pending(%s)', '58, every => ' || quote_literal(every));
-    RETURN job;
+    FOR number IN 1 .. workers LOOP
+        EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
+          USING 'osrm_matcher' || CASE WHEN number > 1 THEN '_' || number ELSE '' END, schedule, command;
+        first_job := coalesce(first_job, job);
+    END LOOP;
+    PERFORM @extschema@._unschedule_workers(workers);
+    RETURN first_job;
 END
 $$;
+COMMENT ON FUNCTION schedule_processing(text, interval, integer) IS
+    'lets pg_cron call process_pending, every minute unless told otherwise, so many times at once, and each call look again so often; called again, it changes the schedule; returns the id of the first worker''s job';
 
-COMMENT ON FUNCTION schedule_processing(text, interval) IS
-    'lets pg_cron call process_pending, every minute unless told otherwise, and that look again so often; called again, it changes the schedule; returns the job''s id';
+CREATE FUNCTION _unschedule_workers(but integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    gone bigint := 0;
+BEGIN
+    IF @extschema@._cron_is_here() THEN
+        EXECUTE 'SELECT count(cron.unschedule(w.job_id)) FROM @extschema@._cron_workers() w
+                  WHERE w.number > $1 AND w.role = current_user' INTO gone USING but;
+    END IF;
+    RETURN gone;
+END
+$$;
+COMMENT ON FUNCTION _unschedule_workers IS
+    'takes all workers but the first so many off pg_cron''s schedule, as far as they are the caller''s; returns how many; volatile';
+
+CREATE OR REPLACE FUNCTION unschedule_processing() RETURNS boolean
+LANGUAGE sql VOLATILE
+RETURN _unschedule_workers(0) > 0;
+COMMENT ON FUNCTION unschedule_processing() IS
+    'takes processing, with all its workers, off pg_cron''s schedule; false if it was not on it';
+
+CREATE OR REPLACE FUNCTION _trim_cron_log() RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    deleted bigint := 0;
+BEGIN
+    IF @extschema@._cron_is_here() THEN
+        EXECUTE 'DELETE FROM cron.job_run_details d
+                  WHERE d.end_time < now() - interval ''1 day'' AND d.database = current_database()
+                    AND (d.jobid IN (SELECT j.jobid FROM cron.job j WHERE j.jobname ~ ''^osrm_matcher(_[0-9]{1,2}|_upkeep)?$'')
+                         OR d.command IN ($1, $2))'
+          USING 'CALL @extschema@.process_pending()', 'CALL @extschema@.upkeep()';
+        GET DIAGNOSTICS deleted = ROW_COUNT;
+    END IF;
+    RETURN deleted;
+END
+$$;
 
 CREATE OR REPLACE FUNCTION _functions(names text[]) RETURNS TABLE (signature text)
 LANGUAGE sql STABLE
@@ -2283,7 +2391,7 @@ BEGIN ATOMIC
         ('worker',
          '{process_pending_gps,process_pending,_process_round,make_batches,claim_batches,match_batches}', '{}'),
         ('monitor',
-         '{worker_status,worker_alerts,osrm_health,storage_advice,get_jobs,_cache_performance}',
+         '{worker_status,worker_alerts,osrm_health,get_osrm_servers,storage_advice,get_jobs,_cache_performance}',
          '{worker_health,cache_performance,matching_jobs,processing_batches,worker_runs}'))
         AS r (kind, functions, relations)
      WHERE r.kind = _rights.kind;

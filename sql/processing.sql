@@ -58,7 +58,7 @@ COMMENT ON FUNCTION claim_batches(integer) IS
 COMMENT ON FUNCTION match_batches(uuid[]) IS
     'matches batches that claim_batches returned; returns what was done';
 COMMENT ON FUNCTION osrm_health() IS
-    'asks the OSRM server for a sign of life; says how long it took and of what date its map is, or what is wrong and what to do';
+    'asks each OSRM server for a sign of life; says how long it took and of what date its map is, or what is wrong and what to do';
 COMMENT ON FUNCTION encode_polyline(double precision[], double precision[], integer) IS
     'longitudes and latitudes in degrees as a Google encoded polyline of precision 5 or 6';
 COMMENT ON FUNCTION decode_polyline(text, integer) IS
@@ -67,38 +67,55 @@ COMMENT ON FUNCTION decode_polyline(text, integer) IS
 -- ---------------------------------------------------------------------------------------------
 -- The schedule: a thin wrapper over pg_cron, which need not be there until it is called
 -- ---------------------------------------------------------------------------------------------
-CREATE FUNCTION schedule_processing(schedule text DEFAULT '* * * * *', every interval DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION schedule_processing(schedule text DEFAULT '* * * * *', every interval DEFAULT NULL,
+                                    workers integer DEFAULT 1) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    -- A CALL that commits must be the only statement of its job. One that looks again does so to the end of its
+    -- minute. What is one worker's round is that of several together, so that none has all.
+    command text := format('CALL @extschema@.process_pending(%s)', concat_ws(', ',
+        '58, every => ' || quote_literal(every),
+        CASE WHEN workers > 1 THEN 'windows_per_round => ' || greatest(500 / workers, 50) END));
     job bigint;
+    first_job bigint;
 BEGIN
     IF schedule IS NULL THEN
         RETURN NULL;
     END IF;
+    IF workers IS NULL OR workers NOT BETWEEN 1 AND 64 THEN
+        RAISE EXCEPTION 'cannot schedule % workers', coalesce(workers::text, 'null')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a number from 1 to 64.';
+    END IF;
     PERFORM @extschema@._require_cron();
-    -- A CALL that commits must be the only statement of its job. One that looks again does so to the end of its
-    -- minute.
-    EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
-      USING 'osrm_matcher', schedule,
-            format('CALL @extschema@.process_pending(%s)', '58, every => ' || quote_literal(every));
-    RETURN job;
+    FOR number IN 1 .. workers LOOP
+        EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
+          USING 'osrm_matcher' || CASE WHEN number > 1 THEN '_' || number ELSE '' END, schedule, command;
+        first_job := coalesce(first_job, job);
+    END LOOP;
+    PERFORM @extschema@._unschedule_workers(workers);
+    RETURN first_job;
 END
 $$;
-COMMENT ON FUNCTION schedule_processing(text, interval) IS
-    'lets pg_cron call process_pending, every minute unless told otherwise, and that look again so often; called again, it changes the schedule; returns the job''s id';
+COMMENT ON FUNCTION schedule_processing(text, interval, integer) IS
+    'lets pg_cron call process_pending, every minute unless told otherwise, so many times at once, and each call look again so often; called again, it changes the schedule; returns the id of the first worker''s job';
 
-CREATE FUNCTION unschedule_processing() RETURNS boolean
+CREATE FUNCTION _unschedule_workers(but integer) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    done boolean;
+    gone bigint := 0;
 BEGIN
-    IF NOT @extschema@._cron_is_here() THEN
-        RETURN false;
+    IF @extschema@._cron_is_here() THEN
+        EXECUTE 'SELECT count(cron.unschedule(w.job_id)) FROM @extschema@._cron_workers() w
+                  WHERE w.number > $1 AND w.role = current_user' INTO gone USING but;
     END IF;
-    EXECUTE 'SELECT coalesce(bool_or(cron.unschedule(jobid)), false) FROM cron.job
-              WHERE jobname = $1 AND username = current_user' INTO done USING 'osrm_matcher';
-    RETURN done;
+    RETURN gone;
 END
 $$;
+COMMENT ON FUNCTION _unschedule_workers IS
+    'takes all workers but the first so many off pg_cron''s schedule, as far as they are the caller''s; returns how many; volatile';
+
+CREATE FUNCTION unschedule_processing() RETURNS boolean
+LANGUAGE sql VOLATILE
+RETURN _unschedule_workers(0) > 0;
 COMMENT ON FUNCTION unschedule_processing() IS
-    'takes processing off pg_cron''s schedule; false if it was not on it';
+    'takes processing, with all its workers, off pg_cron''s schedule; false if it was not on it';

@@ -250,7 +250,8 @@ CREATE TABLE worker_runs (
     delay_max_ms      double precision,
     xid               xid8,
     snapshot          pg_snapshot,
-    search_pages      bigint
+    search_pages      bigint,
+    servers_left_out  jsonb
 );
 COMMENT ON TABLE worker_runs IS 'what each run did; osrm_error is set where OSRM could not be reached';
 COMMENT ON COLUMN worker_runs.osrm_resume_at IS 'when the server wants to be asked again, where it said so (Retry-After)';
@@ -260,6 +261,7 @@ COMMENT ON COLUMN worker_runs.delay_max_ms IS 'greatest age of a live point that
 COMMENT ON COLUMN worker_runs.xid IS 'the transaction of the run''s last round';
 COMMENT ON COLUMN worker_runs.snapshot IS 'which transactions had ended when that round did';
 COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows looked at in vain; null where it was not made, or not to its end';
+COMMENT ON COLUMN worker_runs.servers_left_out IS 'OSRM servers that failed, each with why, since when, and until when it is left out; null where none did';
 
 CREATE INDEX worker_runs_started_at ON worker_runs (started_at);
 COMMENT ON INDEX worker_runs_started_at IS 'finds the runs since a moment, and the last one';

@@ -147,7 +147,7 @@ CREATE FUNCTION worker_status(
     OUT oldest_waiting timestamptz, OUT waiting_since timestamptz, OUT estimated boolean,
     OUT osrm_reachable boolean, OUT osrm_since timestamptz, OUT osrm_error text,
     OUT enabled boolean, OUT schedule text, OUT next_run timestamptz, OUT last_run json, OUT set_aside text[],
-    OUT points_behind bigint)
+    OUT points_behind bigint, OUT workers bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -199,6 +199,7 @@ BEGIN
     enabled := @extschema@._enabled();
     SELECT j.schedule, CASE WHEN j.active THEN @extschema@._next_run(j.schedule) END INTO schedule, next_run
       FROM @extschema@._cron_job('osrm_matcher') j;
+    SELECT nullif(count(*), 0) INTO workers FROM @extschema@._cron_workers() w WHERE w.active;
     SELECT r.* INTO newest FROM @extschema@.worker_runs r ORDER BY r.started_at DESC LIMIT 1;
     last_run := CASE WHEN newest.id IS NOT NULL THEN row_to_json(newest) END;
 END
@@ -234,6 +235,26 @@ END
 $$;
 COMMENT ON FUNCTION _osrm_seen IS
     'whether OSRM answered the last run that asked it, and since when not; null where none has asked; stable';
+COMMENT ON FUNCTION _osrm_servers IS 'addresses of the OSRM servers that are set; stable, parallel safe';
+
+-- The servers as they are set, and what the last run saw of each.
+CREATE FUNCTION get_osrm_servers()
+RETURNS TABLE (server text, in_use boolean, since timestamptz, problem text, asked_again_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER
+BEGIN ATOMIC
+    SELECT c.server, CASE WHEN l.server IS NOT NULL THEN false WHEN seen.reachable THEN true END, l.since, l.why, l.until
+      FROM unnest(_osrm_servers()) WITH ORDINALITY AS c (server, position)
+     CROSS JOIN _osrm_seen() seen
+      LEFT JOIN (SELECT s.server, s.why, s.since, s.until
+                   FROM (SELECT w.servers_left_out FROM worker_runs w ORDER BY w.id DESC LIMIT 1) last
+                  CROSS JOIN jsonb_to_recordset(last.servers_left_out)
+                             AS s (server text, why text, since timestamptz, until timestamptz)) l
+             ON l.server = c.server
+     ORDER BY c.position;
+END;
+COMMENT ON FUNCTION get_osrm_servers IS
+    'the OSRM servers that are set, and whether the last run left one out, since when, why, and when it is asked again; stable';
+
 COMMENT ON FUNCTION worker_status IS
     'how the worker does, in one row: what waits, what is done, OSRM, the last run and the next; stable, reads only what waits';
 

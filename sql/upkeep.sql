@@ -109,10 +109,9 @@ BEGIN
     IF @extschema@._cron_is_here() THEN
         EXECUTE 'DELETE FROM cron.job_run_details d
                   WHERE d.end_time < now() - interval ''1 day'' AND d.database = current_database()
-                    AND (d.jobid IN (SELECT j.jobid FROM cron.job j WHERE j.jobname IN ($1, $2))
-                         OR d.command IN ($3, $4))'
-          USING 'osrm_matcher', 'osrm_matcher_upkeep',
-                'CALL @extschema@.process_pending()', 'CALL @extschema@.upkeep()';
+                    AND (d.jobid IN (SELECT j.jobid FROM cron.job j WHERE j.jobname ~ ''^osrm_matcher(_[0-9]{1,2}|_upkeep)?$'')
+                         OR d.command IN ($1, $2))'
+          USING 'CALL @extschema@.process_pending()', 'CALL @extschema@.upkeep()';
         GET DIAGNOSTICS deleted = ROW_COUNT;
     END IF;
     RETURN deleted;

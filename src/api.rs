@@ -139,7 +139,7 @@ fn limits(max_windows: Option<i32>, max_seconds: Option<i32>) -> Result<Limits, 
     })
 }
 
-/// Asks the OSRM server for a sign of life and says what it is, or what is wrong.
+/// Asks each OSRM server for a sign of life and says what it is, or what is wrong.
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
@@ -153,6 +153,7 @@ fn osrm_health() -> Result<
             name!(max_matching_size, i32),
             name!(problem, Option<String>),
             name!(advice, Option<String>),
+            name!(server, String),
         ),
     >,
     ErrorReport,
@@ -160,18 +161,28 @@ fn osrm_health() -> Result<
     let settings = Settings::read();
     let size = settings.client.max_matching_size as i32;
     let client = Client::new(&settings.client).map_err(Error::BadAddress)?;
-    let row = match pipeline::ask_health(client)? {
+    let said = pipeline::ask_health(client)?;
+    let rows = said.into_iter().map(move |(server, answer)| match answer {
         Ok(health) => {
             let millis = health.round_trip.as_secs_f64() * 1000.0;
-            (true, Some(millis), health.data_version, size, None, None)
+            (
+                true,
+                Some(millis),
+                health.data_version,
+                size,
+                None,
+                None,
+                server,
+            )
         }
         Err(away) => {
             let advice = "See that osrm-routed runs and that osrm_matcher.osrm_url names it; \
                           points wait until it answers.";
-            (false, None, None, size, Some(away.why), Some(advice.into()))
+            let (problem, advice) = (Some(away.why), Some(advice.into()));
+            (false, None, None, size, problem, advice, server)
         }
-    };
-    Ok(TableIterator::once(row))
+    });
+    Ok(TableIterator::new(rows))
 }
 
 /// Encodes longitudes and latitudes in degrees as a Google encoded polyline.

@@ -3,12 +3,14 @@
 //! All of them decide where the database connects to or how much it does, so only superusers may
 //! change them.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
+use pgrx::pg_sys::AsPgCStr;
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_guard, pg_sys};
 
-use crate::osrm::client::ClientSettings;
+use crate::osrm::client::{ClientSettings, check_servers};
 use crate::track::{Micros, Recipe};
 
 /// Lengths that a window may have. Each divides the next, so that a change of the setting never
@@ -98,7 +100,7 @@ impl Settings {
             enabled: enabled(),
             notify: NOTIFY.get(),
             client: ClientSettings {
-                url: text(&OSRM_URL),
+                servers: text(&OSRM_URL),
                 profile: text(&PROFILE),
                 connect_timeout: millis(&CONNECT_TIMEOUT),
                 max_matching_size: MAX_MATCHING_SIZE.get() as usize,
@@ -188,14 +190,21 @@ fn define_running() {
 /// The server, and how it is asked.
 fn define_server() {
     let plain = GucFlags::default();
-    GucRegistry::define_string_guc(
-        c"osrm_matcher.osrm_url",
-        c"Address of the OSRM server, http or https, without the service's path.",
-        c"Redirects are not followed. Default: http://127.0.0.1:5000.",
-        &OSRM_URL,
-        GucContext::Suset,
-        GucFlags::SUPERUSER_ONLY,
-    );
+    // SAFETY: the hook guards against its own panics.
+    unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            c"osrm_matcher.osrm_url",
+            c"Addresses of OSRM servers, http or https, without the service's path, separated by commas or blanks.",
+            c"Requests go round them; one that fails is left out for a while. Redirects are not followed. Default: http://127.0.0.1:5000.",
+            &OSRM_URL,
+            GucContext::Suset,
+            GucFlags::SUPERUSER_ONLY,
+            Some(check_osrm_url),
+            None,
+            None,
+        );
+    }
+    DEFINED.store(true, Ordering::Relaxed);
     GucRegistry::define_string_guc(
         c"osrm_matcher.profile",
         c"Profile named in OSRM's URL.",
@@ -236,6 +245,35 @@ fn define_server() {
         (4, 10_000),
         plain,
     );
+}
+
+/// Whether `osrm_url` is checked yet. What was set before the library was there must not be, for in the place of what
+/// is refused then the default would be asked; a run says what is wrong with it.
+static DEFINED: AtomicBool = AtomicBool::new(false);
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check_osrm_url(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: Postgres gives a C string, or none.
+    let text = unsafe { value.as_ref().filter(|v| !v.is_null()) };
+    let text = text.map_or(c"", |text| unsafe { CStr::from_ptr(*text) });
+    match check_servers(&text.to_string_lossy()) {
+        Err(bad) if DEFINED.load(Ordering::Relaxed) => {
+            let detail = format!("\"{}\": {}", bad.address, bad.why);
+            let hint =
+                "Name servers such as http://10.0.0.1:5000, with commas or blanks between them.";
+            // SAFETY: what Postgres reads next, in memory of its own.
+            unsafe {
+                pg_sys::GUC_check_errdetail_string = detail.as_pg_cstr();
+                pg_sys::GUC_check_errhint_string = hint.as_pg_cstr();
+            }
+            false
+        }
+        _ => true,
+    }
 }
 
 /// What is matched, and how.

@@ -44,7 +44,8 @@ extension_sql_file!(
         api::match_batches,
         api::osrm_health,
         api::encode_polyline,
-        api::decode_polyline
+        api::decode_polyline,
+        "cron"
     ]
 );
 extension_sql_file!(
@@ -98,8 +99,12 @@ extension_sql_file!(
     name = "cron",
     requires = [internal::_next_run]
 );
-extension_sql_file!("../sql/status.sql", name = "status");
-extension_sql_file!("../sql/alerts.sql", name = "alerts");
+extension_sql_file!(
+    "../sql/status.sql",
+    name = "status",
+    requires = [internal::_osrm_servers]
+);
+extension_sql_file!("../sql/alerts.sql", name = "alerts", requires = ["status"]);
 extension_sql_file!("../sql/upkeep.sql", name = "upkeep");
 extension_sql_file!(
     "../sql/import.sql",

@@ -8,6 +8,7 @@ use polyline::errors::PolylineError;
 
 use crate::error::Error;
 use crate::lines;
+use crate::osrm::client::check_servers;
 use crate::settings::Settings;
 use crate::store::{self, Fragments};
 use crate::track::{self, Micros};
@@ -37,6 +38,13 @@ fn _look_back() -> Interval {
 #[pg_extern(stable, parallel_safe)]
 fn _context_reach() -> Interval {
     interval(track::context_reach(&Settings::read().recipe))
+}
+
+/// Addresses of the servers that are set.
+#[pg_extern(stable, parallel_safe)]
+fn _osrm_servers() -> Result<Vec<String>, ErrorReport> {
+    let set = Settings::read().client.servers;
+    Ok(check_servers(&set).map_err(|bad| Error::BadAddress(bad.describe()))?)
 }
 
 fn interval(micros: Micros) -> Interval {

@@ -1,5 +1,7 @@
 //! Moments: Postgres counts from an epoch of its own, everything else here from Unix's.
 
+use std::time::{Duration, SystemTime};
+
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
 
@@ -28,6 +30,17 @@ pub fn timestamp(micros: Micros) -> TimestampWithTimeZone {
 /// A moment that came from SQL.
 pub fn micros(timestamp: TimestampWithTimeZone) -> Micros {
     pg_sys::TimestampTz::from(timestamp).saturating_add(POSTGRES_EPOCH)
+}
+
+/// A moment of the system's clock.
+pub fn system_time(micros: Micros) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_micros(micros.max(0) as u64)
+}
+
+/// The same for SQL.
+pub fn system_timestamp(moment: SystemTime) -> TimestampWithTimeZone {
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH);
+    timestamp(since.unwrap_or_default().as_micros() as Micros)
 }
 
 #[cfg(test)]

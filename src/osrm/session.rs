@@ -6,15 +6,13 @@
 //! Requests after that are at most half as long as those that were too much.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::client::{Client, SMALLEST_SIZE};
 use super::{MatchAnswer, MatchError, MatchRequest, Matcher};
 
 /// Time-outs after which a job gives up.
 const MOST_TIMEOUTS: u32 = 4;
-/// A request that has taken this long is no ordinary one.
-const SLOW: Duration = Duration::from_millis(500);
 
 /// The client, as one job asks it.
 pub struct Session<'a> {
@@ -55,23 +53,17 @@ impl Matcher for Session<'_> {
             self.lost.set(true);
             return Err(MatchError::Cancelled);
         }
-        let (begin, answered) = (Instant::now(), self.client.answered());
-        let answer = self.client.ask(request, self.limit / (1 << timeouts));
-        match answer {
-            Err(MatchError::TimedOut) => {
-                self.timeouts.set(timeouts + 1);
-                let half = (request.points.len() / 2).max(SMALLEST_SIZE);
-                self.size.set(self.size.get().min(half));
-            }
-            // The run's time was up. Others had their answers meanwhile: it is not the server.
-            Err(MatchError::Cancelled)
-                if begin.elapsed() > SLOW && self.client.answered() > answered =>
-            {
-                self.lost.set(true)
-            }
-            _ => {}
+        let asked = self.client.ask(request, self.limit / (1 << timeouts));
+        if asked.answer == Err(MatchError::TimedOut) {
+            self.timeouts.set(timeouts + 1);
+            let half = (request.points.len() / 2).max(SMALLEST_SIZE);
+            self.size.set(self.size.get().min(half));
         }
-        answer
+        // The run's time was up.
+        if asked.stuck {
+            self.lost.set(true);
+        }
+        asked.answer
     }
 
     fn max_size(&self) -> usize {
@@ -104,7 +96,7 @@ mod tests {
         // The system takes connections that nobody serves.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = Client::new(&ClientSettings {
-            url: format!("http://{}", silent.local_addr().unwrap()),
+            servers: format!("http://{}", silent.local_addr().unwrap()),
             profile: "driving".into(),
             connect_timeout: Duration::from_secs(10),
             max_matching_size: 100,

@@ -110,6 +110,17 @@ impl Choice<'_> {
             }
             let names: BTreeSet<&String> = found.iter().map(|(window, _)| &window.device).collect();
             let locked = self.lock(names)?;
+            if locked.is_empty() {
+                continue;
+            }
+            if live.is_overtaken()? {
+                let since = found.into_iter().map(|(w, (first, _))| (w.device, first));
+                let mut since: Vec<Waiting> = since.filter(|d| locked.contains(&d.0)).collect();
+                since.sort();
+                since.dedup_by(|later, first| later.0 == first.0);
+                self.add_windows(&since, span.1, TOGETHER)?;
+                continue;
+            }
             for (window, new) in found {
                 if locked.contains(&window.device) && !self.held.windows.contains(&window) {
                     self.add(window, Some(new));

@@ -1,4 +1,4 @@
-//! The sign of life that an operator asks for, outside of any run.
+//! The signs of life that an operator asks for, outside of any run.
 
 use std::sync::Arc;
 
@@ -8,17 +8,26 @@ use crate::osrm::client::{Client, Health};
 use crate::osrm::reply::Away;
 use crate::pool::Pool;
 
-/// Asks for a sign of life on a thread of its own, so that a cancel need not wait for the answer.
-pub fn ask_health(client: Client) -> Result<Result<Health, Away>, Error> {
+/// A server's address, and what it says of itself.
+pub type Said = (String, Result<Health, Away>);
+
+/// Asks each server for a sign of life on a thread of its own, so that a cancel need not wait for the answers.
+pub fn ask_health(client: Client) -> Result<Vec<Said>, Error> {
     let client = Arc::new(client);
+    let servers: Vec<String> = client.addresses().map(str::to_string).collect();
     let asked = client.clone();
-    let mut pool = Pool::start(1, 0, move |()| asked.health()).map_err(Error::Threads)?;
-    pool.submit((), 0);
+    let ask = move |number: usize| (number, asked.health(number));
+    let mut pool = Pool::start(servers.len(), 0, ask).map_err(Error::Threads)?;
+    (0..servers.len()).for_each(|number| pool.submit(number, 0));
     let mut pool = Some(pool);
-    while pool.is_some() {
-        if let Some(answer) = receive(&mut pool, &client, POLL)? {
-            return Ok(answer);
+    let mut answers = Vec::new();
+    while answers.len() < servers.len() {
+        if pool.is_none() {
+            return Err(Error::Defect("a cancelled statement went on".into()));
         }
+        answers.extend(receive(&mut pool, &client, POLL)?);
     }
-    Err(Error::Defect("a cancelled statement went on".into()))
+    answers.sort_by_key(|(number, _)| *number);
+    let answers = answers.into_iter().map(|(_, answer)| answer);
+    Ok(servers.into_iter().zip(answers).collect())
 }

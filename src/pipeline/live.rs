@@ -14,6 +14,10 @@ pub type WithNew = (DeviceWindow, (Micros, Micros));
 pub struct Live {
     /// Those of the oldest points first; nothing before they were looked for.
     found: Option<VecDeque<WithNew>>,
+    /// What had ended when they were looked for, as a snapshot.
+    seen: String,
+    /// The run that goes through them round by round.
+    run: Option<i64>,
 }
 
 impl Live {
@@ -28,10 +32,22 @@ impl Live {
     ) -> Result<Vec<WithNew>, Error> {
         let found = match &mut self.found {
             Some(found) => found,
-            none => none.insert(search(sources, span, length)?),
+            none => {
+                self.seen = store::snapshot()?;
+                none.insert(search(sources, span, length)?)
+            }
         };
         let most = most.min(found.len());
         Ok(found.drain(..most).collect())
+    }
+
+    pub fn go_on_in(&mut self, run: i64) {
+        self.run = Some(run);
+    }
+
+    /// Whether another worker has done something since the search: it may have been just this.
+    pub fn is_overtaken(&self) -> Result<bool, Error> {
+        store::others_have_run(&self.seen, self.run)
     }
 }
 

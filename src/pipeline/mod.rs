@@ -80,7 +80,9 @@ pub fn process(limits: Limits, call: Call) -> Result<Processed, Error> {
     };
     let mut run = Run::begin(limits.time, earlier.is_none())?;
     let mut more = false;
-    if let Some((why, until)) = store::pause_asked_for()? {
+    let seen = store::osrm_as_seen()?;
+    run.report.left_out = seen.left_out;
+    if let Some((why, until)) = seen.pause {
         run.report.osrm_error = Some(why);
         run.report.osrm_resume = Some(until);
     } else if run.settings.enabled {
@@ -106,7 +108,7 @@ pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
     if run.settings.enabled {
         let claims = claiming::claim_batches(&run.settings, batches.clone(), &mut run.passed)?;
         if !claims.is_empty() {
-            let mut matchers = Matchers::new(&run.settings)?;
+            let mut matchers = Matchers::new(&run.settings, &run.report.left_out)?;
             run.work_off(&mut matchers, claims)?;
         }
     }
@@ -192,7 +194,7 @@ impl Run {
 
     /// Takes up to `most` windows, round by round; says whether there may be more to do.
     fn work_off_pending(&mut self, search: &mut Search, most: usize) -> Result<bool, Error> {
-        let mut matchers = Matchers::new(&self.settings)?;
+        let mut matchers = Matchers::new(&self.settings, &self.report.left_out)?;
         let mut left = most;
         while left > 0 {
             let round = || self.round(&mut matchers, search, left.min(ROUND));
@@ -241,6 +243,9 @@ impl Run {
             self.report.windows_deferred += claims.len() as i32;
         }
         self.report.osrm_calls = matchers.calls() as i32;
+        if let Some(left_out) = matchers.left_out() {
+            self.report.left_out = left_out;
+        }
         self.note(matchers.away());
         Ok(self.report.osrm_error.is_none() && !self.out_of_time())
     }

@@ -35,7 +35,8 @@ impl Search {
             .map_or_else(|| Self::new(true), |(_, search)| search)
     }
 
-    pub fn keep(self, run: i64) {
+    pub fn keep(mut self, run: i64) {
+        self.live.go_on_in(run);
         KEPT.set(Some((run, self)));
     }
 }

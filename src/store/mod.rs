@@ -24,6 +24,7 @@ pub use results::{
     write_onward_stops, write_paths, write_stops,
 };
 pub use runs::{
-    Delay, RunRow, advance_jobs, pause_asked_for, record_run, search_is_due, store_reads,
+    Delay, RunRow, advance_jobs, osrm_as_seen, others_have_run, record_run, search_is_due,
+    snapshot, store_reads,
 };
 pub use source::{Fragments, Source, ask_source, sources};

@@ -1,8 +1,9 @@
 //! The log of runs, and the steps of upkeep that a run takes on its way.
 
 use super::statement::rows;
-use crate::backend::timestamp;
+use crate::backend::{system_time, system_timestamp, timestamp};
 use crate::error::Error;
+use crate::osrm::client::LeftOut;
 use crate::track::Micros;
 
 /// Points older than this are no live ones: their age says nothing about the worker.
@@ -59,6 +60,7 @@ pub struct RunRow {
     pub osrm_error: Option<String>,
     /// When OSRM wants to be asked again, if it said so.
     pub osrm_resume: Option<Micros>,
+    pub left_out: Vec<LeftOut>,
     pub delay: Delay,
     /// Pages that the search for old points looked at in vain, if it was made to its end.
     pub search_pages: Option<i64>,
@@ -69,6 +71,13 @@ pub struct RunRow {
 /// With `last`, the row also says what still waits, if that was searched for.
 pub fn record_run(id: Option<i64>, run: &RunRow, last: bool) -> Result<i64, Error> {
     let (mean, greatest) = run.delay.millis();
+    let left_out = |text: fn(&LeftOut) -> &str| {
+        let texts = run.left_out.iter().map(text);
+        texts.collect::<Vec<_>>()
+    };
+    let out_since = run.left_out.iter().map(|s| system_timestamp(s.since));
+    let out_until = (run.left_out.iter()).map(|s| s.until.map(system_timestamp));
+    let at_its_wish = run.left_out.iter().map(|s| s.at_its_wish);
     let ids = rows(
         "record the run",
         include_str!("record_run.sql"),
@@ -89,21 +98,77 @@ pub fn record_run(id: Option<i64>, run: &RunRow, last: bool) -> Result<i64, Erro
             last.into(),
             run.osrm_resume.map(timestamp).into(),
             run.search_pages.into(),
+            left_out(|s| &s.server).into(),
+            left_out(|s| &s.why).into(),
+            out_since.collect::<Vec<_>>().into(),
+            out_until.collect::<Vec<_>>().into(),
+            at_its_wish.collect::<Vec<_>>().into(),
         ],
         |row| row.get(1),
     )?;
     Ok(ids.first().copied().unwrap_or_default())
 }
 
-/// Why and until when OSRM wants to be left alone, if the last run was told so.
-pub fn pause_asked_for() -> Result<Option<(String, Micros)>, Error> {
-    let pauses = rows(
+/// What the last run saw of OSRM.
+#[derive(Debug, Default)]
+pub struct OsrmAsSeen {
+    /// Why and until when OSRM as a whole wants to be left alone.
+    pub pause: Option<(String, Micros)>,
+    pub left_out: Vec<LeftOut>,
+}
+
+/// What the last run saw of OSRM.
+pub fn osrm_as_seen() -> Result<OsrmAsSeen, Error> {
+    let mut seen = OsrmAsSeen::default();
+    let found = rows(
         "look up the last run",
-        include_str!("pause_asked_for.sql"),
+        include_str!("osrm_as_seen.sql"),
         &[],
-        |row| Ok((row.get(1)?, row.time(2)?)),
+        |row| {
+            let pause = match (row.maybe(1)?, row.maybe_time(2)?) {
+                (Some(why), Some(until)) => Some((why, until)),
+                _ => None,
+            };
+            let left_out = match row.maybe(3)? {
+                Some(server) => Some(LeftOut {
+                    server,
+                    why: row.get(4)?,
+                    since: system_time(row.time(5)?),
+                    until: row.maybe_time(6)?.map(system_time),
+                    at_its_wish: row.get(7)?,
+                }),
+                None => None,
+            };
+            Ok((pause, left_out))
+        },
     )?;
-    Ok(pauses.into_iter().next())
+    for (pause, left_out) in found {
+        seen.pause = pause;
+        seen.left_out.extend(left_out);
+    }
+    Ok(seen)
+}
+
+/// What has ended by now.
+pub fn snapshot() -> Result<String, Error> {
+    let snapshots = rows(
+        "look what has ended",
+        "SELECT pg_current_snapshot()::text",
+        &[],
+        |row| row.get(1),
+    )?;
+    Ok(snapshots.into_iter().next().unwrap_or_default())
+}
+
+/// Whether runs other than `run` have stored something since a snapshot.
+pub fn others_have_run(since: &str, run: Option<i64>) -> Result<bool, Error> {
+    let answers = rows(
+        "look for other runs",
+        include_str!("others_have_run.sql"),
+        &[since.into(), run.into()],
+        |row| row.get(1),
+    )?;
+    Ok(answers.first().copied().unwrap_or(true))
 }
 
 /// Whether it is time to look for old points, however long that takes.

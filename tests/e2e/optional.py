@@ -9,6 +9,6 @@ def need(extension):
         pytest.skip(f"{extension} is not installed for PostgreSQL {env.PG_MAJOR}")
 
 
-def need_program(name):
-    if not (env.UNPACKED / "usr/bin" / name).exists():
+def need_program(name, folder="usr/bin"):
+    if not (env.UNPACKED / folder / name).exists():
         pytest.skip(f"{name} is not among the packages of this distribution")

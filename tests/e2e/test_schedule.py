@@ -23,6 +23,52 @@ def test_called_twice_it_changes_the_schedule_instead_of_adding_a_job(cron_db):
     assert cron_db.value("SELECT unschedule_processing()") is False
 
 
+def jobs(db):
+    return db.rows("SELECT jobname, schedule, command FROM cron.job ORDER BY jobid")
+
+
+def test_several_workers_have_a_job_each_and_their_number_may_be_changed(cron_db):
+    assert cron_db.value("SELECT workers FROM worker_status()") is None
+    first = cron_db.value("SELECT schedule_processing(workers => 3)")
+    call = "CALL public.process_pending(windows_per_round => 166)"
+    names = ["osrm_matcher", "osrm_matcher_2", "osrm_matcher_3"]
+    assert jobs(cron_db) == [(name, "* * * * *", call) for name in names]
+    assert cron_db.value("SELECT workers FROM worker_status()") == 3
+    cron_db.rows("SELECT schedule_upkeep()")
+    cron_db.rows("SELECT cron.schedule('osrm_matcher_of_mine', '0 0 1 1 *', 'SELECT 1')")
+    call = "CALL public.process_pending(58, every => '00:00:10', windows_per_round => 250)"
+    for _ in range(2):
+        assert cron_db.value("SELECT schedule_processing('*/2 * * * *', '10 s', 2)") == first
+        assert jobs(cron_db)[:2] == [(name, "*/2 * * * *", call) for name in names[:2]]
+        assert len(jobs(cron_db)) == 4
+    cron_db.rows("SELECT cron.alter_job(jobid, active => false) FROM cron.job WHERE jobname = 'osrm_matcher_2'")
+    assert cron_db.value("SELECT workers FROM worker_status()") == 1
+    assert cron_db.value("SELECT unschedule_processing()") is True
+    assert [name for name, _, _ in jobs(cron_db)] == ["osrm_matcher_upkeep", "osrm_matcher_of_mine"]
+    assert cron_db.value("SELECT unschedule_processing()") is False
+
+
+@pytest.mark.parametrize("workers", ["0", "65", "null"])
+def test_a_number_of_workers_that_makes_no_sense_is_refused(cron_db, workers):
+    with pytest.raises(psycopg2.Error) as caught:
+        cron_db.rows(f"SELECT schedule_processing(workers => {workers})")
+    assert caught.value.pgcode == "22023"
+    assert jobs(cron_db) == []
+
+
+def test_two_workers_that_begin_in_the_same_second_share_the_work(cron_db, osrm):
+    for number in range(120):
+        insert(cron_db, f"car-{number}", drive(osrm, recent_window(), 900, seed=number % 10))
+    cron_db.rows("SELECT schedule_processing(workers => 2)")
+    cron_db.wait_until("SELECT count(*) = 0 FROM gps_coordinates WHERE NOT processed", timeout=90)
+    cron_db.rows("SELECT unschedule_processing()")
+    runs = cron_db.rows("SELECT windows_completed FROM worker_runs WHERE windows_completed > 0")
+    assert len(runs) == 2, "one worker did everything"
+    assert sum(windows for windows, in runs) == 360, "a window was done twice"
+    assert cron_db.rows("SELECT DISTINCT status, retry_count FROM processing_batches") == [("completed", 0)]
+    assert cron_db.rows("SELECT return_message FROM cron.job_run_details WHERE status = 'failed'") == []
+
+
 # pg_cron runs a job over a connection of its own, or within the server.
 @pytest.mark.parametrize("in_the_server", [False, True])
 def test_within_a_minute_the_points_are_paths(cron_db, osrm, in_the_server):

@@ -1,6 +1,8 @@
 """Several workers at once: they share the work, nothing is done twice, nothing is lost."""
 
 import threading
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
 
 from drives import drive, insert, paths, process_all, recent_window, waiting
 
@@ -12,6 +14,27 @@ def fill(db, osrm):
     for number in range(DEVICES):
         seconds = WINDOWS_EACH * 300
         insert(db, f"car-{number}", drive(osrm, recent_window(60), seconds, interval=3, seed=number))
+
+
+def test_live_windows_that_several_workers_find_at_once_are_taken_once(db, osrm):
+    # Within one slot, whose windows are all open.
+    start = max(recent_window(0), datetime.now(timezone.utc) - timedelta(minutes=3))
+    for number in range(200):
+        insert(db, f"car-{number}", drive(osrm, start, 120, interval=3, seed=number % 10))
+    gate = threading.Barrier(6)
+
+    def work():
+        with closing(db.connect()) as session, session.cursor() as cursor:
+            gate.wait()
+            cursor.execute("CALL process_pending(60, 20)")
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert waiting(db) == 0
+    assert db.value("SELECT sum(windows_completed) FROM worker_runs") == db.value("SELECT count(*) FROM processing_batches")
 
 
 def run_at_once(db, workers):

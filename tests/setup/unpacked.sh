@@ -8,8 +8,9 @@
 . "$(dirname "$0")/choose_postgres.sh"
 
 dir=$target/unpacked
-# Node's client needs its last two.
-packages=(prometheus prometheus-postgres-exporter prometheus-sql-exporter node-pg node-split2 node-xtend)
+packages=(prometheus prometheus-postgres-exporter prometheus-sql-exporter
+    node-pg node-split2 node-xtend                                             # what Node's client needs
+    haproxy liblua5.3-0 liblua5.4-0 libopentracing-c-wrapper0 libopentracing1) # and haproxy, by distribution
 
 known=()
 for package in "${packages[@]}"; do

@@ -1,10 +1,62 @@
-//! The address of the server, checked before anything is called.
+//! The addresses of the servers, checked before anything is called.
 
 use ureq::http::Uri;
 
+/// More would be no list that somebody keeps by hand.
+const MOST_SERVERS: usize = 64;
+
+/// What is wrong with a list of servers.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadServer {
+    /// Where it stands in the list, from 1.
+    pub number: usize,
+    pub address: String,
+    pub why: String,
+    alone: bool,
+}
+
+impl BadServer {
+    /// In words that leave the address out: it may be nobody's but a superuser's to see.
+    pub fn describe(&self) -> String {
+        match self.alone {
+            true => self.why.clone(),
+            false => format!("server {}: {}", self.number, self.why),
+        }
+    }
+}
+
+/// The addresses of a list, which commas or blanks separate.
+pub fn check_servers(list: &str) -> Result<Vec<String>, BadServer> {
+    let separates = |c: char| c == ',' || c.is_whitespace();
+    let names: Vec<&str> = (list.split(separates))
+        .filter(|name| !name.is_empty())
+        .collect();
+    let bad = |number: usize, address: &str, why: &str| BadServer {
+        number,
+        address: address.into(),
+        why: why.into(),
+        alone: names.len() < 2,
+    };
+    let mut servers: Vec<String> = Vec::new();
+    for (address, number) in names.iter().zip(1..) {
+        let server = check_url(address).map_err(|why| bad(number, address, &why))?;
+        if servers.contains(&server) {
+            return Err(bad(number, address, "it is named twice"));
+        }
+        if servers.len() == MOST_SERVERS {
+            return Err(bad(number, address, "there are more than 64 servers"));
+        }
+        servers.push(server);
+    }
+    if servers.is_empty() {
+        return Err(bad(1, "", "no server is named"));
+    }
+    Ok(servers)
+}
+
 /// The address without a trailing slash, or what is wrong with it.
-pub fn check_url(url: &str) -> Result<String, String> {
-    let trimmed = url.trim().trim_end_matches('/');
+fn check_url(url: &str) -> Result<String, String> {
+    let trimmed = url.trim_end_matches('/');
     let uri: Uri = trimmed.parse().map_err(|_| "it is not a URL".to_string())?;
     match uri.scheme_str() {
         Some("http" | "https") => {}
@@ -52,6 +104,21 @@ mod tests {
         ] {
             assert!(check_url(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_list_names_each_server_once_and_a_bad_one_is_told() {
+        let list = "http://a:5000, http://b:5000/  https://c/car,";
+        let servers = ["http://a:5000", "http://b:5000", "https://c/car"];
+        assert_eq!(check_servers(list).unwrap(), servers);
+        let bad = check_servers("http://a, http://u:secret@b").unwrap_err();
+        assert_eq!((bad.number, bad.address.as_str()), (2, "http://u:secret@b"));
+        assert_eq!(bad.describe(), "server 2: it must not carry a login");
+        assert!(check_servers("http://a http://a/").is_err());
+        assert!(check_servers(" , ").is_err());
+        let many = (0..65).map(|n| format!("http://a{n}")).collect::<Vec<_>>();
+        assert!(check_servers(&many.join(" ")).is_err());
+        assert!(check_servers(&many[1..].join(",")).is_ok());
     }
 
     #[test]

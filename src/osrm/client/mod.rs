@@ -1,93 +1,92 @@
 //! The HTTP client: the only place that opens a connection.
 //!
-//! Its methods run on threads that know nothing of Postgres; a run shares one client.
+//! Its methods run on threads that know nothing of Postgres; a run shares one client. Requests go round its servers;
+//! what one of them fails at is asked of another before it counts as failed.
 
 mod address;
+mod server;
 
-use std::sync::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use ureq::{Agent, Error as HttpError, Timeout};
+use ureq::{Error as HttpError, Timeout};
 
-use super::reply::{Away, Reply};
+use super::reply::Away;
 use super::{MatchAnswer, MatchError, MatchRequest};
-use address::{check_profile, check_url};
+use address::check_profile;
+pub use address::check_servers;
+pub use server::{Health, LeftOut};
+use server::{Server, describe};
 
-/// A server closes idle connections after 5 s; ours must be given up before.
-const IDLE: Duration = Duration::from_secs(4);
-/// No honest answer to a request of the size limit comes near this.
-const LARGEST_ANSWER: u64 = 64 << 20;
-/// A probe answers in milliseconds or tells us that the server is not well.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Below this a request cannot be cut any further.
 pub const SMALLEST_SIZE: usize = 4;
+/// A request that has taken this long is no ordinary one.
+const SLOW: Duration = Duration::from_millis(500);
 
 /// Where and how to ask.
 #[derive(Debug, Clone)]
 pub struct ClientSettings {
-    pub url: String,
+    /// Addresses of the servers, as the setting has them.
+    pub servers: String,
     pub profile: String,
     pub connect_timeout: Duration,
     pub max_matching_size: usize,
-    /// Connections kept open: one a thread.
+    /// Connections kept open to each server: one a thread.
     pub connections: usize,
 }
 
-/// A run's connection to OSRM.
+/// A run's connections to OSRM.
 pub struct Client {
-    agent: Agent,
-    base: String,
+    servers: Vec<Server>,
     profile: String,
+    /// Whose turn it is.
+    turn: AtomicUsize,
     max_size: AtomicUsize,
     calls: AtomicU64,
-    answered: AtomicU64,
-    cancelled: AtomicBool,
-    /// Set once the server as a whole is found to be away.
-    away: Mutex<Option<Away>>,
+    cancelled: Arc<AtomicBool>,
 }
 
-/// What a healthy server says of itself.
-#[derive(Debug, Clone)]
-pub struct Health {
-    pub round_trip: Duration,
-    pub data_version: Option<String>,
+/// What came of a request.
+#[derive(Debug)]
+pub struct Asked {
+    pub answer: Result<MatchAnswer, MatchError>,
+    /// It was ended while its server had answers for others: it is not the server.
+    pub stuck: bool,
 }
 
 impl Client {
-    /// Checks the address; opens no connection yet. The error says what is wrong with it.
+    /// Checks the addresses; opens no connection yet. The error says what is wrong with them.
     pub fn new(settings: &ClientSettings) -> Result<Self, String> {
-        let base = check_url(&settings.url)?;
+        let servers = check_servers(&settings.servers).map_err(|bad| bad.describe())?;
         check_profile(&settings.profile)?;
-        let config = Agent::config_builder()
-            // OSRM says why it refuses in the body of a 400.
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .user_agent(concat!("osrm_matcher/", env!("CARGO_PKG_VERSION")))
-            .timeout_resolve(Some(settings.connect_timeout))
-            .timeout_connect(Some(settings.connect_timeout))
-            .max_idle_connections(settings.connections)
-            .max_idle_connections_per_host(settings.connections)
-            .max_idle_age(IDLE)
-            .build();
+        let cancelled = Arc::new(AtomicBool::new(false));
         Ok(Self {
-            agent: config.into(),
-            base,
+            servers: servers
+                .into_iter()
+                .map(|address| Server::new(address, settings, cancelled.clone()))
+                .collect(),
             profile: settings.profile.clone(),
+            turn: AtomicUsize::new(0),
             max_size: AtomicUsize::new(settings.max_matching_size),
             calls: AtomicU64::new(0),
-            answered: AtomicU64::new(0),
-            cancelled: AtomicBool::new(false),
-            away: Mutex::new(None),
+            cancelled,
         })
+    }
+
+    /// Takes what an earlier run knew of servers that failed.
+    pub fn recall(&self, known: &[LeftOut]) {
+        for server in &self.servers {
+            if let Some(known) = known.iter().find(|k| k.server == server.address) {
+                server.recall(known.clone());
+            }
+        }
     }
 
     /// Ends every request under way and refuses new ones.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
-        self.agent.clone().shutdown();
+        self.servers.iter().for_each(Server::shut_down);
     }
 
     fn is_cancelled(&self) -> bool {
@@ -99,122 +98,167 @@ impl Client {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Match requests that were answered in time, whatever the answer.
-    pub fn answered(&self) -> u64 {
-        self.answered.load(Ordering::Relaxed)
+    /// The most points that a request may hold at the moment.
+    pub fn max_size(&self) -> usize {
+        self.max_size.load(Ordering::Relaxed)
     }
 
-    /// Why the server as a whole is held for away, if it is.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.servers.iter().map(|server| server.address.as_str())
+    }
+
+    /// Why OSRM as a whole is held for away, if no server is left.
     pub fn away(&self) -> Option<Away> {
-        self.away.lock().unwrap_or_else(|e| e.into_inner()).clone()
-    }
-
-    /// Asks the server for a sign of life, unless it is known to be away; says whether it is
-    /// there. Threads that come at the same time share one question.
-    pub fn probe(&self) -> bool {
-        let mut away = self.away.lock().unwrap_or_else(|e| e.into_inner());
-        if away.is_none()
-            && !self.is_cancelled()
-            && let Err(trouble) = self.sign_of_life("match", "0,0;0,0.001?radiuses=1;1")
-            // Our own end of the connection must not be taken for the server's.
-            && !self.is_cancelled()
-        {
-            *away = Some(trouble);
-        }
-        away.is_none() && !self.is_cancelled()
-    }
-
-    /// What the server says of itself.
-    pub fn health(&self) -> Result<Health, Away> {
-        self.sign_of_life("nearest", "0,0?generate_hints=false")
-    }
-
-    /// One small request; any answer that is OSRM's own will do.
-    fn sign_of_life(&self, service: &str, question: &str) -> Result<Health, Away> {
-        #[derive(serde::Deserialize)]
-        struct Sign {
-            #[serde(rename = "code")]
-            _code: String,
-            data_version: Option<String>,
-        }
-        let begin = Instant::now();
-        let path = format!("/{service}/v1/{}/{question}", self.profile);
-        let reply = self
-            .fetch(&path, PROBE_TIMEOUT)
-            .map_err(|error| Away::because(self.describe(&error)))?;
-        let round_trip = begin.elapsed();
-        if let Some(away) = reply.turned_away() {
-            return Err(away);
-        }
-        match serde_json::from_slice::<Sign>(&reply.body) {
-            Ok(sign) if reply.status < 500 => Ok(Health {
-                round_trip,
-                data_version: sign.data_version,
-            }),
-            _ => Err(Away::because(reply.describe())),
-        }
-    }
-
-    fn fetch(&self, path: &str, limit: Duration) -> Result<Reply, HttpError> {
-        let url = format!("{}{path}", self.base);
-        let request = self.agent.get(&url).config();
-        let mut response = request.timeout_global(Some(limit)).build().call()?;
-        let retry_after = response.headers().get("retry-after");
-        Ok(Reply {
-            status: response.status().as_u16(),
-            retry_after: retry_after
-                .and_then(|v| v.to_str().ok())
-                .map(str::to_string),
-            body: response
-                .body_mut()
-                .with_config()
-                .limit(LARGEST_ANSWER)
-                .read_to_vec()?,
+        let left_out: Vec<LeftOut> = (self.servers.iter())
+            .map(Server::left_out)
+            .collect::<Option<_>>()?;
+        let now = SystemTime::now();
+        let pauses: Option<Vec<Duration>> = (left_out.iter())
+            .map(|server| {
+                let until = server.until.filter(|_| server.at_its_wish)?;
+                Some(until.duration_since(now).unwrap_or_default())
+            })
+            .collect();
+        Some(Away {
+            why: in_words(&left_out),
+            pause: pauses.and_then(|pauses| pauses.into_iter().min()),
         })
     }
 
-    /// The server closes a connection after 512 requests or 5 s; a request that meets this is
-    /// repeated once on a new connection.
-    fn fetch_on_live_connection(&self, path: &str, limit: Duration) -> Result<Reply, HttpError> {
-        match self.fetch(path, limit) {
-            Err(HttpError::Io(_) | HttpError::Protocol(_) | HttpError::ConnectionFailed)
-                if !self.is_cancelled() =>
-            {
-                self.fetch(path, limit)
+    /// Servers that are left out. While all are, the next run asks each of them, but for those that want to be left
+    /// alone.
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        let mut left_out: Vec<LeftOut> =
+            (self.servers.iter()).filter_map(Server::left_out).collect();
+        if left_out.len() == self.servers.len() {
+            for server in left_out.iter_mut().filter(|s| !s.at_its_wish) {
+                server.until = None;
             }
-            other => other,
         }
+        left_out
     }
 
-    /// An HTTP error in words that carry neither credentials nor the points' coordinates.
-    fn describe(&self, error: &HttpError) -> String {
-        match error {
-            HttpError::Timeout(Timeout::Resolve | Timeout::Connect) => {
-                "no connection within osrm_matcher.connect_timeout".into()
-            }
-            HttpError::Timeout(_) => "no answer in time".into(),
-            HttpError::HostNotFound => "the host name does not resolve".into(),
-            HttpError::BodyExceedsLimit(limit) => format!("an answer of more than {limit} bytes"),
-            HttpError::BadUri(_) => "the address is not a valid URL".into(),
-            HttpError::Io(cause) => cause.to_string().to_lowercase(),
-            other => other.to_string().to_lowercase(),
-        }
+    /// Servers that are to be asked for a sign of life, by number: those that have not been, and those of which the
+    /// time is over for which they are left out.
+    pub fn due(&self) -> Vec<usize> {
+        self.numbers(|server| match server.left_out() {
+            None => !server.is_probed(),
+            Some(left_out) => is_over(&left_out),
+        })
     }
 
-    /// Matches one trace, waiting no longer than `limit`.
-    pub fn ask(&self, request: &MatchRequest, limit: Duration) -> Result<MatchAnswer, MatchError> {
-        if self.is_cancelled() || self.away().is_some() {
-            return Err(MatchError::Cancelled);
+    /// Servers that were left out when this client began, and need not be.
+    pub fn unprobed(&self) -> Vec<usize> {
+        self.numbers(|server| !server.is_probed() && may_be_asked(server))
+    }
+
+    fn numbers(&self, chosen: impl Fn(&Server) -> bool) -> Vec<usize> {
+        (0..self.servers.len())
+            .filter(|number| chosen(&self.servers[*number]))
+            .collect()
+    }
+
+    /// Asks one of those for a sign of life.
+    pub fn probe_one(&self, number: usize) {
+        self.servers[number].probe(Instant::now());
+    }
+
+    /// Whether a server has given a sign of life, and is in use.
+    pub fn is_ready(&self) -> bool {
+        self.servers.iter().any(Server::is_there)
+    }
+
+    /// Asks for a sign of life, unless all servers are known to be away; says whether one is there. Threads that
+    /// come at the same time share one question.
+    pub fn probe(&self) -> bool {
+        let since = Instant::now();
+        let there = |server: &Server| !server.is_left_out() && server.probe(since);
+        !self.is_cancelled() && self.servers.iter().any(there)
+    }
+
+    /// What a server says of itself.
+    pub fn health(&self, number: usize) -> Result<Health, Away> {
+        self.servers[number].health()
+    }
+
+    /// Matches one trace, waiting no longer than `limit` for a server. A server that fails at what another one
+    /// answers is left out; what two do not answer in time is too much for any.
+    pub fn ask(&self, request: &MatchRequest, limit: Duration) -> Asked {
+        let size = request.points.len();
+        if !self.is_cancelled() && size > self.max_size() {
+            return Asked::of(Err(MatchError::TooBig));
         }
-        if request.points.len() > self.max_size() {
-            return Err(MatchError::TooBig);
-        }
-        self.calls.fetch_add(1, Ordering::Relaxed);
         let path = request.path(&self.profile);
-        let answer = match self.fetch_on_live_connection(&path, limit) {
+        let mut failed: Vec<(&Server, MatchError)> = Vec::new();
+        while let Some(server) = self.next_server(&failed) {
+            let (begin, answered) = (Instant::now(), server.answered());
+            let answer = self.ask_one(server, &path, limit);
+            if self.is_cancelled() {
+                let stuck = begin.elapsed() > SLOW && server.answered() > answered;
+                let answer = Err(MatchError::Cancelled);
+                return Asked { answer, stuck };
+            }
+            match answer {
+                Err(
+                    error @ (MatchError::TimedOut
+                    | MatchError::Unavailable(_)
+                    | MatchError::Cancelled),
+                ) => failed.push((server, error)),
+                answer => {
+                    leave_out(failed);
+                    if answer == Err(MatchError::TooBig) {
+                        let half = (size / 2).max(SMALLEST_SIZE);
+                        self.max_size.fetch_min(half, Ordering::Relaxed);
+                    }
+                    return Asked::of(answer);
+                }
+            }
+            if timeouts(&failed) == 2 {
+                break;
+            }
+        }
+        Asked::of(Err(what_counts(failed)))
+    }
+
+    /// The server that has least to do, each in its turn where several have the same, but for those that failed at
+    /// the same request. If those are all, servers that are left out are looked at once more.
+    fn next_server(&self, failed: &[(&Server, MatchError)]) -> Option<&Server> {
+        let untried = |server: &&Server| !failed.iter().any(|(f, _)| std::ptr::eq(*f, *server));
+        while !self.is_cancelled() {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.servers.len();
+            let (before, from) = self.servers.split_at(turn);
+            let free = from
+                .iter()
+                .chain(before)
+                .filter(|server| untried(server) && !server.is_left_out())
+                .min_by_key(|server| (server.is_being_probed(), server.requests()));
+            match free {
+                Some(server) if server.is_being_probed() => server.wait_for_probe(),
+                Some(server) => return Some(server),
+                None if failed.is_empty() => return None,
+                None => {
+                    let since = Instant::now();
+                    return (self.servers.iter())
+                        .filter(untried)
+                        .find(|server| may_be_asked(server) && server.probe(since));
+                }
+            }
+        }
+        None
+    }
+
+    /// What a server says; one that wants to be left alone is, and the request with it.
+    fn ask_one(
+        &self,
+        server: &Server,
+        path: &str,
+        limit: Duration,
+    ) -> Result<MatchAnswer, MatchError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let answer = match server.fetch_on_live_connection(path, limit) {
             Ok(reply) => match reply.turned_away() {
                 Some(away) => {
-                    *self.away.lock().unwrap_or_else(|e| e.into_inner()) = Some(away);
+                    server.leave_out(away);
                     Err(MatchError::Cancelled)
                 }
                 None => reply.answer(),
@@ -224,27 +268,71 @@ impl Client {
             {
                 Err(MatchError::TimedOut)
             }
-            Err(error) => Err(MatchError::Unavailable(self.describe(&error))),
+            Err(error) => Err(MatchError::Unavailable(describe(&error))),
         };
         if !matches!(
             answer,
             Err(MatchError::TimedOut | MatchError::Unavailable(_))
         ) {
-            self.answered.fetch_add(1, Ordering::Relaxed);
+            server.count_answer();
         }
-        match answer {
-            _ if self.is_cancelled() => Err(MatchError::Cancelled),
-            Err(MatchError::TooBig) => {
-                let half = (request.points.len() / 2).max(SMALLEST_SIZE);
-                self.max_size.fetch_min(half, Ordering::Relaxed);
-                Err(MatchError::TooBig)
-            }
-            answer => answer,
+        answer
+    }
+}
+
+impl Asked {
+    fn of(answer: Result<MatchAnswer, MatchError>) -> Self {
+        let stuck = false;
+        Self { answer, stuck }
+    }
+}
+
+/// Leaves out servers that failed where another one did not.
+fn leave_out(failed: Vec<(&Server, MatchError)>) {
+    for (server, error) in failed {
+        match error {
+            MatchError::TimedOut => server.leave_out(Away::because("no answer in time")),
+            MatchError::Unavailable(why) => server.leave_out(Away::because(why)),
+            _ => {}
         }
     }
+}
 
-    /// The most points that a request may hold at the moment.
-    pub fn max_size(&self) -> usize {
-        self.max_size.load(Ordering::Relaxed)
+fn timeouts(failed: &[(&Server, MatchError)]) -> usize {
+    let timed_out = |f: &&(&Server, MatchError)| f.1 == MatchError::TimedOut;
+    failed.iter().filter(timed_out).count()
+}
+
+/// What a request comes to that no server has answered: a time-out says most about it, a server that wants to be
+/// left alone nothing.
+fn what_counts(failed: Vec<(&Server, MatchError)>) -> MatchError {
+    if timeouts(&failed) > 0 {
+        return MatchError::TimedOut;
+    }
+    let unavailable = |error: &MatchError| matches!(error, MatchError::Unavailable(_));
+    let mut errors = failed.into_iter().map(|(_, error)| error);
+    errors.find(unavailable).unwrap_or(MatchError::Cancelled)
+}
+
+/// Whether nothing but our own caution keeps us from asking a server.
+fn may_be_asked(server: &Server) -> bool {
+    let at_its_wish = |left_out: LeftOut| left_out.at_its_wish && !is_over(&left_out);
+    !server.left_out().is_some_and(at_its_wish)
+}
+
+/// Whether the time is over for which a server is left out.
+fn is_over(left_out: &LeftOut) -> bool {
+    left_out
+        .until
+        .is_none_or(|until| until <= SystemTime::now())
+}
+
+fn in_words(left_out: &[LeftOut]) -> String {
+    match left_out {
+        [only] => only.why.clone(),
+        several => (several.iter().zip(1..))
+            .map(|(server, number)| format!("server {number}: {}", server.why))
+            .collect::<Vec<_>>()
+            .join("; "),
     }
 }

@@ -308,7 +308,7 @@ mod tests {
     /// What a thread shares; nothing here makes it ask.
     fn shared(max_retries: i32) -> Shared {
         let settings = ClientSettings {
-            url: "http://127.0.0.1:1".into(),
+            servers: "http://127.0.0.1:1".into(),
             profile: "driving".into(),
             connect_timeout: Duration::from_secs(1),
             max_matching_size: 100,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::reading::Job;
 use crate::backend::interrupts;
 use crate::error::Error;
-use crate::osrm::client::Client;
+use crate::osrm::client::{Client, LeftOut};
 use crate::osrm::reply::Away;
 use crate::pool::Pool;
 use crate::settings::Settings;
@@ -24,7 +24,8 @@ pub const POLL: Duration = Duration::from_millis(50);
 const CAPACITY: usize = 500_000;
 
 enum Task {
-    Probe,
+    /// Of a server.
+    Probe(usize),
     Match(Job),
 }
 
@@ -37,10 +38,13 @@ pub struct Matchers {
 }
 
 impl Matchers {
-    pub fn new(settings: &Settings) -> Result<Self, Error> {
+    /// `left_out` is what the last run knew of servers that failed.
+    pub fn new(settings: &Settings, left_out: &[LeftOut]) -> Result<Self, Error> {
+        let client = Client::new(&settings.client).map_err(Error::BadAddress)?;
+        client.recall(left_out);
         Ok(Self {
             shared: Arc::new(Shared {
-                client: Client::new(&settings.client).map_err(Error::BadAddress)?,
+                client,
                 recipe: settings.recipe.clone(),
                 request_timeout: settings.request_timeout,
                 max_retries: settings.max_retries,
@@ -50,26 +54,47 @@ impl Matchers {
         })
     }
 
-    /// Starts the threads, unless they run, and asks the server for a sign of life; false if it
-    /// is away.
+    /// Starts the threads, unless they run, and asks servers for a sign of life as it is time; false if none is
+    /// there.
     pub fn start(&mut self) -> Result<bool, Error> {
-        if self.pool.is_none() {
+        let first = self.pool.is_none();
+        if first {
             let shared = self.shared.clone();
             let work = move |task| match task {
-                Task::Probe => {
-                    shared.client.probe();
+                Task::Probe(server) => {
+                    shared.client.probe_one(server);
                     None
                 }
                 Task::Match(job) => Some(shared.work_off(job)),
             };
-            let mut pool = Pool::start(self.threads, CAPACITY, work).map_err(Error::Threads)?;
-            pool.submit(Task::Probe, 0);
+            let pool = Pool::start(self.threads, CAPACITY, work).map_err(Error::Threads)?;
             self.pool = Some(pool);
-            while self.open() > 0 {
-                self.receive(POLL)?;
+        }
+        self.probe(self.shared.client.due());
+        if first {
+            self.wait_for_a_server()?;
+            if self.away().is_some() {
+                // One that failed lately may be better than none.
+                self.probe(self.shared.client.unprobed());
+                self.wait_for_a_server()?;
             }
         }
         Ok(self.away().is_none())
+    }
+
+    fn probe(&mut self, servers: Vec<usize>) {
+        if let Some(pool) = &mut self.pool {
+            let tasks = servers.into_iter().map(Task::Probe);
+            tasks.for_each(|task| pool.submit(task, 0));
+        }
+    }
+
+    /// Waits until a server has given a sign of life, or none of those that were asked.
+    fn wait_for_a_server(&mut self) -> Result<(), Error> {
+        while self.open() > 0 && !self.shared.client.is_ready() {
+            self.receive(POLL)?;
+        }
+        Ok(())
     }
 
     pub fn submit(&mut self, job: Job) {
@@ -101,6 +126,11 @@ impl Matchers {
 
     pub fn away(&self) -> Option<Away> {
         self.shared.client.away()
+    }
+
+    /// Servers that are left out; nothing if none has been asked.
+    pub fn left_out(&self) -> Option<Vec<LeftOut>> {
+        (self.pool.as_ref()).map(|_| self.shared.client.left_out())
     }
 
     pub fn calls(&self) -> u64 {

@@ -1,0 +1,258 @@
+//! One server: how it is asked, and whether it is asked at all.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant, SystemTime};
+
+use ureq::{Agent, Error as HttpError, Timeout};
+
+use super::ClientSettings;
+use crate::osrm::reply::{Away, Reply};
+
+/// A server closes idle connections after 5 s; ours must be given up before.
+const IDLE: Duration = Duration::from_secs(4);
+/// No honest answer to a request of the size limit comes near this.
+const LARGEST_ANSWER: u64 = 64 << 20;
+/// A probe answers in milliseconds or tells us that the server is not well.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// A server that failed is left out for so long, unless it says for how long itself: no shorter than a
+/// scheduled run, so that a dead one costs a run one probe at most.
+const LEFT_OUT: Duration = Duration::from_secs(60);
+
+/// A server that is not asked for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    pub server: String,
+    pub why: String,
+    pub since: SystemTime,
+    /// Until when; nothing: until the next run.
+    pub until: Option<SystemTime>,
+    /// The server itself wants to be left alone until then.
+    pub at_its_wish: bool,
+}
+
+/// What a healthy server says of itself.
+#[derive(Debug, Clone)]
+pub struct Health {
+    pub round_trip: Duration,
+    pub data_version: Option<String>,
+}
+
+pub struct Server {
+    pub address: String,
+    agent: Agent,
+    profile: String,
+    cancelled: Arc<AtomicBool>,
+    requests: AtomicUsize,
+    answered: AtomicU64,
+    left_out: Mutex<Option<LeftOut>>,
+    /// When it was asked for a sign of life; locked while it is.
+    probed: Mutex<Option<Instant>>,
+}
+
+impl Server {
+    pub fn new(address: String, settings: &ClientSettings, cancelled: Arc<AtomicBool>) -> Self {
+        let config = Agent::config_builder()
+            // OSRM says why it refuses in the body of a 400.
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .user_agent(concat!("osrm_matcher/", env!("CARGO_PKG_VERSION")))
+            .timeout_resolve(Some(settings.connect_timeout))
+            .timeout_connect(Some(settings.connect_timeout))
+            .max_idle_connections(settings.connections)
+            .max_idle_connections_per_host(settings.connections)
+            .max_idle_age(IDLE)
+            .build();
+        Self {
+            address,
+            agent: config.into(),
+            profile: settings.profile.clone(),
+            cancelled,
+            requests: AtomicUsize::new(0),
+            answered: AtomicU64::new(0),
+            left_out: Mutex::new(None),
+            probed: Mutex::new(None),
+        }
+    }
+
+    /// Ends every request under way.
+    pub fn shut_down(&self) {
+        self.agent.clone().shutdown();
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Requests under way.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Match requests that it answered in time, whatever the answer.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    pub fn count_answer(&self) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Why and until when it is left out, if it is.
+    pub fn left_out(&self) -> Option<LeftOut> {
+        lock(&self.left_out).clone()
+    }
+
+    pub fn is_left_out(&self) -> bool {
+        lock(&self.left_out).is_some()
+    }
+
+    /// Takes what an earlier run knew.
+    pub fn recall(&self, known: LeftOut) {
+        *lock(&self.left_out) = Some(known);
+    }
+
+    pub fn leave_out(&self, away: Away) {
+        let mut left_out = lock(&self.left_out);
+        let now = SystemTime::now();
+        *left_out = Some(LeftOut {
+            server: self.address.clone(),
+            since: left_out.as_ref().map_or(now, |before| before.since),
+            until: Some(now + away.pause.unwrap_or(LEFT_OUT)),
+            at_its_wish: away.pause.is_some(),
+            why: away.why,
+        });
+    }
+
+    /// Whether this client has asked it for a sign of life, or is about to.
+    pub fn is_probed(&self) -> bool {
+        self.probed.try_lock().map_or(true, |at| at.is_some())
+    }
+
+    pub fn is_being_probed(&self) -> bool {
+        self.probed.try_lock().is_err()
+    }
+
+    /// Whether it has given a sign of life, and has not failed since.
+    pub fn is_there(&self) -> bool {
+        let probed = self.probed.try_lock().is_ok_and(|at| at.is_some());
+        probed && !self.is_left_out()
+    }
+
+    /// Waits for the end of a probe under way.
+    pub fn wait_for_probe(&self) {
+        drop(lock(&self.probed));
+    }
+
+    /// Asks for a sign of life, unless another thread has asked since a moment; says whether the
+    /// server is there, and leaves it out if not.
+    pub fn probe(&self, since: Instant) -> bool {
+        let mut probed = lock(&self.probed);
+        if self.is_cancelled() {
+            return false;
+        }
+        if probed.is_none_or(|at| at <= since) {
+            let sign = self.sign_of_life("match", "0,0;0,0.001?radiuses=1;1");
+            // Our own end of the connection must not be taken for the server's.
+            if self.is_cancelled() {
+                return false;
+            }
+            match sign {
+                Ok(_) => *lock(&self.left_out) = None,
+                Err(away) => self.leave_out(away),
+            }
+            *probed = Some(Instant::now());
+        }
+        !self.is_left_out()
+    }
+
+    /// What the server says of itself.
+    pub fn health(&self) -> Result<Health, Away> {
+        self.sign_of_life("nearest", "0,0?generate_hints=false")
+    }
+
+    /// One small request; any answer that is OSRM's own will do.
+    fn sign_of_life(&self, service: &str, question: &str) -> Result<Health, Away> {
+        #[derive(serde::Deserialize)]
+        struct Sign {
+            #[serde(rename = "code")]
+            _code: String,
+            data_version: Option<String>,
+        }
+        let begin = Instant::now();
+        let path = format!("/{service}/v1/{}/{question}", self.profile);
+        let reply = self
+            .fetch(&path, PROBE_TIMEOUT)
+            .map_err(|error| Away::because(describe(&error)))?;
+        let round_trip = begin.elapsed();
+        if let Some(away) = reply.turned_away() {
+            return Err(away);
+        }
+        match serde_json::from_slice::<Sign>(&reply.body) {
+            Ok(sign) if reply.status < 500 => Ok(Health {
+                round_trip,
+                data_version: sign.data_version,
+            }),
+            _ => Err(Away::because(reply.describe())),
+        }
+    }
+
+    fn fetch(&self, path: &str, limit: Duration) -> Result<Reply, HttpError> {
+        let url = format!("{}{path}", self.address);
+        let request = self.agent.get(&url).config();
+        let mut response = request.timeout_global(Some(limit)).build().call()?;
+        let retry_after = response.headers().get("retry-after");
+        Ok(Reply {
+            status: response.status().as_u16(),
+            retry_after: retry_after
+                .and_then(|v| v.to_str().ok())
+                .map(str::to_string),
+            body: response
+                .body_mut()
+                .with_config()
+                .limit(LARGEST_ANSWER)
+                .read_to_vec()?,
+        })
+    }
+
+    /// The server closes a connection after 512 requests or 5 s; a request that meets this is
+    /// repeated once on a new connection.
+    pub fn fetch_on_live_connection(
+        &self,
+        path: &str,
+        limit: Duration,
+    ) -> Result<Reply, HttpError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let reply = match self.fetch(path, limit) {
+            Err(HttpError::Io(_) | HttpError::Protocol(_) | HttpError::ConnectionFailed)
+                if !self.is_cancelled() =>
+            {
+                self.fetch(path, limit)
+            }
+            other => other,
+        };
+        self.requests.fetch_sub(1, Ordering::Relaxed);
+        reply
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// An HTTP error in words that carry neither credentials nor the points' coordinates.
+pub fn describe(error: &HttpError) -> String {
+    match error {
+        HttpError::Timeout(Timeout::Resolve | Timeout::Connect) => {
+            "no connection within osrm_matcher.connect_timeout".into()
+        }
+        HttpError::Timeout(_) => "no answer in time".into(),
+        HttpError::HostNotFound => "the host name does not resolve".into(),
+        HttpError::BodyExceedsLimit(limit) => format!("an answer of more than {limit} bytes"),
+        HttpError::BadUri(_) => "the address is not a valid URL".into(),
+        HttpError::Io(cause) => cause.to_string().to_lowercase(),
+        other => other.to_string().to_lowercase(),
+    }
+}

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from harness import env  # noqa: E402
 
 BLOCK = re.compile(
-    r"(?:<!-- (?P<mark>not run|varies) -->\n)?"
+    r"(?:<!-- (?P<mark>not run|varies) -->\n *)?"
     r"```sql\n(?P<sql>.*?)```\n"
     r"(?P<open>```text\n)?(?P<output>(?(open).*?)?)(?(open)```\n)", re.DOTALL)
 FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)

@@ -190,8 +190,7 @@ impl<'run> Outbox<'run> {
                 (window.device.clone(), window.span.start, window.span.end)
             })
             .collect();
-        let reach = track::context_reach(&self.settings.recipe);
-        store::reopen(&store::neighbours(&stale, reach)?)
+        store::reopen(&self.neighbours(&stale)?)
     }
 
     /// Points may have come after the windows were chosen; finished windows of other rounds that
@@ -229,10 +228,14 @@ impl<'run> Outbox<'run> {
 
     /// Finished windows, not of this round, that new points reach.
     fn reached(&self, new: &[(String, Micros, Micros)]) -> Result<Vec<DeviceWindow>, Error> {
-        let reach = track::context_reach(&self.settings.recipe);
-        let mut reached = store::neighbours(new, reach)?;
+        let mut reached = self.neighbours(new)?;
         reached.retain(|window| !self.claimed.contains(window));
         Ok(reached)
+    }
+
+    /// Finished windows that were decided by points of these spans, which are of devices.
+    fn neighbours(&self, spans: &[(String, Micros, Micros)]) -> Result<Vec<DeviceWindow>, Error> {
+        store::neighbours(spans, track::context_reach(&self.settings.recipe))
     }
 }
 

@@ -1,6 +1,7 @@
 """The same points matched in one go, in empty tables: what every history has to end with."""
 
 from drives import paths, process_all, stops
+from harness.outcome import leftovers
 
 
 def shown(db):
@@ -14,6 +15,14 @@ def from_scratch(db):
     db.rows("TRUNCATE processing_batches, cached_polylines, stops")
     match_all(db)
     return shown(db)
+
+
+def assert_as_from_scratch(db):
+    """Once nothing is pending."""
+    process_all(db)
+    assert leftovers(db) == {}
+    history = shown(db)
+    assert history == from_scratch(db)
 
 
 def match_all(db):

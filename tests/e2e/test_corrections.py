@@ -11,7 +11,7 @@ import pytest
 from drives import drive, insert, paths, process_all, recent_window
 from harness.fault_server import FaultServer, is_probe
 from harness.outcome import leftovers
-from scratch import from_scratch, shown
+from scratch import assert_as_from_scratch, from_scratch, shown
 
 START = recent_window(120)
 MINUTE = timedelta(minutes=1)
@@ -30,13 +30,6 @@ def matched(db, osrm):
 
 def lines_of(db, device):
     return [row for row in paths(db) if row[0] == device]
-
-
-def assert_as_from_scratch(db):
-    process_all(db)
-    assert leftovers(db) == {}
-    history = shown(db)
-    assert history == from_scratch(db)
 
 
 def test_a_corrected_coordinate_changes_its_windows(matched):

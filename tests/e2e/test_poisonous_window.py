@@ -10,7 +10,7 @@ import pytest
 from drives import drive, insert, paths, process_all, recent_window, waiting
 from harness.fault_server import FaultServer, coordinates
 from harness.outcome import leftovers
-from scratch import from_scratch, shown
+from scratch import assert_as_from_scratch
 
 # Far from Helsinki's streets, so that no other device comes here.
 NOWHERE = (-72.5, 44.2)
@@ -153,10 +153,7 @@ def test_what_smaller_requests_gave_in_the_last_attempt_is_drawn_and_told(db, fa
     assert {row[7] for row in paths(db)} == {"matched"}
     faults.fault_for = lambda target: "forward"
     assert db.value("SELECT retry_failed()") == 1
-    process_all(db)
-    assert leftovers(db) == {}
-    history = shown(db)
-    assert history == from_scratch(db)
+    assert_as_from_scratch(db)
 
 
 def test_a_run_with_little_time_learns_of_it_too(db, faults, osrm):

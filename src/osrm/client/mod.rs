@@ -4,6 +4,7 @@
 //! what one of them fails at is asked of another before it counts as failed.
 
 mod address;
+mod resolver;
 mod server;
 
 use std::sync::Arc;

@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Error as HttpError, Timeout};
 
 use super::ClientSettings;
+use super::resolver::Once;
 use crate::osrm::reply::{Away, Reply};
 
 /// A server closes idle connections after 5 s; ours must be given up before.
@@ -67,7 +69,7 @@ impl Server {
             .build();
         Self {
             address,
-            agent: config.into(),
+            agent: Agent::with_parts(config, DefaultConnector::default(), Once::default()),
             profile: settings.profile.clone(),
             cancelled,
             requests: AtomicUsize::new(0),
@@ -238,7 +240,7 @@ impl Server {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 

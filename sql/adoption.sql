@@ -80,7 +80,7 @@ AS $$
 DECLARE
     qualified text := @extschema@._qualified(source.relation);
     has_columns boolean := @extschema@._has_columns(source.relation);
-    partitioned boolean := EXISTS (SELECT FROM pg_class c WHERE c.oid = source.relation AND c.relkind = 'p');
+    partitioned boolean := (@extschema@._relation(source.relation)).relkind = 'p';
     by_hand text := 'run this yourself, outside of a transaction; it holds up nobody. The index ';
     wanted record;
 BEGIN
@@ -155,7 +155,9 @@ CREATE FUNCTION adopt_source(
     coordinate_order text DEFAULT 'lonlat',
     time_zone text DEFAULT 'UTC',
     time_unit text DEFAULT NULL,
-    dry_run boolean DEFAULT false)
+    dry_run boolean DEFAULT false,
+    device_key text DEFAULT NULL,
+    holds int8range DEFAULT NULL)
 RETURNS TABLE (step integer, what text, statement text, done boolean)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -168,6 +170,9 @@ BEGIN
     source := @extschema@._describe_source(
         relation, device_column, time_column, coordinates_column, longitude_column, latitude_column,
         accuracy_column, coordinate_order, time_zone, time_unit);
+    PERFORM @extschema@._check_key(device_key, holds);
+    source.device_key := device_key;
+    source.holds := holds;
     IF NOT dry_run THEN
         PERFORM @extschema@._lock_table(relation, 'A long transaction is using the table; adopt it when that has ended.');
         INSERT INTO @extschema@.adopted_sources VALUES (source.*);
@@ -201,14 +206,19 @@ BEGIN
     IF source.relation IS NULL THEN
         RETURN false;
     END IF;
+    -- Shards have columns and indexes from the distributed table, which is not altered here. What is gone needs nothing.
+    DELETE FROM @extschema@.adopted_sources a WHERE a.shard_of = release_source.relation;
+    IF source.shard_of IS NOT NULL OR isempty(source.holds) OR (@extschema@._relation(relation)).oid IS NULL THEN
+        RETURN true;
+    END IF;
     PERFORM @extschema@._lock_table(
         relation, 'A run or a long transaction is using the table; release it when that has ended.');
     -- Those of partitions that are attached go with their parents'.
     FOR item IN SELECT i.indexrelid
                   FROM @extschema@._tables_of(relation) t
                   JOIN pg_index i ON i.indrelid = t.part
-                  JOIN pg_class c ON c.oid = i.indexrelid AND NOT c.relispartition
-                 WHERE CASE WHEN t.part = relation THEN c.relname = ANY (source.added)
+                 CROSS JOIN LATERAL @extschema@._relation(i.indexrelid) c
+                 WHERE NOT c.relispartition AND CASE WHEN t.part = relation THEN c.relname = ANY (source.added)
                             ELSE @extschema@._suffix(c.relname) IS NOT NULL END LOOP
         EXECUTE format('DROP INDEX %s', item);
     END LOOP;
@@ -217,7 +227,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION release_source IS
-    'makes an adopted table what it was: columns and indexes that adoption added go, paths stay; false if it was not adopted; volatile, strict';
+    'makes an adopted table what it was: columns and indexes that adoption added go, paths stay; forgets one that is gone, and the shards of a distributed one; false if it was not adopted; volatile, strict';
 
 -- ---------------------------------------------------------------------------------------------
 -- What a run does about adopted tables before it begins
@@ -229,13 +239,13 @@ AS $$
 BEGIN
     -- A table that has become a partition of an adopted one is read with that.
     DELETE FROM @extschema@.adopted_sources a
-     WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.relation)
+     WHERE (@extschema@._relation(a.relation)).oid IS NULL
         OR EXISTS (SELECT FROM pg_partition_ancestors(a.relation) p JOIN @extschema@.adopted_sources o ON o.relation = p.relid
                     WHERE p.relid <> a.relation);
     IF EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE NOT a.ready) THEN
         UPDATE @extschema@.adopted_sources a
            SET ready = true
-         WHERE NOT a.ready
+         WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty'
            AND @extschema@._has_indexes(a.relation, a.device_column, a.time_column);
     END IF;
 END

@@ -162,7 +162,7 @@ BEGIN
     SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but has no index to read it by', a.relation),
            'Run the statements that adopt_source() gave.'
       FROM @extschema@.adopted_sources a
-     WHERE NOT a.ready AND a.adopted_at < now() - interval '1 hour';
+     WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty' AND a.adopted_at < now() - interval '1 hour';
 END
 $$;
 COMMENT ON FUNCTION worker_alerts IS

@@ -6,7 +6,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     starts timestamptz[] := ARRAY(
-        SELECT DISTINCT w FROM @extschema@._sources() s
+        SELECT DISTINCT w FROM @extschema@._sources(_make_left_due.device_id) s
          CROSS JOIN unnest(@extschema@._windows_with_points(s.fragments, _make_left_due.device_id, from_time, to_time,
                                                             false, 2147483647)) w);
     devices text[] := array_fill(_make_left_due.device_id, ARRAY[cardinality(starts)]);

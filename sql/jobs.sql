@@ -153,7 +153,7 @@ DECLARE
     source record;
     oldest timestamptz;
 BEGIN
-    FOR source IN SELECT s.fragments FROM @extschema@._sources() s LOOP
+    FOR source IN SELECT s.fragments FROM @extschema@._sources(device_id) s LOOP
         SELECT least(oldest, min(q.at)) INTO oldest
           FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(source.fragments,
             'SELECT {time_expression} AS at FROM {relation} p

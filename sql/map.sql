@@ -66,7 +66,7 @@ BEGIN
           LIMIT most)
         UNION ALL
         SELECT q.at, q.lon, q.lat
-          FROM @extschema@._sources() s
+          FROM @extschema@._sources(get_device_fixes.device_id) s
          CROSS JOIN LATERAL json_to_recordset(@extschema@._ask_source(
             s.fragments,
             'SELECT {time_expression} AS at, ({longitude})::double precision AS lon, ({latitude})::double precision AS lat

@@ -31,6 +31,17 @@ DROP ROUTINE _advance_jobs;
 DROP ROUTINE process_pending;
 DROP ROUTINE schedule_processing;
 DROP ROUTINE osrm_health;
+DROP ROUTINE adopt_source;
+DROP ROUTINE _sources;
+
+ALTER TABLE adopted_sources ADD COLUMN device_key text, ADD COLUMN holds int8range, ADD COLUMN shard_of regclass;
+COMMENT ON COLUMN adopted_sources.device_key IS 'an expression over device_id that gives a number';
+COMMENT ON COLUMN adopted_sources.holds IS 'which of these numbers the table''s devices have; empty: a distributed table, which is not read itself; null: it may hold any device';
+COMMENT ON COLUMN adopted_sources.shard_of IS 'the distributed table that it is a shard of';
+
+CREATE FUNCTION _relation(relation oid) RETURNS pg_catalog.pg_class
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_relation_wrapper';
+COMMENT ON FUNCTION _relation IS 'the row of pg_class of a relation, from the cache; null if there is none; stable, strict, parallel safe';
 
 CREATE FUNCTION _stored_paths(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS SETOF cached_polylines
@@ -52,7 +63,7 @@ COMMENT ON FUNCTION _stored_paths IS
 CREATE OR REPLACE FUNCTION _tables_of(relation regclass) RETURNS TABLE (part regclass, parent regclass, level integer, partitioned boolean)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT c.oid::regclass, NULL::regclass, 0, c.relkind = 'p' FROM pg_class c WHERE c.oid = _tables_of.relation
+    SELECT c.oid::regclass, NULL::regclass, 0, c.relkind = 'p' FROM _relation(_tables_of.relation) c WHERE c.oid IS NOT NULL
     UNION ALL
     SELECT t.relid, t.parentrelid, t.level, NOT t.isleaf
       FROM pg_partition_tree(_tables_of.relation) t
@@ -64,16 +75,17 @@ COMMENT ON FUNCTION _tables_of IS 'a table and, if it is partitioned, all partit
 CREATE OR REPLACE FUNCTION _qualified(relation regclass) RETURNS text
 LANGUAGE sql STABLE
 RETURN (SELECT format('%I.%I', n.nspname, c.relname)
-          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = _qualified.relation);
+          FROM _relation(_qualified.relation) c JOIN pg_namespace n ON n.oid = c.relnamespace);
 
 COMMENT ON FUNCTION _qualified IS 'the name of a table, with its schema, as a statement has it; stable';
 
 CREATE OR REPLACE FUNCTION _is_index_of(index_name text, relation regclass) RETURNS boolean
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+    SELECT EXISTS (SELECT FROM pg_index i CROSS JOIN LATERAL _relation(i.indexrelid) c
                     WHERE i.indrelid = _is_index_of.relation AND c.relname = _is_index_of.index_name);
 END;
+COMMENT ON FUNCTION _is_index_of IS 'whether an index of this name belongs to a table; stable';
 
 CREATE OR REPLACE FUNCTION _has_index(relation regclass, columns name[], condition text DEFAULT NULL) RETURNS boolean
 LANGUAGE sql STABLE
@@ -82,7 +94,7 @@ BEGIN ATOMIC
         SELECT FROM _tables_of(_has_index.relation) t
          WHERE NOT EXISTS (
             SELECT FROM pg_index i
-              JOIN pg_class c ON c.oid = i.indexrelid
+             CROSS JOIN LATERAL _relation(i.indexrelid) c
               JOIN pg_am m ON m.oid = c.relam AND m.amname = 'btree'
              WHERE i.indrelid = t.part AND (i.indisvalid OR t.partitioned)
                AND pg_get_expr(i.indpred, i.indrelid) IS NOT DISTINCT FROM _has_index.condition
@@ -121,7 +133,7 @@ DECLARE
     number integer := 1;
 BEGIN
     SELECT c.relname INTO candidate
-      FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+      FROM pg_index i CROSS JOIN LATERAL @extschema@._relation(i.indexrelid) c
      WHERE i.indrelid = relation AND (i.indisvalid OR c.relkind = 'I') AND right(c.relname, length(suffix)) = suffix
      ORDER BY 1 LIMIT 1;
     IF FOUND THEN
@@ -129,13 +141,13 @@ BEGIN
     END IF;
     SELECT c.relname, c.relnamespace, CASE WHEN c.relispartition AND octet_length(c.relname) > 40 THEN '_' || c.oid ELSE '' END
       INTO base, space, tail
-      FROM pg_class c WHERE c.oid = relation;
+      FROM @extschema@._relation(relation) c;
     WHILE octet_length(base) > CASE WHEN tail = '' THEN 40 ELSE 35 END LOOP
         base := left(base, -1);
     END LOOP;
     base := base || tail;
     candidate := base || suffix;
-    WHILE EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = space AND c.relname = candidate)
+    WHILE to_regclass(format('%s.%I', space::regnamespace, candidate)) IS NOT NULL
        OR EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE candidate = ANY (a.added))
     LOOP
         number := number + 1;
@@ -144,6 +156,7 @@ BEGIN
     RETURN candidate;
 END
 $$;
+COMMENT ON FUNCTION _index_name IS 'the name of an index that adoption adds, or of the one that it has added before; stable';
 
 CREATE OR REPLACE FUNCTION _wanted_indexes(source adopted_sources)
 RETURNS TABLE (name text, suffix text, definition text, title text, purpose text, there boolean)
@@ -214,9 +227,9 @@ BEGIN
         SELECT up.oid::regclass AS parent, c.oid::regclass AS child
           FROM pg_inherits h
           JOIN pg_index ui ON ui.indrelid = h.inhparent
-          JOIN pg_class up ON up.oid = ui.indexrelid
+         CROSS JOIN LATERAL @extschema@._relation(ui.indexrelid) up
           JOIN pg_index i ON i.indrelid = h.inhrelid
-          JOIN pg_class c ON c.oid = i.indexrelid
+         CROSS JOIN LATERAL @extschema@._relation(i.indexrelid) c
          WHERE h.inhrelid = partition AND @extschema@._suffix(c.relname) = @extschema@._suffix(up.relname)
            AND NOT c.relispartition AND (i.indisvalid OR c.relkind = 'I')
     LOOP
@@ -320,7 +333,7 @@ BEGIN
                     ELSE greatest(c.reltuples, 0)::bigint END)
       INTO live
       FROM @extschema@._tables_of(relation) t
-      JOIN pg_class c ON c.oid = t.part
+     CROSS JOIN LATERAL @extschema@._relation(t.part) c
      WHERE NOT t.partitioned;
     IF live > 20000 THEN
         RETURN live;
@@ -334,6 +347,7 @@ BEGIN
     RETURN CASE WHEN few <= 10000 THEN few ELSE greatest(live, few) END;
 END
 $$;
+COMMENT ON FUNCTION _count IS 'rows of a table, which may be a source: exact up to 10,000, an estimate from the statistics beyond; stable';
 
 CREATE OR REPLACE FUNCTION worker_status(
     OUT unprocessed_points bigint, OUT processed_points bigint, OUT active_devices bigint,
@@ -463,7 +477,7 @@ CREATE OR REPLACE FUNCTION _kind_refusals(relation regclass) RETURNS TABLE (prob
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT format(r.problem, _kind_refusals.relation), format(r.hint, _kind_refusals.relation)
-      FROM pg_class c
+      FROM _relation(_kind_refusals.relation) c
      CROSS JOIN LATERAL (VALUES
         (c.relkind = 'v', '%s is a view: it has no rows of its own to be marked',
          'Adopt the table that it shows; if it shows several, each.'),
@@ -477,7 +491,7 @@ BEGIN ATOMIC
         (c.relkind IN ('r', 'p') AND c.relpersistence = 'u',
          'table %s is unlogged: a crash of the server empties it, points that wait included',
          'ALTER TABLE %s SET LOGGED; then adopt it.')) AS r (holds, problem, hint)
-     WHERE c.oid = _kind_refusals.relation AND r.holds;
+     WHERE r.holds;
 END;
 
 COMMENT ON FUNCTION _kind_refusals IS 'why a relation is of a kind that cannot hold points for us, and what to do; stable';
@@ -490,20 +504,20 @@ BEGIN ATOMIC
                 ELSE format('table %s is a partition of %s', c.oid::regclass, r.root) END,
            CASE WHEN a.relation IS NOT NULL THEN 'There is nothing to do.'
                 ELSE format('Adopt %s, with all its partitions.', r.root) END
-      FROM pg_class c
+      FROM _relation(_family_refusals.relation) c
      CROSS JOIN LATERAL (SELECT pg_partition_root(c.oid) AS root) r
       LEFT JOIN adopted_sources a ON a.relation = r.root
-     WHERE c.oid = _family_refusals.relation AND c.relispartition
+     WHERE c.relispartition
     UNION ALL
     SELECT format('table %s has tables that inherit from it: an index of it holds none of their rows', c.oid::regclass),
            format('Adopt each of them that points are written to: %s.', k.children)
-      FROM pg_class c
+      FROM _relation(_family_refusals.relation) c
      CROSS JOIN LATERAL (
         SELECT string_agg(i.inhrelid::regclass::text, ', ' ORDER BY i.inhrelid) AS children
           FROM pg_inherits i
-          JOIN pg_class k ON k.oid = i.inhrelid
+         CROSS JOIN LATERAL _relation(i.inhrelid) k
          WHERE i.inhparent = c.oid AND k.relnamespace::regnamespace::text <> '_timescaledb_internal') k
-     WHERE c.oid = _family_refusals.relation AND c.relkind = 'r' AND k.children IS NOT NULL
+     WHERE c.relkind = 'r' AND k.children IS NOT NULL
     UNION ALL
     SELECT format('partition of table %s: %s', _family_refusals.relation, k.problem), k.hint
       FROM _tables_of(_family_refusals.relation) t
@@ -522,7 +536,7 @@ BEGIN ATOMIC
                   r.rulename, t.part)
       FROM _tables_of(_marking_refusals.relation) t
       JOIN pg_rewrite r ON r.ev_class = t.part
-      JOIN pg_class c ON c.oid = t.part AND c.relkind IN ('r', 'p')
+      JOIN LATERAL _relation(t.part) c ON c.relkind IN ('r', 'p')
      WHERE r.ev_type = '2' OR r.ev_type = '3' AND r.is_instead
     UNION ALL
     SELECT format('table %s is in the publication "%s", which publishes updates, and has no replica identity: none of its rows could be marked',
@@ -530,10 +544,11 @@ BEGIN ATOMIC
            format('Give it a primary key, or ALTER TABLE %s REPLICA IDENTITY FULL; or let the publication publish inserts alone: ALTER PUBLICATION %I SET (publish = ''insert'').',
                   t.part, p.pubname)
       FROM _tables_of(_marking_refusals.relation) t
-      JOIN pg_class c ON c.oid = t.part AND NOT t.partitioned
+     CROSS JOIN LATERAL _relation(t.part) c
       JOIN pg_publication p ON p.pubupdate
       JOIN pg_publication_tables l ON l.pubname = p.pubname
-     WHERE (to_regclass(format('%I.%I', l.schemaname, l.tablename)) = t.part
+     WHERE NOT t.partitioned
+       AND (to_regclass(format('%I.%I', l.schemaname, l.tablename)) = t.part
             OR to_regclass(format('%I.%I', l.schemaname, l.tablename)) IN (SELECT a.relid FROM pg_partition_ancestors(t.part) a))
        AND NOT CASE c.relreplident
                    WHEN 'f' THEN true
@@ -544,6 +559,24 @@ END;
 
 COMMENT ON FUNCTION _marking_refusals IS 'why rows of a table could not be marked as processed, and what to do; stable';
 
+CREATE FUNCTION _distribution_refusals(relation regclass) RETURNS TABLE (problem text, hint text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (@extschema@._distribution(relation)).method IS NOT NULL THEN
+        problem := format('table %s is distributed: its rows lie in shards, which are the sources where they are', relation);
+        hint := format('On each server that has some: SELECT * FROM @extschema@.adopt_shards(%L, ...).', relation);
+        RETURN NEXT;
+    ELSIF @extschema@._is_shard(relation) THEN
+        problem := format('table %s is a shard: to alter it would break later moves of it', relation);
+        hint := 'SELECT * FROM @extschema@.adopt_shards(...) takes all shards of a distributed table that this server has.';
+        RETURN NEXT;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _distribution_refusals IS 'why a table of Citus cannot be adopted as it is, and what to do; stable';
+
 CREATE OR REPLACE FUNCTION _require_adoptable(relation regclass) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -551,12 +584,15 @@ AS $$
 DECLARE
     refusal record;
 BEGIN
-    IF EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE a.relation = _require_adoptable.relation) THEN
+    IF EXISTS (SELECT FROM @extschema@.adopted_sources a
+                WHERE a.relation = _require_adoptable.relation AND a.holds IS DISTINCT FROM 'empty') THEN
         RAISE EXCEPTION 'table % is adopted already', relation
             USING ERRCODE = 'duplicate_object', HINT = 'To name other columns, release_source() it first.';
     END IF;
     SELECT r.* INTO refusal
-      FROM (SELECT 1 AS nth, 'wrong_object_type' AS code, k.* FROM @extschema@._kind_refusals(relation) k
+      FROM (SELECT 0 AS nth, 'wrong_object_type' AS code, d.* FROM @extschema@._distribution_refusals(relation) d
+            UNION ALL
+            SELECT 1, 'wrong_object_type', k.* FROM @extschema@._kind_refusals(relation) k
             UNION ALL
             SELECT 2, 'wrong_object_type', f.* FROM @extschema@._family_refusals(relation) f
             UNION ALL
@@ -579,6 +615,7 @@ BEGIN
     END IF;
 END
 $$;
+COMMENT ON FUNCTION _require_adoptable IS 'raises an error, with what to do, where a table cannot be adopted; stable';
 
 CREATE OR REPLACE FUNCTION _delete_before(relation regclass, time_column name, cutoff timestamptz, condition text, max_rows integer)
 RETURNS bigint
@@ -677,7 +714,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     starts timestamptz[] := ARRAY(
-        SELECT DISTINCT w FROM @extschema@._sources() s
+        SELECT DISTINCT w FROM @extschema@._sources(_make_left_due.device_id) s
          CROSS JOIN unnest(@extschema@._windows_with_points(s.fragments, _make_left_due.device_id, from_time, to_time,
                                                             false, 2147483647)) w);
     devices text[] := array_fill(_make_left_due.device_id, ARRAY[cardinality(starts)]);
@@ -820,7 +857,7 @@ AS $$
 DECLARE
     qualified text := @extschema@._qualified(source.relation);
     has_columns boolean := @extschema@._has_columns(source.relation);
-    partitioned boolean := EXISTS (SELECT FROM pg_class c WHERE c.oid = source.relation AND c.relkind = 'p');
+    partitioned boolean := (@extschema@._relation(source.relation)).relkind = 'p';
     by_hand text := 'run this yourself, outside of a transaction; it holds up nobody. The index ';
     wanted record;
 BEGIN
@@ -851,6 +888,7 @@ BEGIN
     END IF;
 END
 $$;
+COMMENT ON FUNCTION _adoption_steps IS 'what adopting a table takes, and which of it is done at once; stable';
 
 CREATE OR REPLACE FUNCTION _lock_table(relation regclass, hint text) RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -897,14 +935,19 @@ BEGIN
     IF source.relation IS NULL THEN
         RETURN false;
     END IF;
+    -- Shards have columns and indexes from the distributed table, which is not altered here. What is gone needs nothing.
+    DELETE FROM @extschema@.adopted_sources a WHERE a.shard_of = release_source.relation;
+    IF source.shard_of IS NOT NULL OR isempty(source.holds) OR (@extschema@._relation(relation)).oid IS NULL THEN
+        RETURN true;
+    END IF;
     PERFORM @extschema@._lock_table(
         relation, 'A run or a long transaction is using the table; release it when that has ended.');
     -- Those of partitions that are attached go with their parents'.
     FOR item IN SELECT i.indexrelid
                   FROM @extschema@._tables_of(relation) t
                   JOIN pg_index i ON i.indrelid = t.part
-                  JOIN pg_class c ON c.oid = i.indexrelid AND NOT c.relispartition
-                 WHERE CASE WHEN t.part = relation THEN c.relname = ANY (source.added)
+                 CROSS JOIN LATERAL @extschema@._relation(i.indexrelid) c
+                 WHERE NOT c.relispartition AND CASE WHEN t.part = relation THEN c.relname = ANY (source.added)
                             ELSE @extschema@._suffix(c.relname) IS NOT NULL END LOOP
         EXECUTE format('DROP INDEX %s', item);
     END LOOP;
@@ -912,6 +955,8 @@ BEGIN
     RETURN true;
 END
 $$;
+COMMENT ON FUNCTION release_source IS
+    'makes an adopted table what it was: columns and indexes that adoption added go, paths stay; forgets one that is gone, and the shards of a distributed one; false if it was not adopted; volatile, strict';
 
 CREATE OR REPLACE FUNCTION _use_ready_sources() RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -920,17 +965,297 @@ AS $$
 BEGIN
     -- A table that has become a partition of an adopted one is read with that.
     DELETE FROM @extschema@.adopted_sources a
-     WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.relation)
+     WHERE (@extschema@._relation(a.relation)).oid IS NULL
         OR EXISTS (SELECT FROM pg_partition_ancestors(a.relation) p JOIN @extschema@.adopted_sources o ON o.relation = p.relid
                     WHERE p.relid <> a.relation);
     IF EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE NOT a.ready) THEN
         UPDATE @extschema@.adopted_sources a
            SET ready = true
-         WHERE NOT a.ready
+         WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty'
            AND @extschema@._has_indexes(a.relation, a.device_column, a.time_column);
     END IF;
 END
 $$;
+COMMENT ON FUNCTION _use_ready_sources IS 'takes adopted tables into use that have their indexes by now, and forgets those that were dropped; volatile';
+
+CREATE FUNCTION adopt_source(
+    relation regclass,
+    device_column name DEFAULT 'username',
+    time_column name DEFAULT 'created_at',
+    coordinates_column name DEFAULT 'coords',
+    longitude_column name DEFAULT NULL,
+    latitude_column name DEFAULT NULL,
+    accuracy_column name DEFAULT NULL,
+    coordinate_order text DEFAULT 'lonlat',
+    time_zone text DEFAULT 'UTC',
+    time_unit text DEFAULT NULL,
+    dry_run boolean DEFAULT false,
+    device_key text DEFAULT NULL,
+    holds int8range DEFAULT NULL)
+RETURNS TABLE (step integer, what text, statement text, done boolean)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    source @extschema@.adopted_sources;
+BEGIN
+    PERFORM @extschema@._require_adoptable(relation);
+    source := @extschema@._describe_source(
+        relation, device_column, time_column, coordinates_column, longitude_column, latitude_column,
+        accuracy_column, coordinate_order, time_zone, time_unit);
+    PERFORM @extschema@._check_key(device_key, holds);
+    source.device_key := device_key;
+    source.holds := holds;
+    IF NOT dry_run THEN
+        PERFORM @extschema@._lock_table(relation, 'A long transaction is using the table; adopt it when that has ended.');
+        INSERT INTO @extschema@.adopted_sources VALUES (source.*);
+    END IF;
+    FOR step, what, statement, done IN SELECT * FROM @extschema@._adoption_steps(source) LOOP
+        IF dry_run THEN
+            -- What is there already needs no doing.
+            done := statement IS NULL;
+        ELSIF done AND statement IS NOT NULL THEN
+            EXECUTE statement;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION adopt_source IS
+    'lets points be read from a table of the application: adds the columns processed and batch_id and what indexes are missing, a large table''s as statements to be run; says what it does, and with dry_run only that; volatile';
+
+CREATE FUNCTION _check_key(device_key text, holds int8range) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (device_key IS NULL) <> (holds IS NULL) OR isempty(holds) THEN
+        RAISE EXCEPTION 'device_key and holds go together: a number for each device, and which of them the table holds'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Such as device_key => ''hashtext(device_id)'', holds => ''[0, 1000000]''.';
+    END IF;
+    IF device_key IS NOT NULL THEN
+        EXECUTE format('SELECT (%s)::bigint FROM (SELECT NULL::text) AS d (device_id)', device_key);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _check_key IS 'raises an error where a key is no expression over device_id that gives a number; stable';
+
+CREATE FUNCTION _distribution(relation regclass, OUT method text, OUT by_column name)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL THEN
+        EXECUTE 'SELECT p.partmethod, column_to_column_name(p.logicalrelid, p.partkey)
+                   FROM pg_dist_partition p WHERE p.logicalrelid = $1'
+           INTO method, by_column USING relation;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _distribution IS 'how Citus distributes a table, and by which column; null if it does not; stable';
+
+CREATE FUNCTION _is_shard(relation regclass) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    is_shard boolean := false;
+BEGIN
+    IF to_regprocedure('pg_catalog.relation_is_a_known_shard(regclass)') IS NOT NULL THEN
+        EXECUTE 'SELECT relation_is_a_known_shard($1)' INTO is_shard USING relation;
+    END IF;
+    RETURN is_shard;
+END
+$$;
+COMMENT ON FUNCTION _is_shard IS 'whether a table is a shard of a table of Citus; stable';
+
+CREATE FUNCTION _local_shards(relation regclass) RETURNS TABLE (shard regclass, hashes int8range)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE
+        'SELECT n.shard, int8range(s.shardminvalue::bigint, s.shardmaxvalue::bigint, ''[]'')
+           FROM pg_dist_shard s
+           JOIN pg_dist_placement p ON p.shardid = s.shardid AND p.shardstate = 1
+           JOIN pg_dist_local_group g ON g.groupid = p.groupid
+          CROSS JOIN LATERAL (SELECT to_regclass($2 || shard_name(s.logicalrelid, s.shardid)) AS shard) n
+          WHERE s.logicalrelid = $1 AND n.shard IS NOT NULL'
+      USING relation, CASE WHEN @extschema@._qualified(relation) LIKE 'public.%' THEN 'public.' ELSE '' END;
+END
+$$;
+COMMENT ON FUNCTION _local_shards IS 'shards of a distributed table that lie on this server, and the hashes of their devices; stable';
+
+CREATE FUNCTION _require_shardable(source adopted_sources) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    distribution record := @extschema@._distribution(source.relation);
+    missing text;
+BEGIN
+    IF distribution.method IS NULL THEN
+        RAISE EXCEPTION 'table % is not distributed', source.relation
+            USING ERRCODE = 'wrong_object_type', HINT = 'adopt_source() takes it as it is.';
+    ELSIF distribution.method <> 'h' OR distribution.by_column <> source.device_column THEN
+        RAISE EXCEPTION 'table % is not distributed by column "%": points of a device would lie in several shards',
+            source.relation, source.device_column
+            USING ERRCODE = 'wrong_object_type',
+                  HINT = format('SELECT create_distributed_table(%L, %L);', source.relation, source.device_column);
+    END IF;
+    source.ready := false;
+    SELECT string_agg(s.statement || ';', ' ' ORDER BY s.step) INTO missing
+      FROM @extschema@._adoption_steps(source) s WHERE s.statement IS NOT NULL;
+    IF NOT (@extschema@._has_columns(source.relation)
+            AND @extschema@._has_indexes(source.relation, source.device_column, source.time_column)) THEN
+        RAISE EXCEPTION 'table % lacks columns or indexes that its shards are to have from it', source.relation
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'On the coordinator, once: ' || missing;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _require_shardable IS 'raises an error, with what to do, where shards of a table cannot be sources; stable';
+
+CREATE FUNCTION adopt_shards(
+    relation regclass,
+    device_column name DEFAULT 'username',
+    time_column name DEFAULT 'created_at',
+    coordinates_column name DEFAULT 'coords',
+    longitude_column name DEFAULT NULL,
+    latitude_column name DEFAULT NULL,
+    accuracy_column name DEFAULT NULL,
+    coordinate_order text DEFAULT 'lonlat',
+    time_zone text DEFAULT 'UTC',
+    time_unit text DEFAULT NULL)
+RETURNS TABLE (shard regclass, what text)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    form @extschema@.adopted_sources;
+    source @extschema@.adopted_sources;
+    here record;
+BEGIN
+    SELECT a.* INTO form FROM @extschema@.adopted_sources a WHERE a.relation = adopt_shards.relation;
+    IF form.relation IS NULL THEN
+        form := @extschema@._describe_source(
+            relation, device_column, time_column, coordinates_column, longitude_column, latitude_column,
+            accuracy_column, coordinate_order, time_zone, time_unit);
+        PERFORM @extschema@._require_shardable(form);
+        form.added := '{}';
+        form.ready := false;
+        form.holds := 'empty';
+        form.device_key := format('worker_hash(%s)', replace(form.device_value, '$value', 'device_id'));
+        INSERT INTO @extschema@.adopted_sources VALUES (form.*);
+    END IF;
+    FOR shard IN DELETE FROM @extschema@.adopted_sources a
+                  WHERE a.shard_of = adopt_shards.relation
+                    AND a.relation NOT IN (SELECT s.shard FROM @extschema@._local_shards(adopt_shards.relation) s)
+                 RETURNING a.relation LOOP
+        what := 'forgotten';
+        RETURN NEXT;
+    END LOOP;
+    FOR here IN SELECT * FROM @extschema@._local_shards(relation) s ORDER BY s.shard LOOP
+        source := form;
+        source.relation := here.shard;
+        source.shard_of := form.relation;
+        source.holds := here.hashes;
+        source.ready := @extschema@._has_indexes(here.shard, form.device_column, form.time_column);
+        source.adopted_at := now();
+        shard := here.shard;
+        INSERT INTO @extschema@.adopted_sources VALUES (source.*) ON CONFLICT DO NOTHING;
+        what := CASE WHEN FOUND THEN 'adopted' ELSE 'kept' END;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION adopt_shards IS
+    'lets points be read from the shards of a distributed table that lie on this server, and forgets those that do no longer; called again, it needs the table only; volatile';
+
+CREATE FUNCTION _adopt_moved() RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT adopt_shards(a.relation) FROM adopted_sources a WHERE isempty(a.holds);
+END;
+COMMENT ON FUNCTION _adopt_moved IS 'adopt_shards() for each table that it was called for; volatile';
+
+CREATE FUNCTION rematch_arrived(since interval DEFAULT '30 days') RETURNS bigint
+LANGUAGE plpgsql VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    source record;
+    here text[];
+    arrived text[] := '{}';
+BEGIN
+    PERFORM @extschema@._adopt_moved();
+    FOR source IN SELECT s.fragments FROM @extschema@._sources() s WHERE s.ordinal > 0 LOOP
+        SELECT array_agg(q.device) INTO here
+          FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(source.fragments,
+            'WITH RECURSIVE known AS (
+                (SELECT p.{device} AS device FROM {relation} p WHERE p.{device} IS NOT NULL
+                  ORDER BY p.{device} LIMIT 1)
+                UNION ALL
+                SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device
+                         ORDER BY p.{device} LIMIT 1)
+                  FROM known k WHERE k.device IS NOT NULL
+            )
+            SELECT k.device::text AS device, oldest.batch_id
+              FROM known k
+             CROSS JOIN LATERAL (
+                SELECT p.batch_id FROM {relation} p
+                 WHERE p.{device} = k.device AND {since:$2} AND {until:$3} AND p.batch_id IS NOT NULL
+                 ORDER BY p.{time} LIMIT 1) oldest', NULL, now() - since, now()))) AS q (device text, batch_id uuid)
+         WHERE NOT EXISTS (SELECT FROM @extschema@.processing_batches b WHERE b.batch_id = q.batch_id);
+        arrived := arrived || here;
+    END LOOP;
+    RETURN CASE WHEN arrived <> '{}' THEN @extschema@.start_rematch(now() - since, now(), arrived) END;
+END
+$$;
+COMMENT ON FUNCTION rematch_arrived IS
+    'matches devices anew whose points were matched on another server, back to an age, as a job; returns its id, null if there are none; volatile, strict';
+
+CREATE FUNCTION _devices_on_record() RETURNS TABLE (device_id text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH RECURSIVE known AS (
+        SELECT least((SELECT p.device_id FROM cached_polylines p ORDER BY p.device_id LIMIT 1),
+                     (SELECT b.device_id FROM processing_batches b ORDER BY b.device_id LIMIT 1)) AS device_id
+        UNION ALL
+        SELECT least((SELECT p.device_id FROM cached_polylines p
+                       WHERE p.device_id > k.device_id ORDER BY p.device_id LIMIT 1),
+                     (SELECT b.device_id FROM processing_batches b
+                       WHERE b.device_id > k.device_id ORDER BY b.device_id LIMIT 1))
+          FROM known k
+         WHERE k.device_id IS NOT NULL
+    )
+    SELECT k.device_id FROM known k WHERE k.device_id IS NOT NULL;
+END;
+COMMENT ON FUNCTION _devices_on_record IS 'devices that have paths or batches, in alphabetical order; stable';
+
+CREATE FUNCTION forget_departed(max_devices integer DEFAULT 1000,
+    OUT devices bigint, OUT paths bigint, OUT stops bigint, OUT batches bigint)
+LANGUAGE plpgsql VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Devices of a shard that is not adopted yet would be taken for departed.
+    PERFORM @extschema@._adopt_moved();
+    IF (SELECT count(a.holds) < greatest(count(*), 1) FROM @extschema@.adopted_sources a) THEN
+        RAISE EXCEPTION 'it is not known which devices lie on this server'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'SELECT relation, holds FROM @extschema@.adopted_sources; each of them has to say which devices it holds.';
+    END IF;
+    SELECT count(*), coalesce(sum(f.paths), 0), coalesce(sum(f.stops), 0), coalesce(sum(f.batches), 0)
+      INTO devices, paths, stops, batches
+      FROM (SELECT d.device_id FROM @extschema@._devices_on_record() d
+             WHERE @extschema@.holds_device(d.device_id) IS FALSE LIMIT max_devices) gone
+     CROSS JOIN LATERAL @extschema@.forget_device(gone.device_id) f;
+END
+$$;
+COMMENT ON FUNCTION forget_departed IS
+    'forgets up to so many devices whose points lie on this server no longer; says how many they were, and what was deleted of them; volatile, strict';
 
 CREATE OR REPLACE FUNCTION _set_aside_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE
@@ -1025,9 +1350,11 @@ BEGIN
     SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but has no index to read it by', a.relation),
            'Run the statements that adopt_source() gave.'
       FROM @extschema@.adopted_sources a
-     WHERE NOT a.ready AND a.adopted_at < now() - interval '1 hour';
+     WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty' AND a.adopted_at < now() - interval '1 hour';
 END
 $$;
+COMMENT ON FUNCTION worker_alerts IS
+    'problems that there are, with what to do; no rows when all is well; cache_budget in bytes, null for none; stable';
 
 CREATE OR REPLACE FUNCTION _store_reads() RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -1079,8 +1406,47 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION _sources() RETURNS TABLE (ordinal bigint, relation regclass, fragments json, aside boolean, back boolean)
-LANGUAGE sql STABLE PARALLEL SAFE
+CREATE FUNCTION _device_keys(device_id text) RETURNS TABLE (device_key text, value bigint)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    FOR device_key IN SELECT DISTINCT a.device_key FROM @extschema@.adopted_sources a WHERE a.device_key IS NOT NULL LOOP
+        BEGIN
+            EXECUTE format('SELECT (%s)::bigint FROM (SELECT $1) AS d (device_id)', device_key) INTO value USING device_id;
+        EXCEPTION WHEN OTHERS THEN
+            value := NULL;
+        END;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION _device_keys IS 'the keys by which sources say which devices they hold, and their values for one, null if there is none; stable, parallel unsafe';
+
+CREATE FUNCTION holds_device(device_id text) RETURNS boolean
+LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM @extschema@.gps_coordinates p WHERE p.device_id = holds_device.device_id) THEN
+        RETURN true;
+    END IF;
+    -- Most databases have no source that says it: a fresh session need not plan the search for the key.
+    IF NOT EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE a.holds IS NOT NULL) THEN
+        RETURN NULL;
+    END IF;
+    RETURN (SELECT CASE WHEN bool_or(h.here) THEN true WHEN bool_and(h.here IS NOT NULL) THEN false END
+              FROM (SELECT CASE WHEN isempty(a.holds) THEN false ELSE a.holds @> k.value END AS here
+                      FROM @extschema@.adopted_sources a
+                      LEFT JOIN @extschema@._device_keys(holds_device.device_id) k ON k.device_key = a.device_key) h);
+END
+$$;
+COMMENT ON FUNCTION holds_device IS
+    'whether points of a device lie on this server; null where not all adopted tables say which devices they hold; stable, strict, parallel unsafe';
+
+CREATE FUNCTION _sources(device_id text DEFAULT NULL)
+RETURNS TABLE (ordinal bigint, relation regclass, fragments json, aside boolean, back boolean)
+LANGUAGE sql STABLE PARALLEL UNSAFE
 BEGIN ATOMIC
     SELECT row_number() OVER (ORDER BY s.adopted, c.oid) - 1, s.relation,
            json_strip_nulls(json_build_object(
@@ -1097,7 +1463,8 @@ BEGIN ATOMIC
                'longitude', s.longitude_expression, 'latitude', s.latitude_expression,
                'accuracy', s.accuracy_expression,
                'owner', CASE WHEN s.adopted THEN c.relowner::oid::text END,
-               'schema', quote_ident(n.nspname), 'row_security', c.relrowsecurity::text)),
+               'schema', quote_ident(n.nspname), 'row_security', c.relrowsecurity::text,
+               'key', s.device_key, 'lowest', lower(s.holds)::text, 'beyond', upper(s.holds)::text)),
            coalesce(s.set_aside_until > clock_timestamp(), false),
            coalesce(s.set_aside_until <= clock_timestamp(), false)
       FROM (SELECT false AS adopted, 'gps_coordinates'::regclass AS relation,
@@ -1106,14 +1473,19 @@ BEGIN ATOMIC
                    'p.recorded_at' AS time_expression, false AS local_time,
                    'greatest(p.recorded_at, p.created_at)' AS arrival_expression,
                    'p.longitude' AS longitude_expression, 'p.latitude' AS latitude_expression,
-                   'p.accuracy' AS accuracy_expression, NULL::timestamptz AS set_aside_until
+                   'p.accuracy' AS accuracy_expression, NULL::timestamptz AS set_aside_until,
+                   NULL AS device_key, NULL::int8range AS holds
             UNION ALL
             SELECT true, a.relation, a.device_column, a.device_value, a.time_column, a.bound_expression,
                    a.time_expression, a.local_time, a.time_expression, a.longitude_expression, a.latitude_expression,
-                   coalesce(a.accuracy_expression, 'NULL::double precision'), a.set_aside_until
+                   coalesce(a.accuracy_expression, 'NULL::double precision'), a.set_aside_until,
+                   a.device_key, a.holds
               FROM adopted_sources a
-             WHERE a.ready) AS s
-      JOIN pg_class c ON c.oid = s.relation
+             WHERE a.ready
+               AND (_sources.device_id IS NULL OR a.holds IS NULL
+                    OR coalesce(a.holds @> (SELECT k.value FROM _device_keys(_sources.device_id) k
+                                             WHERE k.device_key = a.device_key), true))) AS s
+     CROSS JOIN LATERAL _relation(s.relation) c
       JOIN pg_namespace n ON n.oid = c.relnamespace
      CROSS JOIN LATERAL (
         SELECT string_agg(replace(s.bound_expression, '$value', v.there) || v.back, ', ') AS around
@@ -1122,6 +1494,122 @@ BEGIN ATOMIC
                        ('($value - interval ''2 hours'')', ' + interval ''2 hours''')) AS v (there, back)) b
      ORDER BY 1;
 END;
+COMMENT ON FUNCTION _sources IS
+    'tables that points are read from, those that may hold a device (null: all), the extension''s own first, as number 0; whether runs leave one out, or are to take it back; stable, parallel unsafe';
+
+CREATE OR REPLACE FUNCTION _oldest_waiting(device_id text, from_time timestamptz, to_time timestamptz)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    source record;
+    oldest timestamptz;
+BEGIN
+    SELECT p.recorded_at INTO oldest
+      FROM @extschema@.gps_coordinates p
+     WHERE NOT p.processed AND p.device_id = _oldest_waiting.device_id
+       AND p.recorded_at >= from_time AND p.recorded_at < to_time
+     ORDER BY p.recorded_at
+     LIMIT 1;
+    -- Most databases have no other source: a fresh session need not plan the search for them.
+    IF NOT EXISTS (SELECT FROM @extschema@.adopted_sources) THEN
+        RETURN oldest;
+    END IF;
+    FOR source IN SELECT * FROM @extschema@._sources(device_id) s WHERE s.ordinal > 0 LOOP
+        SELECT least(oldest, min(q.at)) INTO oldest
+          FROM json_to_recordset(@extschema@._ask_source(
+            source.fragments,
+            'SELECT {time_expression} AS at FROM {relation} p
+              WHERE NOT p.processed AND p.{device} = {named:$1}
+                AND {since:$2} AND {until:$3}
+              ORDER BY p.{time} LIMIT 1', device_id, from_time, to_time, for_reader => true)) AS q (at timestamptz);
+    END LOOP;
+    RETURN oldest;
+END
+$$;
+COMMENT ON FUNCTION _oldest_waiting IS 'time of a device''s oldest unprocessed point in a range, null if there is none; stable, parallel unsafe';
+
+CREATE OR REPLACE FUNCTION _waiting_points(device_id text, from_time timestamptz, to_time timestamptz, most integer)
+RETURNS TABLE (recorded_at timestamptz, longitude double precision, latitude double precision)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    source record;
+BEGIN
+    RETURN QUERY
+    SELECT p.recorded_at, p.longitude, p.latitude
+      FROM @extschema@.gps_coordinates p
+     WHERE NOT p.processed AND p.device_id = _waiting_points.device_id
+       AND p.recorded_at >= from_time AND p.recorded_at < to_time
+     ORDER BY p.recorded_at DESC
+     LIMIT most;
+    IF NOT EXISTS (SELECT FROM @extschema@.adopted_sources) THEN
+        RETURN;
+    END IF;
+    FOR source IN SELECT * FROM @extschema@._sources(device_id) s WHERE s.ordinal > 0 LOOP
+        RETURN QUERY
+        SELECT q.at, q.lon, q.lat
+          FROM json_to_recordset(@extschema@._ask_source(
+            source.fragments,
+            'SELECT {time_expression} AS at, ({longitude})::double precision AS lon, ({latitude})::double precision AS lat
+               FROM {relation} p
+              WHERE NOT p.processed AND p.{device} = {named:$1}
+                AND {since:$2} AND {until:$3}
+              ORDER BY p.{time} DESC LIMIT $5', device_id, from_time, to_time, most, true))
+            AS q (at timestamptz, lon double precision, lat double precision);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION _waiting_points IS 'a device''s newest unprocessed points in a range, at most so many a source; stable, parallel unsafe';
+
+CREATE OR REPLACE FUNCTION _device_page(device_id text, from_time timestamptz, to_time timestamptz, tail boolean)
+RETURNS json
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    paths text;
+    tails text;
+    oldest timestamptz;
+BEGIN
+    SELECT string_agg(@extschema@._path_json(p), E',\n') INTO paths
+      FROM @extschema@.get_device_paths(_device_page.device_id, from_time, to_time) p;
+    oldest := @extschema@._oldest_waiting(
+        device_id, greatest(from_time, now() - @extschema@._look_back()), to_time);
+    IF paths IS NULL AND oldest IS NULL AND @extschema@.holds_device(device_id) IS FALSE THEN
+        RETURN json_build_object('device', device_id, 'paths', '[]'::json, 'cached', false, 'here', false,
+                                 'processing_delay_ms', 0);
+    END IF;
+    IF tail AND oldest IS NOT NULL THEN
+        SELECT string_agg(@extschema@._path_json(t), E',\n' ORDER BY t.end_time) INTO tails
+          FROM @extschema@.get_device_tail(device_id) t
+         WHERE t.end_time >= from_time AND t.start_time < to_time;
+    END IF;
+    RETURN @extschema@._page_json(
+        device_id, paths, tails, tails IS NULL AND (paths IS NOT NULL OR oldest IS NULL),
+        coalesce(greatest(0, round(extract(epoch FROM clock_timestamp() - oldest) * 1000)), 0)::bigint);
+END
+$$;
+COMMENT ON FUNCTION _device_page IS 'the document of get_device_page(), read in one snapshot; stable, parallel unsafe';
+
+CREATE OR REPLACE FUNCTION release_all() RETURNS TABLE (what text, done boolean)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    adopted regclass;
+BEGIN
+    RETURN QUERY SELECT 'processing is off the schedule', @extschema@.unschedule_processing();
+    RETURN QUERY SELECT 'upkeep is off the schedule', @extschema@.unschedule_upkeep();
+    FOR adopted IN SELECT a.relation FROM @extschema@.adopted_sources a WHERE a.shard_of IS NULL ORDER BY 1 LOOP
+        RETURN QUERY SELECT format('table %s is as it was', adopted), @extschema@.release_source(adopted);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION release_all IS
+    'takes all jobs off the schedule and releases all adopted tables; paths stay; volatile';
 
 CREATE OR REPLACE FUNCTION "_join_lines"(
 	"encoded" TEXT[], 
@@ -1309,7 +1797,7 @@ DECLARE
     source record;
     oldest timestamptz;
 BEGIN
-    FOR source IN SELECT s.fragments FROM @extschema@._sources() s LOOP
+    FOR source IN SELECT s.fragments FROM @extschema@._sources(device_id) s LOOP
         SELECT least(oldest, min(q.at)) INTO oldest
           FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(source.fragments,
             'SELECT {time_expression} AS at FROM {relation} p
@@ -2096,7 +2584,7 @@ BEGIN
           LIMIT most)
         UNION ALL
         SELECT q.at, q.lon, q.lat
-          FROM @extschema@._sources() s
+          FROM @extschema@._sources(get_device_fixes.device_id) s
          CROSS JOIN LATERAL json_to_recordset(@extschema@._ask_source(
             s.fragments,
             'SELECT {time_expression} AS at, ({longitude})::double precision AS lon, ({latitude})::double precision AS lat
@@ -2386,7 +2874,7 @@ BEGIN ATOMIC
     SELECT r.functions, r.relations
       FROM (VALUES
         ('reader',
-         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_page,_feature,_path_json,_page_json,_known_json,_batch_devices,_map_template,_path_parts,_driven,_periods,_period_start,_distances,_check_range,_line_length,_join_lines}'::text[],
+         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_page,_feature,_path_json,_page_json,_known_json,_batch_devices,_map_template,_path_parts,_driven,_periods,_period_start,_distances,_check_range,_line_length,_join_lines}'::text[],
          '{cached_polylines,stops,processing_batches,device_days}'::text[]),
         ('worker',
          '{process_pending_gps,process_pending,_process_round,make_batches,claim_batches,match_batches}', '{}'),
@@ -2396,6 +2884,7 @@ BEGIN ATOMIC
         AS r (kind, functions, relations)
      WHERE r.kind = _rights.kind;
 END;
+COMMENT ON FUNCTION _rights IS 'functions and relations of a kind of role; immutable';
 
 CREATE OR REPLACE FUNCTION grant_reader(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC

@@ -23,6 +23,10 @@ BEGIN
       FROM @extschema@.get_device_paths(_device_page.device_id, from_time, to_time) p;
     oldest := @extschema@._oldest_waiting(
         device_id, greatest(from_time, now() - @extschema@._look_back()), to_time);
+    IF paths IS NULL AND oldest IS NULL AND @extschema@.holds_device(device_id) IS FALSE THEN
+        RETURN json_build_object('device', device_id, 'paths', '[]'::json, 'cached', false, 'here', false,
+                                 'processing_delay_ms', 0);
+    END IF;
     IF tail AND oldest IS NOT NULL THEN
         SELECT string_agg(@extschema@._path_json(t), E',\n' ORDER BY t.end_time) INTO tails
           FROM @extschema@.get_device_tail(device_id) t

@@ -6,7 +6,7 @@ CREATE FUNCTION _kind_refusals(relation regclass) RETURNS TABLE (problem text, h
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT format(r.problem, _kind_refusals.relation), format(r.hint, _kind_refusals.relation)
-      FROM pg_class c
+      FROM _relation(_kind_refusals.relation) c
      CROSS JOIN LATERAL (VALUES
         (c.relkind = 'v', '%s is a view: it has no rows of its own to be marked',
          'Adopt the table that it shows; if it shows several, each.'),
@@ -20,7 +20,7 @@ BEGIN ATOMIC
         (c.relkind IN ('r', 'p') AND c.relpersistence = 'u',
          'table %s is unlogged: a crash of the server empties it, points that wait included',
          'ALTER TABLE %s SET LOGGED; then adopt it.')) AS r (holds, problem, hint)
-     WHERE c.oid = _kind_refusals.relation AND r.holds;
+     WHERE r.holds;
 END;
 COMMENT ON FUNCTION _kind_refusals IS 'why a relation is of a kind that cannot hold points for us, and what to do; stable';
 
@@ -34,20 +34,20 @@ BEGIN ATOMIC
                 ELSE format('table %s is a partition of %s', c.oid::regclass, r.root) END,
            CASE WHEN a.relation IS NOT NULL THEN 'There is nothing to do.'
                 ELSE format('Adopt %s, with all its partitions.', r.root) END
-      FROM pg_class c
+      FROM _relation(_family_refusals.relation) c
      CROSS JOIN LATERAL (SELECT pg_partition_root(c.oid) AS root) r
       LEFT JOIN adopted_sources a ON a.relation = r.root
-     WHERE c.oid = _family_refusals.relation AND c.relispartition
+     WHERE c.relispartition
     UNION ALL
     SELECT format('table %s has tables that inherit from it: an index of it holds none of their rows', c.oid::regclass),
            format('Adopt each of them that points are written to: %s.', k.children)
-      FROM pg_class c
+      FROM _relation(_family_refusals.relation) c
      CROSS JOIN LATERAL (
         SELECT string_agg(i.inhrelid::regclass::text, ', ' ORDER BY i.inhrelid) AS children
           FROM pg_inherits i
-          JOIN pg_class k ON k.oid = i.inhrelid
+         CROSS JOIN LATERAL _relation(i.inhrelid) k
          WHERE i.inhparent = c.oid AND k.relnamespace::regnamespace::text <> '_timescaledb_internal') k
-     WHERE c.oid = _family_refusals.relation AND c.relkind = 'r' AND k.children IS NOT NULL
+     WHERE c.relkind = 'r' AND k.children IS NOT NULL
     UNION ALL
     SELECT format('partition of table %s: %s', _family_refusals.relation, k.problem), k.hint
       FROM _tables_of(_family_refusals.relation) t
@@ -67,7 +67,7 @@ BEGIN ATOMIC
                   r.rulename, t.part)
       FROM _tables_of(_marking_refusals.relation) t
       JOIN pg_rewrite r ON r.ev_class = t.part
-      JOIN pg_class c ON c.oid = t.part AND c.relkind IN ('r', 'p')
+      JOIN LATERAL _relation(t.part) c ON c.relkind IN ('r', 'p')
      WHERE r.ev_type = '2' OR r.ev_type = '3' AND r.is_instead
     UNION ALL
     SELECT format('table %s is in the publication "%s", which publishes updates, and has no replica identity: none of its rows could be marked',
@@ -75,10 +75,11 @@ BEGIN ATOMIC
            format('Give it a primary key, or ALTER TABLE %s REPLICA IDENTITY FULL; or let the publication publish inserts alone: ALTER PUBLICATION %I SET (publish = ''insert'').',
                   t.part, p.pubname)
       FROM _tables_of(_marking_refusals.relation) t
-      JOIN pg_class c ON c.oid = t.part AND NOT t.partitioned
+     CROSS JOIN LATERAL _relation(t.part) c
       JOIN pg_publication p ON p.pubupdate
       JOIN pg_publication_tables l ON l.pubname = p.pubname
-     WHERE (to_regclass(format('%I.%I', l.schemaname, l.tablename)) = t.part
+     WHERE NOT t.partitioned
+       AND (to_regclass(format('%I.%I', l.schemaname, l.tablename)) = t.part
             OR to_regclass(format('%I.%I', l.schemaname, l.tablename)) IN (SELECT a.relid FROM pg_partition_ancestors(t.part) a))
        AND NOT CASE c.relreplident
                    WHEN 'f' THEN true
@@ -88,6 +89,24 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _marking_refusals IS 'why rows of a table could not be marked as processed, and what to do; stable';
 
+CREATE FUNCTION _distribution_refusals(relation regclass) RETURNS TABLE (problem text, hint text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (@extschema@._distribution(relation)).method IS NOT NULL THEN
+        problem := format('table %s is distributed: its rows lie in shards, which are the sources where they are', relation);
+        hint := format('On each server that has some: SELECT * FROM @extschema@.adopt_shards(%L, ...).', relation);
+        RETURN NEXT;
+    ELSIF @extschema@._is_shard(relation) THEN
+        problem := format('table %s is a shard: to alter it would break later moves of it', relation);
+        hint := 'SELECT * FROM @extschema@.adopt_shards(...) takes all shards of a distributed table that this server has.';
+        RETURN NEXT;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _distribution_refusals IS 'why a table of Citus cannot be adopted as it is, and what to do; stable';
+
 CREATE FUNCTION _require_adoptable(relation regclass) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -95,12 +114,15 @@ AS $$
 DECLARE
     refusal record;
 BEGIN
-    IF EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE a.relation = _require_adoptable.relation) THEN
+    IF EXISTS (SELECT FROM @extschema@.adopted_sources a
+                WHERE a.relation = _require_adoptable.relation AND a.holds IS DISTINCT FROM 'empty') THEN
         RAISE EXCEPTION 'table % is adopted already', relation
             USING ERRCODE = 'duplicate_object', HINT = 'To name other columns, release_source() it first.';
     END IF;
     SELECT r.* INTO refusal
-      FROM (SELECT 1 AS nth, 'wrong_object_type' AS code, k.* FROM @extschema@._kind_refusals(relation) k
+      FROM (SELECT 0 AS nth, 'wrong_object_type' AS code, d.* FROM @extschema@._distribution_refusals(relation) d
+            UNION ALL
+            SELECT 1, 'wrong_object_type', k.* FROM @extschema@._kind_refusals(relation) k
             UNION ALL
             SELECT 2, 'wrong_object_type', f.* FROM @extschema@._family_refusals(relation) f
             UNION ALL

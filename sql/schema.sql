@@ -89,7 +89,10 @@ CREATE TABLE adopted_sources (
     adopted_at           timestamptz NOT NULL DEFAULT now(),
     set_aside_at         timestamptz,
     set_aside_until      timestamptz,
-    reason               text
+    reason               text,
+    device_key           text,
+    holds                int8range,
+    shard_of             regclass
 );
 COMMENT ON TABLE adopted_sources IS 'tables of the user that points are read from; written by adopt_source() and release_source() only';
 COMMENT ON COLUMN adopted_sources.device_value IS 'the text $value as a value that the device column is compared with; null where it cannot be one';
@@ -100,6 +103,9 @@ COMMENT ON COLUMN adopted_sources.added IS 'indexes that adoption added and rele
 COMMENT ON COLUMN adopted_sources.set_aside_at IS 'since when the table fails and runs leave it out; null while it works';
 COMMENT ON COLUMN adopted_sources.set_aside_until IS 'when runs try it again';
 COMMENT ON COLUMN adopted_sources.reason IS 'what PostgreSQL said of it';
+COMMENT ON COLUMN adopted_sources.device_key IS 'an expression over device_id that gives a number';
+COMMENT ON COLUMN adopted_sources.holds IS 'which of these numbers the table''s devices have; empty: a distributed table, which is not read itself; null: it may hold any device';
+COMMENT ON COLUMN adopted_sources.shard_of IS 'the distributed table that it is a shard of';
 COMMENT ON COLUMN adopted_sources.ready IS 'whether the indexes are there; a table is read only then';
 
 -- ---------------------------------------------------------------------------------------------

@@ -6,10 +6,13 @@
 -- ---------------------------------------------------------------------------------------------
 -- The tables of a tree
 -- ---------------------------------------------------------------------------------------------
+-- Tables of points, and their indexes, are looked up without a query over pg_class: Citus hides shards from those.
+COMMENT ON FUNCTION _relation IS 'the row of pg_class of a relation, from the cache; null if there is none; stable, strict, parallel safe';
+
 CREATE FUNCTION _tables_of(relation regclass) RETURNS TABLE (part regclass, parent regclass, level integer, partitioned boolean)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT c.oid::regclass, NULL::regclass, 0, c.relkind = 'p' FROM pg_class c WHERE c.oid = _tables_of.relation
+    SELECT c.oid::regclass, NULL::regclass, 0, c.relkind = 'p' FROM _relation(_tables_of.relation) c WHERE c.oid IS NOT NULL
     UNION ALL
     SELECT t.relid, t.parentrelid, t.level, NOT t.isleaf
       FROM pg_partition_tree(_tables_of.relation) t
@@ -20,7 +23,7 @@ COMMENT ON FUNCTION _tables_of IS 'a table and, if it is partitioned, all partit
 CREATE FUNCTION _qualified(relation regclass) RETURNS text
 LANGUAGE sql STABLE
 RETURN (SELECT format('%I.%I', n.nspname, c.relname)
-          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = _qualified.relation);
+          FROM _relation(_qualified.relation) c JOIN pg_namespace n ON n.oid = c.relnamespace);
 COMMENT ON FUNCTION _qualified IS 'the name of a table, with its schema, as a statement has it; stable';
 
 -- ---------------------------------------------------------------------------------------------
@@ -29,7 +32,7 @@ COMMENT ON FUNCTION _qualified IS 'the name of a table, with its schema, as a st
 CREATE FUNCTION _is_index_of(index_name text, relation regclass) RETURNS boolean
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+    SELECT EXISTS (SELECT FROM pg_index i CROSS JOIN LATERAL _relation(i.indexrelid) c
                     WHERE i.indrelid = _is_index_of.relation AND c.relname = _is_index_of.index_name);
 END;
 COMMENT ON FUNCTION _is_index_of IS 'whether an index of this name belongs to a table; stable';
@@ -43,7 +46,7 @@ BEGIN ATOMIC
         SELECT FROM _tables_of(_has_index.relation) t
          WHERE NOT EXISTS (
             SELECT FROM pg_index i
-              JOIN pg_class c ON c.oid = i.indexrelid
+             CROSS JOIN LATERAL _relation(i.indexrelid) c
               JOIN pg_am m ON m.oid = c.relam AND m.amname = 'btree'
              WHERE i.indrelid = t.part AND (i.indisvalid OR t.partitioned)
                AND pg_get_expr(i.indpred, i.indrelid) IS NOT DISTINCT FROM _has_index.condition
@@ -84,7 +87,7 @@ DECLARE
     number integer := 1;
 BEGIN
     SELECT c.relname INTO candidate
-      FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+      FROM pg_index i CROSS JOIN LATERAL @extschema@._relation(i.indexrelid) c
      WHERE i.indrelid = relation AND (i.indisvalid OR c.relkind = 'I') AND right(c.relname, length(suffix)) = suffix
      ORDER BY 1 LIMIT 1;
     IF FOUND THEN
@@ -92,13 +95,13 @@ BEGIN
     END IF;
     SELECT c.relname, c.relnamespace, CASE WHEN c.relispartition AND octet_length(c.relname) > 40 THEN '_' || c.oid ELSE '' END
       INTO base, space, tail
-      FROM pg_class c WHERE c.oid = relation;
+      FROM @extschema@._relation(relation) c;
     WHILE octet_length(base) > CASE WHEN tail = '' THEN 40 ELSE 35 END LOOP
         base := left(base, -1);
     END LOOP;
     base := base || tail;
     candidate := base || suffix;
-    WHILE EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = space AND c.relname = candidate)
+    WHILE to_regclass(format('%s.%I', space::regnamespace, candidate)) IS NOT NULL
        OR EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE candidate = ANY (a.added))
     LOOP
         number := number + 1;
@@ -179,9 +182,9 @@ BEGIN
         SELECT up.oid::regclass AS parent, c.oid::regclass AS child
           FROM pg_inherits h
           JOIN pg_index ui ON ui.indrelid = h.inhparent
-          JOIN pg_class up ON up.oid = ui.indexrelid
+         CROSS JOIN LATERAL @extschema@._relation(ui.indexrelid) up
           JOIN pg_index i ON i.indrelid = h.inhrelid
-          JOIN pg_class c ON c.oid = i.indexrelid
+         CROSS JOIN LATERAL @extschema@._relation(i.indexrelid) c
          WHERE h.inhrelid = partition AND @extschema@._suffix(c.relname) = @extschema@._suffix(up.relname)
            AND NOT c.relispartition AND (i.indisvalid OR c.relkind = 'I')
     LOOP

@@ -1,6 +1,48 @@
 -- The tables that points lie in, and what waits there.
 
 -- ---------------------------------------------------------------------------------------------
+-- Which devices a source holds, as far as it says so
+-- ---------------------------------------------------------------------------------------------
+-- A key that fails for some text says nothing of it.
+CREATE FUNCTION _device_keys(device_id text) RETURNS TABLE (device_key text, value bigint)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    FOR device_key IN SELECT DISTINCT a.device_key FROM @extschema@.adopted_sources a WHERE a.device_key IS NOT NULL LOOP
+        BEGIN
+            EXECUTE format('SELECT (%s)::bigint FROM (SELECT $1) AS d (device_id)', device_key) INTO value USING device_id;
+        EXCEPTION WHEN OTHERS THEN
+            value := NULL;
+        END;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION _device_keys IS 'the keys by which sources say which devices they hold, and their values for one, null if there is none; stable, parallel unsafe';
+
+CREATE FUNCTION holds_device(device_id text) RETURNS boolean
+LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM @extschema@.gps_coordinates p WHERE p.device_id = holds_device.device_id) THEN
+        RETURN true;
+    END IF;
+    -- Most databases have no source that says it: a fresh session need not plan the search for the key.
+    IF NOT EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE a.holds IS NOT NULL) THEN
+        RETURN NULL;
+    END IF;
+    RETURN (SELECT CASE WHEN bool_or(h.here) THEN true WHEN bool_and(h.here IS NOT NULL) THEN false END
+              FROM (SELECT CASE WHEN isempty(a.holds) THEN false ELSE a.holds @> k.value END AS here
+                      FROM @extschema@.adopted_sources a
+                      LEFT JOIN @extschema@._device_keys(holds_device.device_id) k ON k.device_key = a.device_key) h);
+END
+$$;
+COMMENT ON FUNCTION holds_device IS
+    'whether points of a device lie on this server; null where not all adopted tables say which devices they hold; stable, strict, parallel unsafe';
+
+-- ---------------------------------------------------------------------------------------------
 -- Sources, as fragments of SQL
 -- ---------------------------------------------------------------------------------------------
 -- Statements over sources, here and in src/store/, have marks, which the fragments replace. `p` is the row.
@@ -16,10 +58,11 @@
 -- Local times do not have the order of moments where clocks change: an hour comes twice, another never, and
 -- is written all the same. So the index is searched between the earliest and the latest that a moment can be
 -- in local time, which differ only within two hours of a change, and what it finds is compared as moments.
--- Not in statements: `owner`, with whose rights they run, `schema`, and `row_security`, whether the table
--- has policies.
-CREATE FUNCTION _sources() RETURNS TABLE (ordinal bigint, relation regclass, fragments json, aside boolean, back boolean)
-LANGUAGE sql STABLE PARALLEL SAFE
+-- Not in statements: `owner`, with whose rights they run, `schema`, `row_security`, whether the table
+-- has policies, and `key`, whose values for the devices that the table holds go from `lowest` until before `beyond`.
+CREATE FUNCTION _sources(device_id text DEFAULT NULL)
+RETURNS TABLE (ordinal bigint, relation regclass, fragments json, aside boolean, back boolean)
+LANGUAGE sql STABLE PARALLEL UNSAFE
 BEGIN ATOMIC
     SELECT row_number() OVER (ORDER BY s.adopted, c.oid) - 1, s.relation,
            json_strip_nulls(json_build_object(
@@ -36,7 +79,8 @@ BEGIN ATOMIC
                'longitude', s.longitude_expression, 'latitude', s.latitude_expression,
                'accuracy', s.accuracy_expression,
                'owner', CASE WHEN s.adopted THEN c.relowner::oid::text END,
-               'schema', quote_ident(n.nspname), 'row_security', c.relrowsecurity::text)),
+               'schema', quote_ident(n.nspname), 'row_security', c.relrowsecurity::text,
+               'key', s.device_key, 'lowest', lower(s.holds)::text, 'beyond', upper(s.holds)::text)),
            coalesce(s.set_aside_until > clock_timestamp(), false),
            coalesce(s.set_aside_until <= clock_timestamp(), false)
       FROM (SELECT false AS adopted, 'gps_coordinates'::regclass AS relation,
@@ -45,14 +89,19 @@ BEGIN ATOMIC
                    'p.recorded_at' AS time_expression, false AS local_time,
                    'greatest(p.recorded_at, p.created_at)' AS arrival_expression,
                    'p.longitude' AS longitude_expression, 'p.latitude' AS latitude_expression,
-                   'p.accuracy' AS accuracy_expression, NULL::timestamptz AS set_aside_until
+                   'p.accuracy' AS accuracy_expression, NULL::timestamptz AS set_aside_until,
+                   NULL AS device_key, NULL::int8range AS holds
             UNION ALL
             SELECT true, a.relation, a.device_column, a.device_value, a.time_column, a.bound_expression,
                    a.time_expression, a.local_time, a.time_expression, a.longitude_expression, a.latitude_expression,
-                   coalesce(a.accuracy_expression, 'NULL::double precision'), a.set_aside_until
+                   coalesce(a.accuracy_expression, 'NULL::double precision'), a.set_aside_until,
+                   a.device_key, a.holds
               FROM adopted_sources a
-             WHERE a.ready) AS s
-      JOIN pg_class c ON c.oid = s.relation
+             WHERE a.ready
+               AND (_sources.device_id IS NULL OR a.holds IS NULL
+                    OR coalesce(a.holds @> (SELECT k.value FROM _device_keys(_sources.device_id) k
+                                             WHERE k.device_key = a.device_key), true))) AS s
+     CROSS JOIN LATERAL _relation(s.relation) c
       JOIN pg_namespace n ON n.oid = c.relnamespace
      CROSS JOIN LATERAL (
         SELECT string_agg(replace(s.bound_expression, '$value', v.there) || v.back, ', ') AS around
@@ -62,7 +111,7 @@ BEGIN ATOMIC
      ORDER BY 1;
 END;
 COMMENT ON FUNCTION _sources IS
-    'tables that points are read from, the extension''s own first, as number 0; whether runs leave one out, or are to take it back; stable, parallel safe';
+    'tables that points are read from, those that may hold a device (null: all), the extension''s own first, as number 0; whether runs leave one out, or are to take it back; stable, parallel unsafe';
 COMMENT ON FUNCTION _ask_source IS
     'rows of a query over a source as JSON, asked with the rights of its owner, or of the reader where the table has policies; null where the source fails; stable, parallel unsafe';
 
@@ -105,7 +154,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM @extschema@.adopted_sources) THEN
         RETURN oldest;
     END IF;
-    FOR source IN SELECT * FROM @extschema@._sources() s WHERE s.ordinal > 0 LOOP
+    FOR source IN SELECT * FROM @extschema@._sources(device_id) s WHERE s.ordinal > 0 LOOP
         SELECT least(oldest, min(q.at)) INTO oldest
           FROM json_to_recordset(@extschema@._ask_source(
             source.fragments,
@@ -137,7 +186,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM @extschema@.adopted_sources) THEN
         RETURN;
     END IF;
-    FOR source IN SELECT * FROM @extschema@._sources() s WHERE s.ordinal > 0 LOOP
+    FOR source IN SELECT * FROM @extschema@._sources(device_id) s WHERE s.ordinal > 0 LOOP
         RETURN QUERY
         SELECT q.at, q.lon, q.lat
           FROM json_to_recordset(@extschema@._ask_source(

@@ -121,7 +121,7 @@ BEGIN
                     ELSE greatest(c.reltuples, 0)::bigint END)
       INTO live
       FROM @extschema@._tables_of(relation) t
-      JOIN pg_class c ON c.oid = t.part
+     CROSS JOIN LATERAL @extschema@._relation(t.part) c
      WHERE NOT t.partitioned;
     IF live > 20000 THEN
         RETURN live;

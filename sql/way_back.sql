@@ -33,7 +33,7 @@ DECLARE
 BEGIN
     RETURN QUERY SELECT 'processing is off the schedule', @extschema@.unschedule_processing();
     RETURN QUERY SELECT 'upkeep is off the schedule', @extschema@.unschedule_upkeep();
-    FOR adopted IN SELECT a.relation FROM @extschema@.adopted_sources a JOIN pg_class c ON c.oid = a.relation ORDER BY 1 LOOP
+    FOR adopted IN SELECT a.relation FROM @extschema@.adopted_sources a WHERE a.shard_of IS NULL ORDER BY 1 LOOP
         RETURN QUERY SELECT format('table %s is as it was', adopted), @extschema@.release_source(adopted);
     END LOOP;
 END

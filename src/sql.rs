@@ -22,16 +22,21 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/sources.sql",
     name = "sources",
-    requires = [internal::_ask_source]
+    requires = [internal::_ask_source, internal::_relation]
 );
 extension_sql_file!("../sql/columns.sql", name = "columns");
-extension_sql_file!("../sql/source_indexes.sql", name = "source_indexes");
+extension_sql_file!(
+    "../sql/source_indexes.sql",
+    name = "source_indexes",
+    requires = [internal::_relation]
+);
 extension_sql_file!(
     "../sql/refusals.sql",
     name = "refusals",
     requires = ["source_indexes"]
 );
 extension_sql_file!("../sql/adoption.sql", name = "adoption");
+extension_sql_file!("../sql/shards.sql", name = "shards");
 
 extension_sql_file!(
     "../sql/processing.sql",

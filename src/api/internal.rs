@@ -1,6 +1,7 @@
 //! Functions that only the extension's own SQL calls.
 
 use chrono::DateTime;
+use pgrx::AnyElement;
 use pgrx::datum::{Interval, Json, TimestampWithTimeZone};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -49,6 +50,14 @@ fn _osrm_servers() -> Result<Vec<String>, ErrorReport> {
 
 fn interval(micros: Micros) -> Interval {
     Interval::new(0, 0, micros).expect("a span without months and days is always valid")
+}
+
+/// The row of pg_class of a relation, whoever hides it from queries; null if there is none.
+#[pg_extern(sql = "
+    CREATE FUNCTION _relation(relation oid) RETURNS pg_catalog.pg_class
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
+fn _relation(relation: pg_sys::Oid) -> Option<AnyElement> {
+    backend::relation(relation)
 }
 
 /// What a query over a source says, as a JSON array: $1 a device, $2 and $3 a range of times, $4 the

@@ -4,6 +4,7 @@ mod attempt;
 mod clock;
 pub mod interrupts;
 mod options;
+mod relation;
 
 use std::ffi::CStr;
 
@@ -12,6 +13,7 @@ use pgrx::{PgMemoryContexts, pg_sys};
 pub use attempt::{Actor, attempt, attempt_as, unless_locked};
 pub use clock::{micros, now, system_time, system_timestamp, timestamp};
 pub use options::Options;
+pub use relation::relation;
 
 use crate::error::Error;
 

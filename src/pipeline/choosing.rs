@@ -182,8 +182,15 @@ impl Choice<'_> {
         // Held windows are found too, and must not crowd out those behind them.
         let each = self.left().div_ceil(devices.len()).max(together) + self.held.most_of_one;
         let mut added = BTreeSet::new();
+        let names: Vec<&str> = devices.iter().map(|(name, _)| name.as_str()).collect();
+        let keys = store::device_keys(self.sources, &names)?;
         for source in self.sources {
-            let found = store::waiting_windows(source, devices, until, length, each as i32)?;
+            let mut here = devices.to_vec();
+            here.retain(|(name, _)| keys.may_hold(source, name));
+            if here.is_empty() {
+                continue;
+            }
+            let found = store::waiting_windows(source, &here, until, length, each as i32)?;
             for (device, first, last) in found {
                 let window = window_at(device, first, length);
                 if self.held.windows.contains(&window) {

@@ -6,7 +6,7 @@ use super::claiming::Claim;
 use super::reading::{Job, Target};
 use crate::backend;
 use crate::error::Error;
-use crate::store::{self, Row, Source, Span};
+use crate::store::{self, DeviceKeys, Row, Source, Span};
 use crate::track::{Fix, Micros};
 
 const SECOND: Micros = 1_000_000;
@@ -43,20 +43,16 @@ pub fn read(
     claims: Vec<(Claim, (Micros, Micros))>,
 ) -> Result<ReadOnward, Error> {
     let (onward, mut whole) = begin(claims)?;
-    let spans: Vec<Span> = onward.iter().map(Onward::span).collect();
-    let mut rows: Vec<Vec<(usize, Row)>> = onward.iter().map(|_| Vec::new()).collect();
-    for (nth, source) in sources.iter().enumerate() {
-        for (at, row) in store::read_spans(source, &spans, CONTEXT, CONTEXT_POINTS)? {
-            rows[at].push((nth, row));
-        }
-    }
+    let devices: Vec<&str> = onward.iter().map(Onward::device).collect();
+    let keys = store::device_keys(sources, &devices)?;
+    let rows = read_rows(sources, &keys, &onward)?;
+    let hidden = |device: &str| (sources.iter()).any(|s| s.is_aside() && keys.may_hold(s, device));
     let now = backend::now();
     let (mut jobs, mut unread) = (Vec::new(), Vec::new());
     for (onward, rows) in onward.into_iter().zip(rows) {
+        let hidden = hidden(onward.device());
         match onward.job(sources.len(), rows, now) {
-            Ok(job) if job.targets[0].points == 0 && sources.iter().any(Source::is_aside) => {
-                unread.extend(job.targets)
-            }
+            Ok(job) if job.targets[0].points == 0 && hidden => unread.extend(job.targets),
             Ok(job) => jobs.push(job),
             Err(claim) => whole.push(claim),
         }
@@ -66,6 +62,28 @@ pub fn read(
         whole,
         unread,
     })
+}
+
+/// Reads rows of each window, with the number of their source.
+fn read_rows(
+    sources: &[Source],
+    keys: &DeviceKeys,
+    onward: &[Onward],
+) -> Result<Vec<Vec<(usize, Row)>>, Error> {
+    let mut rows: Vec<Vec<(usize, Row)>> = onward.iter().map(|_| Vec::new()).collect();
+    for (nth, source) in sources.iter().enumerate() {
+        let here: Vec<usize> = (0..onward.len())
+            .filter(|at| keys.may_hold(source, onward[*at].device()))
+            .collect();
+        if here.is_empty() {
+            continue;
+        }
+        let spans: Vec<Span> = here.iter().map(|at| onward[*at].span()).collect();
+        for (at, row) in store::read_spans(source, &spans, CONTEXT, CONTEXT_POINTS)? {
+            rows[here[at]].push((nth, row));
+        }
+    }
+    Ok(rows)
 }
 
 /// Finds out where lines end, and which windows have points from before that.
@@ -103,9 +121,13 @@ fn begin(claims: Vec<(Claim, (Micros, Micros))>) -> Result<(Vec<Onward>, Vec<Cla
 }
 
 impl Onward {
+    fn device(&self) -> &str {
+        &self.claim.window.device
+    }
+
     fn span(&self) -> Span<'_> {
         Span {
-            device: &self.claim.window.device,
+            device: self.device(),
             from: self.since,
             to: self.claim.window.span.end,
         }

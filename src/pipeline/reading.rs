@@ -98,9 +98,14 @@ pub struct Read {
 /// Reads the points of one device's claimed windows and cuts the work into jobs.
 pub fn read(recipe: &Recipe, sources: &[Source], claims: Vec<Claim>) -> Result<Read, Error> {
     let mut read = Read::default();
+    let Some(device) = claims.first().map(|claim| claim.window.device.clone()) else {
+        return Ok(read);
+    };
+    let keys = store::device_keys(sources, &[&device])?;
+    let may_hold = |source: &Source| keys.may_hold(source, &device);
     for scan in scans(recipe, claims) {
-        let (mut targets, fixes) = read_scan(recipe, sources, scan)?;
-        if sources.iter().any(Source::is_aside) {
+        let (mut targets, fixes) = read_scan(recipe, sources, may_hold, scan)?;
+        if sources.iter().any(|s| s.is_aside() && may_hold(s)) {
             let (unread, rest) = targets.into_iter().partition(|t| t.points == 0);
             read.unread.extend::<Vec<_>>(unread);
             targets = rest;
@@ -129,6 +134,7 @@ fn scans(recipe: &Recipe, claims: Vec<Claim>) -> Vec<Vec<Claim>> {
 fn read_scan(
     recipe: &Recipe,
     sources: &[Source],
+    may_hold: impl Fn(&Source) -> bool,
     claims: Vec<Claim>,
 ) -> Result<(Vec<Target>, Vec<Fix>), Error> {
     let (Some(first), Some(last)) = (claims.first(), claims.last()) else {
@@ -143,7 +149,7 @@ fn read_scan(
         .map(|claim| Target::new(claim, sources.len()))
         .collect();
     let mut fixes: Vec<Fix> = Vec::new();
-    for (nth, source) in sources.iter().enumerate() {
+    for (nth, source) in sources.iter().enumerate().filter(|(_, s)| may_hold(s)) {
         for row in store::read_points(source, &device, (from, to))? {
             fixes.extend(row.fix);
             if let Some(target) = target_at(&mut targets, row.time) {

@@ -4,6 +4,7 @@
 
 mod adopted;
 mod claims;
+mod holding;
 mod plans;
 mod points;
 mod results;
@@ -18,6 +19,7 @@ pub use claims::{
     known_batches, lock_devices, lock_windows, make_pending, neighbours, overlapped, reclaim,
     recut, take_pending, waiting_devices, waiting_live, waiting_windows, windows_of,
 };
+pub use holding::{DeviceKeys, device_keys};
 pub use points::{Row, RowId, Span, read_points, read_spans};
 pub use results::{
     BatchRow, Status, Written, mark_points, notify, reopen, unsettle, write_batches, write_onward,

@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::CString;
+use std::ops::Range;
 
 use pgrx::datum::{DatumWithOid, Json};
 use pgrx::pg_sys;
@@ -103,6 +104,14 @@ impl Source {
         self.aside.get()
     }
 
+    /// By which expression over a device, and which values of it, the table says which devices it holds.
+    pub(super) fn holds(&self) -> Option<(&str, Range<i64>)> {
+        let text = |mark| self.fragments.0.get(mark).map(String::as_str);
+        let bound = |mark| text(mark).map(|bound| bound.parse().expect("a bound is a number"));
+        let range = bound("lowest").unwrap_or(i64::MIN)..bound("beyond").unwrap_or(i64::MAX);
+        Some((text("key")?, range))
+    }
+
     /// Rows of a query over the table; none where the table fails, which sets it aside.
     pub fn ask<T>(
         &self,
@@ -176,7 +185,7 @@ impl Source {
         let found = rows(
             "look up a partition",
             "SELECT format('%I.%I', n.nspname, c.relname), c.relowner::oid::text \
-               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1",
+               FROM @extschema@._relation($1) c JOIN pg_namespace n ON n.oid = c.relnamespace",
             &[part.into()],
             |row| Ok((row.get::<String>(1)?, row.get::<String>(2)?)),
         )?;

@@ -17,12 +17,13 @@ READS = ["get_device_paths('bus')", "get_device_paths('bus', now() - interval '1
          "get_device_trips('bus', now() - interval '1 h', now())",
          "get_device_page('bus', tail => true)",
          "get_device_page_between('bus', now() - interval '1 h', now())",
-         "get_fleet_page()", "get_device_geojson('bus', tail => true)",
+         "get_fleet_page()", "holds_device('bus')", "get_device_geojson('bus', tail => true)",
          "get_paths_geojson(NULL, now() - interval '1 h', now())", "get_changes(now())", "get_page_changes(now())", "get_device_positions()",
          "get_device_fixes('bus', now() - interval '1 h', now())", "get_map_page()", "get_map_page('bus', fixes => true)"]
 WORKS = ["process_pending_gps()", "make_batches()", "claim_batches()", "match_batches('{}')"]
 WATCHES = ["worker_status()", "worker_alerts()", "storage_advice()", "get_jobs()", "osrm_health()"]
-ADMINISTERS = ["adopt_source('pg_class')", "release_source('pg_class')", "start_backfill(now() - interval '1 h', now())",
+ADMINISTERS = ["adopt_source('pg_class')", "release_source('pg_class')", "adopt_shards('pg_class')",
+               "rematch_arrived()", "forget_departed()", "start_backfill(now() - interval '1 h', now())",
                "start_rematch(now() - interval '1 h', now())", "stop_job(1)", "resume_job(1)", "retry_failed()",
                "delete_old()", "forget_device('bus')", "schedule_processing()", "unschedule_processing()", "schedule_upkeep()",
                "unschedule_upkeep()", "release_all()", "keep_paths('x')", "import_matched_paths('pg_class')",

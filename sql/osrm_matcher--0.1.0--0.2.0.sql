@@ -695,8 +695,7 @@ BEGIN
                    LIMIT 1) IS NULL', max_rows);
     END IF;
     IF points_older_than IS NOT NULL THEN
-        points := @extschema@._delete_before('@extschema@.gps_coordinates', 'recorded_at', now() - points_older_than,
-                                             't.processed', max_rows);
+        points := @extschema@._delete_points(now() - points_older_than, max_rows);
     END IF;
     -- Their log is kept as long as batches are, and never for less than two days, which alerts look at.
     DELETE FROM @extschema@.worker_runs r
@@ -707,6 +706,300 @@ BEGIN
     GET DIAGNOSTICS runs = ROW_COUNT;
 END
 $$;
+COMMENT ON FUNCTION delete_old IS
+    'one step of upkeep: deletes up to max_rows each of paths with stops, batches, processed points and runs beyond an age; null keeps all; unprocessed points and tables of the application are never deleted from; volatile';
+
+CREATE FUNCTION _points_are_partitioned() RETURNS boolean
+LANGUAGE sql STABLE
+RETURN (_relation(to_regclass('@extschema@.gps_coordinates'))).relkind = 'p';
+COMMENT ON FUNCTION _points_are_partitioned IS 'whether gps_coordinates is partitioned; stable';
+
+CREATE FUNCTION _point_partitions() RETURNS TABLE (part regclass, from_time timestamptz, to_time timestamptz)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT i.inhrelid::regclass, substring(b.bound, 'FROM [(]''([^'']+)''[)]')::timestamptz,
+           substring(b.bound, 'TO [(]''([^'']+)''[)]')::timestamptz
+      FROM pg_inherits i
+     CROSS JOIN LATERAL _relation(i.inhrelid) c
+     CROSS JOIN LATERAL pg_get_expr(c.relpartbound, c.oid) AS b (bound)
+     WHERE i.inhparent = to_regclass('@extschema@.gps_coordinates')
+     ORDER BY 2;
+END;
+COMMENT ON FUNCTION _point_partitions IS
+    'partitions of gps_coordinates with their ranges, that of all other times last, without a range; none while it is one table; stable';
+
+CREATE FUNCTION _add_to_extension(relation regclass, dump boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('ALTER EXTENSION osrm_matcher ADD TABLE %s', relation);
+    IF dump THEN
+        UPDATE pg_extension e
+           SET extconfig = e.extconfig || relation::oid, extcondition = e.extcondition || ''::text
+         WHERE e.extname = 'osrm_matcher';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _add_to_extension IS 'makes a table a member of the extension, whose rows are dumped or not; volatile';
+
+CREATE FUNCTION _make_partition(name text, bounds text, condition text) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Every point is updated once; a table that is vacuumed late makes the search for new ones slow.
+    EXECUTE format('CREATE TABLE @extschema@.%I (LIKE @extschema@.gps_coordinates INCLUDING DEFAULTS INCLUDING CONSTRAINTS)
+                    WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05)', name);
+    PERFORM @extschema@._add_to_extension(format('@extschema@.%I', name)::regclass, true);
+    IF condition IS NOT NULL THEN
+        EXECUTE format('WITH moved AS (DELETE FROM @extschema@.gps_coordinates_rest p WHERE %s RETURNING p.*)
+                        INSERT INTO @extschema@.%I SELECT m.* FROM moved m', condition, name);
+    END IF;
+    EXECUTE format('ALTER TABLE @extschema@.gps_coordinates ATTACH PARTITION @extschema@.%I %s', name, bounds);
+END
+$$;
+COMMENT ON FUNCTION _make_partition IS 'makes a partition of gps_coordinates; volatile';
+
+CREATE FUNCTION _make_partitions(since timestamptz DEFAULT NULL, every interval DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    step interval;
+    start timestamptz;
+    until timestamptz;
+    made bigint := 0;
+BEGIN
+    SELECT coalesce(every, p.to_time - p.from_time), coalesce(p.to_time, date_bin(every, since, 'epoch')) INTO step, start
+      FROM @extschema@._point_partitions() p ORDER BY p.to_time DESC NULLS LAST LIMIT 1;
+    until := now() + greatest(interval '7 days', 2 * step);
+    IF start < until THEN
+        PERFORM @extschema@._lock_table('@extschema@.gps_coordinates_rest', 'A run or a long transaction is using it; the next upkeep() tries again.');
+    END IF;
+    WHILE start < until LOOP
+        PERFORM @extschema@._make_partition(
+            'gps_coordinates_' || to_char(start AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MI'),
+            format('FOR VALUES FROM (%L) TO (%L)', start, start + step),
+            format('p.recorded_at >= %L AND p.recorded_at < %L', start, start + step));
+        start := start + step;
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END
+$$;
+COMMENT ON FUNCTION _make_partitions IS
+    'makes partitions of gps_coordinates ahead, if it has any; says how many; volatile';
+
+CREATE FUNCTION _require_simple_points() RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    points regclass := '@extschema@.gps_coordinates'::regclass;
+    size bigint := pg_total_relation_size(points);
+    added text;
+BEGIN
+    IF size > 256 * 1024 * 1024 THEN
+        RAISE EXCEPTION 'gps_coordinates takes %, too much to be copied while writers wait', pg_size_pretty(size)
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Let upkeep(points_older_than => ...) delete what is processed, and VACUUM FULL it; or have new points written to a partitioned table of yours, and adopt that.';
+    END IF;
+    SELECT string_agg(o.what, ', ') INTO added
+      FROM (SELECT format('trigger "%s"', t.tgname) FROM pg_trigger t WHERE t.tgrelid = points AND NOT t.tgisinternal
+            UNION ALL
+            SELECT format('policy "%s"', p.polname) FROM pg_policy p WHERE p.polrelid = points
+            UNION ALL
+            SELECT 'a publication' FROM pg_publication_rel p WHERE p.prrelid = points) AS o (what);
+    IF added IS NOT NULL THEN
+        RAISE EXCEPTION 'gps_coordinates has what a new table would lack: %', added
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Drop it, and make it again afterwards.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _require_simple_points IS
+    'raises an error, with what to do, where gps_coordinates is too large, or has too much about it, to be made anew; stable';
+
+CREATE FUNCTION _remake_points() RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    item record;
+    about text := obj_description('@extschema@.gps_coordinates'::regclass, 'pg_class');
+    rights aclitem[] := (@extschema@._relation('@extschema@.gps_coordinates'::regclass)).relacl;
+BEGIN
+    ALTER EXTENSION osrm_matcher DROP TABLE @extschema@.gps_coordinates;
+    ALTER TABLE @extschema@.gps_coordinates RENAME TO gps_coordinates_whole;
+    ALTER INDEX @extschema@.gps_coordinates_pkey RENAME TO gps_coordinates_whole_pkey;
+    ALTER INDEX @extschema@.gps_coordinates_unprocessed RENAME TO gps_coordinates_whole_unprocessed;
+    ALTER INDEX @extschema@.gps_coordinates_waiting RENAME TO gps_coordinates_whole_waiting;
+    CREATE TABLE @extschema@.gps_coordinates (LIKE @extschema@.gps_coordinates_whole INCLUDING ALL) PARTITION BY RANGE (recorded_at);
+    FOR item IN SELECT i.indexrelid::regclass AS name,
+                       CASE WHEN i.indkey[0] = 2 THEN 'gps_coordinates_unprocessed' ELSE 'gps_coordinates_waiting' END AS known
+                  FROM pg_index i WHERE i.indrelid = '@extschema@.gps_coordinates'::regclass AND i.indpred IS NOT NULL LOOP
+        EXECUTE format('ALTER INDEX %s RENAME TO %I', item.name, item.known);
+    END LOOP;
+    EXECUTE format('COMMENT ON TABLE @extschema@.gps_coordinates IS %L', about);
+    ALTER SEQUENCE @extschema@.gps_coordinates_id_seq OWNED BY @extschema@.gps_coordinates.id;
+    PERFORM @extschema@._add_to_extension('@extschema@.gps_coordinates', false);
+    -- Rights come after: what a member has as it joins is left out of dumps.
+    FOR item IN SELECT a.* FROM aclexplode(rights) a
+                 WHERE a.grantee <> (@extschema@._relation('@extschema@.gps_coordinates'::regclass)).relowner LOOP
+        EXECUTE format('GRANT %s ON @extschema@.gps_coordinates TO %s%s', item.privilege_type,
+                       CASE WHEN item.grantee = 0 THEN 'PUBLIC' ELSE item.grantee::regrole::text END,
+                       CASE WHEN item.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION _remake_points IS 'puts an empty partitioned table in the place of gps_coordinates, which is gps_coordinates_whole then; volatile';
+
+CREATE FUNCTION partition_points(every interval DEFAULT '1 day') RETURNS bigint
+LANGUAGE plpgsql VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    since timestamptz;
+BEGIN
+    IF every < interval '1 hour' OR extract(year FROM every) <> 0 OR extract(month FROM every) <> 0 THEN
+        RAISE EXCEPTION 'a partition cannot be of %: an hour at least, and no months', every
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Such as 1 day, or 7 days.';
+    END IF;
+    IF @extschema@._points_are_partitioned() THEN
+        RETURN @extschema@._make_partitions(every => every);
+    END IF;
+    PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'A run or a long transaction is using it; try again when that has ended.');
+    PERFORM @extschema@._require_simple_points();
+    PERFORM @extschema@._remake_points();
+    PERFORM @extschema@._make_partition('gps_coordinates_rest', 'DEFAULT', NULL);
+    SELECT greatest(coalesce(min(p.recorded_at), now()), now() - interval '30 days') INTO since
+      FROM @extschema@.gps_coordinates_whole p;
+    PERFORM @extschema@._make_partitions(least(since, now()), every);
+    INSERT INTO @extschema@.gps_coordinates SELECT p.* FROM @extschema@.gps_coordinates_whole p;
+    DROP TABLE @extschema@.gps_coordinates_whole;
+    RETURN (SELECT count(p.from_time) FROM @extschema@._point_partitions() p);
+END
+$$;
+COMMENT ON FUNCTION partition_points IS
+    'makes gps_coordinates, empty or small, a table partitioned by time, with partitions of a length for a week to come, which upkeep() goes on with; says how many were made; volatile, strict';
+
+CREATE FUNCTION _drop_partitions(cutoff timestamptz) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    old regclass;
+    waits boolean;
+    points bigint := 0;
+BEGIN
+    FOR old IN SELECT p.part FROM @extschema@._point_partitions() p WHERE p.to_time <= cutoff LOOP
+        PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'The next upkeep() tries again.');
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s p WHERE p.processed::int = 0)', old) INTO waits;
+        CONTINUE WHEN waits;
+        points := points + @extschema@._count(old);
+        EXECUTE format('ALTER EXTENSION osrm_matcher DROP TABLE %s', old);
+        EXECUTE format('DROP TABLE %s', old);
+    END LOOP;
+    RETURN points;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN 0;
+END
+$$;
+COMMENT ON FUNCTION _drop_partitions IS
+    'drops partitions of gps_coordinates that hold nothing but processed points from before a moment; returns how many points, about; volatile';
+
+CREATE FUNCTION _delete_points(cutoff timestamptz, max_rows integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF @extschema@._points_are_partitioned() THEN
+        RETURN @extschema@._drop_partitions(cutoff)
+             + @extschema@._delete_before('@extschema@.gps_coordinates_rest', 'recorded_at', cutoff, 't.processed', max_rows);
+    END IF;
+    RETURN @extschema@._delete_before('@extschema@.gps_coordinates', 'recorded_at', cutoff, 't.processed', max_rows);
+END
+$$;
+COMMENT ON FUNCTION _delete_points IS
+    'deletes processed points from before a moment, whole partitions of them or up to so many; returns how many, about; volatile';
+
+CREATE OR REPLACE PROCEDURE upkeep(
+    paths_older_than interval DEFAULT '30 days',
+    batches_older_than interval DEFAULT '30 days',
+    points_older_than interval DEFAULT NULL,
+    max_seconds integer DEFAULT 600)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    until pg_catalog.timestamptz := pg_catalog.clock_timestamp()
+        OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => max_seconds);
+    gone record;
+BEGIN
+    IF pg_catalog.pg_is_in_recovery() THEN
+        RAISE NOTICE 'nothing done: this server is a standby';
+        RETURN;
+    END IF;
+    LOOP
+        SELECT * INTO gone
+          FROM @extschema@.delete_old(paths_older_than, batches_older_than, points_older_than, 10000);
+        COMMIT;
+        EXIT WHEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until
+               OR GREATEST(gone.paths, gone.stops, gone.batches, gone.points, gone.runs) OPERATOR(pg_catalog.=) 0;
+    END LOOP;
+    PERFORM @extschema@._store_reads();
+    PERFORM @extschema@._trim_cron_log();
+    COMMIT;
+    IF @extschema@._points_are_partitioned() THEN
+        PERFORM @extschema@._make_partitions();
+        COMMIT;
+    END IF;
+END
+$$;
+COMMENT ON PROCEDURE upkeep IS
+    'repeats delete_old() with a commit after each step until nothing is left to delete or its time is up, keeps pg_cron''s log of our jobs to a day, and makes partitions of gps_coordinates ahead if it has any';
+
+CREATE OR REPLACE FUNCTION storage_advice(days integer DEFAULT 30)
+RETURNS TABLE (table_name text, size_bytes bigint, row_count bigint, rows_per_device_day double precision,
+               bytes_per_device_day double precision, expected_bytes double precision, expected_size text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    item record;
+    device_days double precision;
+    rows_found bigint;
+    devices bigint;
+BEGIN
+    SELECT count(*) INTO devices FROM (SELECT FROM @extschema@.get_devices() LIMIT 100000) d;
+    FOR item IN VALUES ('cached_polylines', 'start_time'), ('stops', 'start_time'),
+                       ('processing_batches', 'start_time'), ('gps_coordinates', 'recorded_at')
+    LOOP
+        table_name := item.column1;
+        SELECT sum(pg_total_relation_size(t.part)) INTO size_bytes
+          FROM @extschema@._tables_of(('@extschema@.' || table_name)::regclass) t;
+        row_count := @extschema@._count(('@extschema@.' || table_name)::regclass);
+        EXECUTE format(
+            'SELECT sum(greatest(3600, extract(epoch FROM now() - d.first))) / 86400, sum(d.found)
+               FROM (SELECT k.device_id FROM @extschema@.get_devices() k LIMIT 100) k
+              CROSS JOIN LATERAL (
+                 SELECT count(*) AS found, min(t.%2$I) AS first FROM @extschema@.%1$I t
+                  WHERE t.device_id = k.device_id AND t.%2$I >= now() - interval ''7 days'' AND t.%2$I <= now()) d',
+            table_name, item.column2)
+           INTO device_days, rows_found;
+        rows_per_device_day := rows_found / nullif(device_days, 0);
+        -- Fewer rows than that say more of empty pages than of rows.
+        bytes_per_device_day := CASE WHEN row_count >= 1000 THEN rows_per_device_day * size_bytes / row_count END;
+        expected_bytes := bytes_per_device_day * devices * days;
+        expected_size := pg_size_pretty(expected_bytes::bigint);
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION storage_advice IS
+    'size of each table, what a device adds a day (from the last week of up to a hundred devices), and what so many days of all devices will take, null while a table has less than 1,000 rows; stable';
 
 CREATE OR REPLACE FUNCTION _make_left_due(device_id text, from_time timestamptz, to_time timestamptz) RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -1467,7 +1760,7 @@ BEGIN ATOMIC
                'key', s.device_key, 'lowest', lower(s.holds)::text, 'beyond', upper(s.holds)::text)),
            coalesce(s.set_aside_until > clock_timestamp(), false),
            coalesce(s.set_aside_until <= clock_timestamp(), false)
-      FROM (SELECT false AS adopted, 'gps_coordinates'::regclass AS relation,
+      FROM (SELECT false AS adopted, to_regclass('@extschema@.gps_coordinates') AS relation,
                    'device_id' AS device_column, '$value' AS device_value,
                    'recorded_at' AS time_column, '$value' AS bound_expression,
                    'p.recorded_at' AS time_expression, false AS local_time,

@@ -58,6 +58,7 @@ COMMENT ON FUNCTION holds_device IS
 -- Local times do not have the order of moments where clocks change: an hour comes twice, another never, and
 -- is written all the same. So the index is searched between the earliest and the latest that a moment can be
 -- in local time, which differ only within two hours of a change, and what it finds is compared as moments.
+-- The table of our own may be made anew (partition_points()), so its name is looked up with each call.
 -- Not in statements: `owner`, with whose rights they run, `schema`, `row_security`, whether the table
 -- has policies, and `key`, whose values for the devices that the table holds go from `lowest` until before `beyond`.
 CREATE FUNCTION _sources(device_id text DEFAULT NULL)
@@ -83,7 +84,7 @@ BEGIN ATOMIC
                'key', s.device_key, 'lowest', lower(s.holds)::text, 'beyond', upper(s.holds)::text)),
            coalesce(s.set_aside_until > clock_timestamp(), false),
            coalesce(s.set_aside_until <= clock_timestamp(), false)
-      FROM (SELECT false AS adopted, 'gps_coordinates'::regclass AS relation,
+      FROM (SELECT false AS adopted, to_regclass('@extschema@.gps_coordinates') AS relation,
                    'device_id' AS device_column, '$value' AS device_value,
                    'recorded_at' AS time_column, '$value' AS bound_expression,
                    'p.recorded_at' AS time_expression, false AS local_time,

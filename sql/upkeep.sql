@@ -84,8 +84,7 @@ BEGIN
                    LIMIT 1) IS NULL', max_rows);
     END IF;
     IF points_older_than IS NOT NULL THEN
-        points := @extschema@._delete_before('@extschema@.gps_coordinates', 'recorded_at', now() - points_older_than,
-                                             't.processed', max_rows);
+        points := @extschema@._delete_points(now() - points_older_than, max_rows);
     END IF;
     -- Their log is kept as long as batches are, and never for less than two days, which alerts look at.
     DELETE FROM @extschema@.worker_runs r
@@ -146,10 +145,14 @@ BEGIN
     PERFORM @extschema@._store_reads();
     PERFORM @extschema@._trim_cron_log();
     COMMIT;
+    IF @extschema@._points_are_partitioned() THEN
+        PERFORM @extschema@._make_partitions();
+        COMMIT;
+    END IF;
 END
 $$;
 COMMENT ON PROCEDURE upkeep IS
-    'repeats delete_old() with a commit after each step until nothing is left to delete or its time is up, and keeps pg_cron''s log of our jobs to a day';
+    'repeats delete_old() with a commit after each step until nothing is left to delete or its time is up, keeps pg_cron''s log of our jobs to a day, and makes partitions of gps_coordinates ahead if it has any';
 
 CREATE FUNCTION schedule_upkeep(schedule text DEFAULT '17 3 * * *', command text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
@@ -205,7 +208,8 @@ BEGIN
                        ('processing_batches', 'start_time'), ('gps_coordinates', 'recorded_at')
     LOOP
         table_name := item.column1;
-        size_bytes := pg_total_relation_size(('@extschema@.' || table_name)::regclass);
+        SELECT sum(pg_total_relation_size(t.part)) INTO size_bytes
+          FROM @extschema@._tables_of(('@extschema@.' || table_name)::regclass) t;
         row_count := @extschema@._count(('@extschema@.' || table_name)::regclass);
         EXECUTE format(
             'SELECT sum(greatest(3600, extract(epoch FROM now() - d.first))) / 86400, sum(d.found)

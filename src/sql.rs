@@ -110,6 +110,11 @@ extension_sql_file!(
     requires = [internal::_osrm_servers]
 );
 extension_sql_file!("../sql/alerts.sql", name = "alerts", requires = ["status"]);
+extension_sql_file!(
+    "../sql/partitions.sql",
+    name = "partitions",
+    requires = [internal::_relation]
+);
 extension_sql_file!("../sql/upkeep.sql", name = "upkeep");
 extension_sql_file!(
     "../sql/import.sql",

@@ -23,7 +23,7 @@ READS = ["get_device_paths('bus')", "get_device_paths('bus', now() - interval '1
 WORKS = ["process_pending_gps()", "make_batches()", "claim_batches()", "match_batches('{}')"]
 WATCHES = ["worker_status()", "worker_alerts()", "storage_advice()", "get_jobs()", "osrm_health()"]
 ADMINISTERS = ["adopt_source('pg_class')", "release_source('pg_class')", "adopt_shards('pg_class')",
-               "rematch_arrived()", "forget_departed()", "start_backfill(now() - interval '1 h', now())",
+               "rematch_arrived()", "forget_departed()", "partition_points()", "_make_partitions()", "start_backfill(now() - interval '1 h', now())",
                "start_rematch(now() - interval '1 h', now())", "stop_job(1)", "resume_job(1)", "retry_failed()",
                "delete_old()", "forget_device('bus')", "schedule_processing()", "unschedule_processing()", "schedule_upkeep()",
                "unschedule_upkeep()", "release_all()", "keep_paths('x')", "import_matched_paths('pg_class')",

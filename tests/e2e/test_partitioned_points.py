@@ -1,0 +1,156 @@
+"""The extension's own table of points, partitioned by time."""
+
+from contextlib import closing
+
+import psycopg2
+import pytest
+from drives import drive, insert, paths, process_all, recent_window, stops, waiting
+from optional import need
+
+START = recent_window(60)
+PARTS = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'gps_coordinates'::regclass"
+SHAPE = """SELECT a.attname, a.atttypid::regtype::text, a.attnotnull, pg_get_expr(d.adbin, d.adrelid), col_description(a.attrelid, a.attnum)
+             FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+            WHERE a.attrelid = 'gps_coordinates'::regclass AND a.attnum > 0 ORDER BY a.attnum"""
+AROUND = """SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'gps_coordinates'::regclass
+            UNION ALL
+            SELECT indexrelid::regclass::text, replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON ')
+                   || coalesce(obj_description(indexrelid, 'pg_class'), '')
+              FROM pg_index WHERE indrelid = 'gps_coordinates'::regclass ORDER BY 1, 2"""
+
+
+def old_points(db, device, days):
+    """Processed points of a day that is long past."""
+    db.rows("""INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at, processed)
+               SELECT %s, 24.94, 60.17, date_bin('1 day', now(), 'epoch') - %s * interval '1 day' + n * interval '1 min', true
+                 FROM generate_series(0, 9) n""", (device, days))
+
+
+def test_a_table_that_has_points_is_what_it_was_but_for_its_partitions(db, osrm):
+    before = db.rows(SHAPE), db.rows(AROUND)
+    role = f"writer_{db.name}"
+    db.rows(f"CREATE ROLE {role} LOGIN")
+    db.rows("SELECT grant_writer(%s)", (role,))
+    insert(db, "car", drive(osrm, START, 300))
+    old_points(db, "old", 400)
+    rows = db.rows("SELECT * FROM gps_coordinates ORDER BY id")
+    made = db.value("SELECT partition_points()")
+    assert made > 7 and db.value(PARTS) == made + 1
+    assert (db.rows(SHAPE), db.rows(AROUND)) == before
+    assert db.rows("SELECT * FROM gps_coordinates ORDER BY id") == rows
+    assert db.value("SELECT count(*) FROM gps_coordinates_rest") == 10
+    with closing(db.connect(user=role)) as session, closing(session.cursor()) as cursor:
+        cursor.execute("INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at) VALUES ('car', 24.9, 60.1, now())")
+    assert db.value("SELECT max(id) FROM gps_coordinates") == rows[-1][0] + 1
+    assert db.value("SELECT partition_points()") == 0
+    db.rows(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_points_in_partitions_give_the_same_paths(db, osrm, database_with_extension):
+    fixes = drive(osrm, START, 900)
+    db.rows("SELECT partition_points('1 hour')")
+    with database_with_extension() as one:
+        for database in db, one:
+            insert(database, "car", fixes[::2])
+            process_all(database)
+            insert(database, "car", fixes[1::2])
+            process_all(database)
+        assert paths(db) == paths(one) != []
+        assert stops(db) == stops(one)
+    status = db.row("SELECT unprocessed_points, processed_points FROM worker_status()")
+    assert status == {"unprocessed_points": 0, "processed_points": len(fixes)}
+    assert db.value("SELECT size_bytes FROM storage_advice() WHERE table_name = 'gps_coordinates'") > 100_000
+    assert db.value("SELECT points FROM forget_device('car', with_points => true)") == len(fixes)
+
+
+def test_upkeep_drops_partitions_and_makes_new_ones_and_lines_stay(db, osrm):
+    old_points(db, "car", 20)
+    old_points(db, "car", 10)
+    insert(db, "car", drive(osrm, START, 300))
+    process_all(db)
+    db.rows("SELECT partition_points()")
+    count, lines = db.value(PARTS), paths(db)
+    db.rows("CALL upkeep(points_older_than => '15 days')")
+    # The tenth to the sixteenth day before today, at least, are whole days that are old enough.
+    assert db.value(PARTS) < count
+    assert db.value("SELECT count(*) FROM gps_coordinates WHERE recorded_at < now() - interval '15 days'") == 0
+    assert db.value("SELECT count(*) FROM gps_coordinates WHERE recorded_at < now() - interval '9 days'") == 10
+    assert paths(db) == lines != []
+    db.rows("""DO $$ DECLARE part regclass; BEGIN
+                   FOR part IN SELECT p.part FROM _point_partitions() p WHERE p.from_time > now() LOOP
+                       EXECUTE format('ALTER EXTENSION osrm_matcher DROP TABLE %s', part);
+                       EXECUTE format('DROP TABLE %s', part);
+                   END LOOP;
+               END $$""")
+    db.rows("""INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at)
+               VALUES ('early', 24.94, 60.17, now() + interval '3 days')""")
+    assert db.value("SELECT count(*) FROM gps_coordinates_rest") == 1
+    db.rows("CALL upkeep()")
+    assert db.value("SELECT max(to_time) > now() + interval '6 days' FROM _point_partitions()")
+    assert db.value("SELECT tableoid::regclass::text FROM gps_coordinates WHERE device_id = 'early'").startswith("gps_coordinates_2")
+
+
+def test_no_partition_is_dropped_with_points_that_wait(db):
+    old_points(db, "car", 20)
+    db.rows("UPDATE gps_coordinates SET processed = false WHERE id = (SELECT min(id) FROM gps_coordinates)")
+    db.rows("SELECT partition_points()")
+    db.rows("CALL upkeep(points_older_than => '15 days')")
+    assert waiting(db) == 1
+
+
+def test_a_dump_holds_the_points_and_goes_into_a_new_database(db, osrm, empty_db):
+    db.rows("SELECT partition_points()")
+    insert(db, "car", drive(osrm, START, 300))
+    old_points(db, "car", 400)
+    process_all(db)
+    dump = db.cluster.run("pg_dump", "--load-via-partition-root", "-d", db.name).stdout
+    empty_db.psql("-q", input=dump)
+    assert paths(empty_db) == paths(db) != []
+    rows = "SELECT * FROM gps_coordinates ORDER BY id"
+    assert empty_db.rows(rows) == db.rows(rows)
+    assert empty_db.value("SELECT partition_points()") > 7
+    assert empty_db.rows(rows) == db.rows(rows)
+    assert empty_db.value("SELECT nextval('gps_coordinates_id_seq')") == db.value("SELECT nextval('gps_coordinates_id_seq')")
+
+
+def test_the_extension_goes_with_its_partitions(db):
+    db.rows("SELECT partition_points()")
+    db.rows("DROP EXTENSION osrm_matcher")
+    assert db.value("SELECT count(*) FROM pg_class WHERE relname LIKE 'gps_coordinates%%'") == 0
+
+
+@pytest.mark.parametrize("made, every, state, words", [
+    ("SELECT", "1 month", "22023", "no months"), ("SELECT", "1 minute", "22023", "an hour at least"),
+    ("CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+     "CREATE TRIGGER t BEFORE INSERT ON gps_coordinates FOR EACH ROW EXECUTE FUNCTION f()", "1 day", "55000", 'trigger "t"'),
+    ("CREATE PUBLICATION p FOR TABLE gps_coordinates WITH (publish = 'insert')", "1 day", "55000", "publication"),
+    ("INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at)"
+     "SELECT 'car', 24.9, 60.1, now() - n * interval '1 s' FROM generate_series(1, 1400000) n", "1 day", "55000", "too much"),
+], ids=["months", "minutes", "trigger", "publication", "size"])
+def test_what_cannot_be_partitioned_is_refused_and_stays(db, made, every, state, words):
+    db.rows(made)
+    with pytest.raises(psycopg2.Error) as caught:
+        db.rows("SELECT partition_points(%s)", (every,))
+    assert caught.value.pgcode == state and words in str(caught.value)
+    assert db.value(PARTS) == 0
+
+
+def test_pg_partman_keeps_an_adopted_table(db, osrm):
+    need("pg_partman")
+    db.rows("""CREATE TABLE markers (username text, coords float8[], created_at timestamptz NOT NULL) PARTITION BY RANGE (created_at);
+               SELECT * FROM adopt_source('markers');
+               CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman;
+               SELECT partman.create_parent('public.markers', 'created_at', 'native', 'daily')""")
+    for lon, lat, at in drive(osrm, START, 300):
+        db.rows("INSERT INTO markers VALUES ('car', %s, %s)", ([lon, lat], at))
+    process_all(db)
+    lines, past = paths(db), """SELECT count(*) FROM pg_inherits WHERE inhparent = 'markers'::regclass
+                                   AND inhrelid::regclass::text BETWEEN 'markers_p' AND %s"""
+    day = db.value("SELECT 'markers_p' || to_char(now() - interval '3 days', 'YYYY_MM_DD')")
+    assert db.value(past, (day,)) > 0
+    db.rows("UPDATE partman.part_config SET retention = '2 days', retention_keep_table = false")
+    db.rows("SELECT partman.run_maintenance('public.markers')")
+    assert db.value(past, (day,)) == 0
+    process_all(db)
+    assert paths(db) == lines != []
+    assert db.value("SELECT reason IS NULL AND ready FROM adopted_sources")

@@ -65,14 +65,24 @@ RETURN _has_index(relation, ARRAY[device_column, time_column], '(NOT processed)'
    AND _has_index(relation, ARRAY[device_column, time_column]);
 COMMENT ON FUNCTION _has_indexes IS 'whether a table has the indexes that a source needs; stable';
 
--- ---------------------------------------------------------------------------------------------
--- What is to be there
--- ---------------------------------------------------------------------------------------------
 CREATE FUNCTION _suffix(index_name name) RETURNS text
 LANGUAGE sql IMMUTABLE
 RETURN substring(index_name FROM '_osrm_(?:unprocessed|waiting|device_time)$');
 COMMENT ON FUNCTION _suffix IS 'the end of the name of an index that adoption adds; null for any other; immutable';
 
+-- An earlier adoption may have ended before all partitions had theirs, and its extension may be gone since.
+CREATE FUNCTION _is_half_adopted(relation regclass) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM pg_index i CROSS JOIN LATERAL _relation(i.indexrelid) c
+                    WHERE i.indrelid = _is_half_adopted.relation AND c.relkind = 'I' AND NOT i.indisvalid
+                      AND _suffix(c.relname) IS NOT NULL);
+END;
+COMMENT ON FUNCTION _is_half_adopted IS 'whether a partitioned table has indexes that adoption has begun and not all partitions have; stable';
+
+-- ---------------------------------------------------------------------------------------------
+-- What is to be there
+-- ---------------------------------------------------------------------------------------------
 -- The index of an earlier adoption, or else a name that no other relation of the schema has or is to have. A
 -- partition has its number in it where its name is cut: others begin alike.
 CREATE FUNCTION _index_name(relation regclass, suffix text) RETURNS name
@@ -133,13 +143,13 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _wanted_indexes IS 'the indexes of a source, and which of them its table has; stable';
 
--- Partitions between come first, for those below to be attached to. An empty one takes no time.
+-- Partitions between come first, for those below to be attached to. An empty one takes no time, but hundreds of them do.
 CREATE FUNCTION _partition_steps(source adopted_sources)
 RETURNS TABLE (step integer, what text, statement text, at_once boolean)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     WITH parts AS (
-        SELECT t.*, t.partitioned OR pg_relation_size(t.part) = 0 AS quick
+        SELECT t.*, t.partitioned OR pg_relation_size(t.part) = 0 AND count(*) OVER () <= 64 AS quick
           FROM _tables_of(_partition_steps.source.relation) t
          WHERE t.level > 0
     ), indexes AS (

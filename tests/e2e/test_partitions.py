@@ -114,6 +114,37 @@ def test_a_release_in_the_middle_of_adoption_leaves_nothing(db):
     assert shape(db, "markers_old") == before
 
 
+@pytest.mark.parametrize("emptied", [False, True], ids=["large", "emptied"])
+@pytest.mark.parametrize("done", [0, 3, 4])
+def test_adoption_that_a_dropped_extension_has_left_half_done_is_done_to_its_end(db, osrm, done, emptied):
+    make_tree(db)
+    make_large(db)
+    for statement, in db.rows("SELECT statement FROM adopt_source('markers') WHERE NOT done")[:done]:
+        db.rows(statement)
+    db.rows("DROP EXTENSION osrm_matcher")
+    if emptied:
+        db.rows("TRUNCATE markers")
+    db.rows("CREATE EXTENSION osrm_matcher")
+    adopt(db)
+    assert db.value(INDEXES) == 6
+    assert db.value("SELECT bool_and(indisvalid) FROM pg_index WHERE indrelid = 'markers'::regclass")
+    fill_markers(db, "car", drive(osrm, START, 300))
+    process_all(db)
+    assert left_over(db) == 0
+
+
+def test_hundreds_of_small_partitions_get_their_indexes_one_by_one(db):
+    db.rows(f"CREATE TABLE markers ({COLUMNS}) PARTITION BY LIST (username)")
+    for number in range(100):
+        db.rows(f"CREATE TABLE markers_{number} PARTITION OF markers FOR VALUES IN ('{number}')")
+    steps = db.rows("SELECT statement, done FROM adopt_source('markers')")
+    assert [done for _, done in steps] == [True] * 5 + [False] * 400  # columns, and indexes without partitions
+    for statement, _ in steps[5:]:
+        db.rows(statement)
+    db.rows("CALL process_pending(10)")
+    assert db.value("SELECT ready FROM adopted_sources") and db.value(INDEXES) == 300
+
+
 def test_points_of_a_partition_made_or_attached_after_adoption_are_in_a_path_at_the_next_run(db, osrm):
     db.rows(f"CREATE TABLE markers ({COLUMNS}) PARTITION BY LIST (username)")
     adopt(db)

@@ -32,6 +32,7 @@ DROP ROUTINE process_pending;
 DROP ROUTINE schedule_processing;
 DROP ROUTINE osrm_health;
 DROP ROUTINE adopt_source;
+DROP ROUTINE _lock_table;
 DROP ROUTINE _sources;
 
 ALTER TABLE adopted_sources ADD COLUMN device_key text, ADD COLUMN holds int8range, ADD COLUMN shard_of regclass;
@@ -1195,7 +1196,7 @@ END
 $$;
 COMMENT ON FUNCTION _adoption_steps IS 'what adopting a table takes, and which of it is done at once; stable';
 
-CREATE OR REPLACE FUNCTION _lock_table(relation regclass, hint text) RETURNS void
+CREATE FUNCTION _lock_table(relation regclass, hint text, writers boolean DEFAULT true) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '200ms'
@@ -1205,6 +1206,9 @@ BEGIN
         PERFORM set_config('lock_timeout', (extract(epoch FROM current_setting('deadlock_timeout')::interval) * 1000
                                             + 1000)::integer::text, true);
         EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', relation);
+        IF NOT writers THEN
+            RETURN;
+        END IF;
         PERFORM set_config('lock_timeout', '200ms', true);
         FOR attempt IN 1 .. 20 LOOP
             BEGIN
@@ -1223,7 +1227,7 @@ END
 $$;
 
 COMMENT ON FUNCTION _lock_table IS
-    'locks a table, partitions included, for altering it, or raises lock_not_available after some seconds; volatile';
+    'locks a table, partitions included, for altering it, or against others who would alter it, or raises lock_not_available after some seconds; volatile';
 
 CREATE OR REPLACE FUNCTION release_source(relation regclass) RETURNS boolean
 LANGUAGE plpgsql VOLATILE STRICT
@@ -1304,6 +1308,10 @@ SET lock_timeout = '200ms'
 AS $$
 DECLARE
     source @extschema@.adopted_sources;
+    busy text := 'A long transaction is using the table; adopt it when that has ended.';
+    whats text[];
+    statements text[];
+    at_once boolean[];
 BEGIN
     PERFORM @extschema@._require_adoptable(relation);
     source := @extschema@._describe_source(
@@ -1313,10 +1321,19 @@ BEGIN
     source.device_key := device_key;
     source.holds := holds;
     IF NOT dry_run THEN
-        PERFORM @extschema@._lock_table(relation, 'A long transaction is using the table; adopt it when that has ended.');
+        PERFORM @extschema@._lock_table(relation, busy, writers => false);
         INSERT INTO @extschema@.adopted_sources VALUES (source.*);
     END IF;
-    FOR step, what, statement, done IN SELECT * FROM @extschema@._adoption_steps(source) LOOP
+    -- What is to be done of hundreds of partitions takes its time to say: writers are held up after that.
+    SELECT array_agg(s.what ORDER BY s.step), array_agg(s.statement ORDER BY s.step), array_agg(s.at_once ORDER BY s.step)
+      INTO whats, statements, at_once FROM @extschema@._adoption_steps(source) s;
+    IF NOT dry_run THEN
+        PERFORM @extschema@._lock_table(relation, busy);
+    END IF;
+    FOR step, what, statement, done IN
+        SELECT s.step, s.what, s.statement, s.at_once
+          FROM unnest(whats, statements, at_once) WITH ORDINALITY AS s (what, statement, at_once, step) ORDER BY s.step
+    LOOP
         IF dry_run THEN
             -- What is there already needs no doing.
             done := statement IS NULL;

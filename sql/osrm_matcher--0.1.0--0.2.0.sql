@@ -21,6 +21,13 @@ ALTER TABLE worker_runs ADD COLUMN search_pages bigint, ADD COLUMN servers_left_
 COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog(); null where old ones were not searched for';
 COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows looked at in vain; null where it was not made, or not to its end';
 COMMENT ON COLUMN worker_runs.servers_left_out IS 'OSRM servers that failed, each with why, since when, and until when it is left out; null where none did';
+-- A scan of the table, for which readers wait: a second or so for a million paths.
+UPDATE cached_polylines SET reason = CASE WHEN reason IN ('TooBig', 'Refused') THEN 'Unavailable' ELSE 'NoMatch' END
+ WHERE reason NOT IN ('NoSegment', 'NoMatch', 'TimedOut', 'Unavailable');
+ALTER TABLE cached_polylines ADD CHECK (reason IN ('NoSegment', 'NoMatch', 'TimedOut', 'Unavailable'));
+COMMENT ON COLUMN cached_polylines.reason IS 'why the path is raw: NoSegment: the map has no road there; NoMatch: none of its roads fits; TimedOut, Unavailable: OSRM gave no answer; null for a matched path';
+ALTER TYPE device_path ADD ATTRIBUTE reason text;
+COMMENT ON COLUMN device_path.reason IS 'why the line is raw: NoSegment: the map has no road there; NoMatch: none of its roads fits; TimedOut, Unavailable: OSRM gave no answer; null where it is not raw';
 CREATE INDEX path_reads_read_at ON path_reads (read_at);
 COMMENT ON INDEX path_reads_read_at IS 'finds the notes that are too old';
 
@@ -31,6 +38,7 @@ DROP ROUTINE _advance_jobs;
 DROP ROUTINE process_pending;
 DROP ROUTINE schedule_processing;
 DROP ROUTINE osrm_health;
+DROP ROUTINE get_changes;
 
 CREATE FUNCTION _stored_paths(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS SETOF cached_polylines
@@ -1534,7 +1542,7 @@ RETURNS SETOF device_path
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
 BEGIN ATOMIC
     SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
-           p.match_status, p.grade
+           p.match_status, p.grade, p.reason
       FROM _stored_paths(get_device_paths.device_id, get_device_paths.from_time, get_device_paths.to_time) p
      ORDER BY p.start_time;
 END;
@@ -1669,7 +1677,7 @@ BEGIN
     )
     SELECT get_device_tail.device_id, min(n.at), max(n.at),
            @extschema@.encode_polyline(array_agg(n.lon ORDER BY n.at), array_agg(n.lat ORDER BY n.at)),
-           NULL::double precision, count(*)::int, 'tail', 'tail'
+           NULL::double precision, count(*)::int, 'tail', 'tail', NULL::text
       FROM numbered n
      GROUP BY n.line
     HAVING count(*) > 1
@@ -1944,6 +1952,30 @@ $$;
 COMMENT ON FUNCTION get_device_trips IS
     'trips of a device in [from_time, to_time), oldest first; a pause of min_stop or longer, standing or silent, parts two; stable, parallel safe';
 
+CREATE FUNCTION "_path_json"(
+	"start_time" timestamp with time zone,
+	"end_time" timestamp with time zone,
+	"encoded_polyline" TEXT,
+	"osrm_confidence" double precision,
+	"point_count" INT,
+	"match_status" TEXT,
+	"grade" TEXT,
+	"reason" TEXT
+) RETURNS TEXT
+IMMUTABLE PARALLEL SAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', '_path_json_wrapper';
+
+COMMENT ON FUNCTION _path_json(timestamptz, timestamptz, text, double precision, integer, text, text, text) IS
+    'the same of a path''s columns; immutable, parallel safe';
+
+CREATE OR REPLACE FUNCTION _path_json(path device_path) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN _path_json((path).start_time, (path).end_time, (path).encoded_polyline, (path).osrm_confidence,
+                  (path).point_count, (path).match_status, (path).grade, (path).reason);
+
+DROP FUNCTION _path_json(timestamptz, timestamptz, text, double precision, integer, text, text);
+
 CREATE OR REPLACE FUNCTION _fleet_page(from_time timestamptz, to_time timestamptz) RETURNS json
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -1969,7 +2001,7 @@ BEGIN ATOMIC
                'properties', json_build_object(
                    'device', (path).device_id, 'start_time', (path).start_time, 'end_time', (path).end_time,
                    'osrm_confidence', (path).osrm_confidence, 'point_count', (path).point_count,
-                   'match_status', (path).match_status, 'grade', (path).grade));
+                   'match_status', (path).match_status, 'grade', (path).grade, 'reason', (path).reason));
 END;
 
 CREATE OR REPLACE FUNCTION get_paths_geojson(device_ids text[], from_time timestamptz, to_time timestamptz)
@@ -1998,7 +2030,7 @@ RETURNS SETOF device_path
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 2
 BEGIN ATOMIC
     SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
-           p.match_status, p.grade
+           p.match_status, p.grade, p.reason
       FROM cached_polylines p
      WHERE p.device_id = _window_paths.device_id
        AND p.start_time >= _window_paths.window_start AND p.start_time < _window_paths.window_end
@@ -2007,18 +2039,23 @@ END;
 
 DROP ROUTINE _paths;
 
-CREATE OR REPLACE FUNCTION get_changes(since timestamptz, device_ids text[] DEFAULT NULL)
+CREATE FUNCTION get_changes(since timestamptz, device_ids text[] DEFAULT NULL)
 RETURNS TABLE (device_id text, window_start timestamptz, window_end timestamptz, changed_at timestamptz,
                start_time timestamptz, end_time timestamptz, encoded_polyline text,
-               osrm_confidence double precision, point_count integer, match_status text, grade text)
+               osrm_confidence double precision, point_count integer, match_status text, grade text,
+               reason text)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT w.device_id, w.start_time, w.end_time, w.processing_completed_at,
-           p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count, p.match_status, p.grade
+           p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count, p.match_status, p.grade,
+           p.reason
       FROM _changed_windows(get_changes.since, get_changes.device_ids) w
       LEFT JOIN LATERAL _window_paths(w.device_id, w.start_time, w.end_time) p ON true
      ORDER BY w.device_id, w.start_time, p.start_time;
 END;
+
+COMMENT ON FUNCTION get_changes IS
+    'windows of some devices (null: all) whose outcome was committed since a moment, a row a path; path columns are null where a window holds none; stable, parallel safe';
 
 CREATE OR REPLACE FUNCTION get_page_changes(since timestamptz, device_ids text[] DEFAULT NULL) RETURNS json
 LANGUAGE sql STABLE PARALLEL SAFE

@@ -190,7 +190,7 @@ CREATE TABLE cached_polylines (
     length_m                 real,
     fixes_length_m           real,
     max_speed_mps            real,
-    reason                   text,
+    reason                   text CHECK (reason IN ('NoSegment', 'NoMatch', 'TimedOut', 'Unavailable')),
     batch_id                 uuid,
     UNIQUE (device_id, start_time)
 );
@@ -209,7 +209,7 @@ COMMENT ON COLUMN cached_polylines.mean_offset_m IS 'mean distance from point to
 COMMENT ON COLUMN cached_polylines.length_m IS 'length of the line in metres';
 COMMENT ON COLUMN cached_polylines.fixes_length_m IS 'length of the straight way through the cleaned points in metres';
 COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
-COMMENT ON COLUMN cached_polylines.reason IS 'why the path is raw';
+COMMENT ON COLUMN cached_polylines.reason IS 'why the path is raw: NoSegment: the map has no road there; NoMatch: none of its roads fits; TimedOut, Unavailable: OSRM gave no answer; null for a matched path';
 
 CREATE INDEX cached_polylines_last_accessed ON cached_polylines (last_accessed);
 COMMENT ON INDEX cached_polylines_last_accessed IS 'least recently accessed paths';

@@ -271,6 +271,7 @@ fn decimals(precision: i32) -> Result<u32, Error> {
 
 /// A path as an element of the documents' `paths`.
 #[pg_extern(immutable, parallel_safe)]
+#[allow(clippy::too_many_arguments)] // an argument a column
 fn _path_json(
     start_time: TimestampWithTimeZone,
     end_time: TimestampWithTimeZone,
@@ -279,6 +280,7 @@ fn _path_json(
     point_count: i32,
     match_status: &str,
     grade: &str,
+    reason: Option<&str>,
 ) -> String {
     page::path_json(
         (backend::micros(start_time), backend::micros(end_time)),
@@ -286,6 +288,7 @@ fn _path_json(
         osrm_confidence,
         point_count,
         [match_status, grade],
+        reason,
     )
 }
 

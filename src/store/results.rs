@@ -12,7 +12,7 @@ use super::statement::{execute, rows, timestamps};
 use crate::backend::timestamp;
 use crate::error::Error;
 use crate::osrm::Refusal;
-use crate::track::{Grade, Micros, Path, PathKind, Stop};
+use crate::track::{Grade, Micros, Path, PathKind, Reason, Stop};
 
 /// What a batch's row is to say.
 #[derive(Debug)]
@@ -161,7 +161,7 @@ pub fn write_paths(
                 path(|p| Some(p.quality.length)).into(),
                 path(|p| Some(p.quality.fixes_length)).into(),
                 path(|p| Some(p.quality.top_speed)).into(),
-                each(paths, |p| p.item.0.reason.clone()).into(),
+                each(paths, |p| p.item.0.reason.map(reason_name)).into(),
                 each(paths, |p| p.batch).into(),
             ],
             |row| row.get(1),
@@ -182,6 +182,15 @@ const fn grade_name(grade: Grade) -> &'static str {
         Grade::Good => "good",
         Grade::Doubtful => "doubtful",
         Grade::Raw => "raw",
+    }
+}
+
+const fn reason_name(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NoSegment => "NoSegment",
+        Reason::NoMatch => "NoMatch",
+        Reason::TimedOut => "TimedOut",
+        Reason::Unavailable => "Unavailable",
     }
 }
 

@@ -38,7 +38,7 @@ mod timeline;
 mod vehicle;
 
 pub use geo::{Place, length as line_length, part_of_line};
-pub use model::{Fix, Fixes, Grade, Micros, Outcome, Path, PathKind, Stop, Window};
+pub use model::{Fix, Fixes, Grade, Micros, Outcome, Path, PathKind, Reason, Stop, Window};
 pub use onward::match_onward;
 pub use recipe::Recipe;
 

@@ -120,9 +120,21 @@ pub struct Path {
     /// Fixes of the source that this path stands for.
     pub fixes: usize,
     pub quality: Quality,
-    /// Why a raw path is raw: OSRM's code, or `NoRoad` where it answered, but with no way that the
-    /// vehicle can have driven.
-    pub reason: Option<String>,
+    /// `None` for a matched path.
+    pub reason: Option<Reason>,
+}
+
+/// Why a raw path is raw, in OSRM's words where it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The map has no road near its fixes.
+    NoSegment,
+    /// Roads are near, but no way on them that the vehicle can have driven.
+    NoMatch,
+    /// OSRM gave no answer in time, time and again.
+    TimedOut,
+    /// OSRM gave no answer that is one, time and again.
+    Unavailable,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

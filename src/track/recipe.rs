@@ -235,6 +235,9 @@ pub mod ask {
     pub const AROUND: [usize; 4] = [6, 15, 30, 60];
     pub const AROUND_RADIUS: f64 = 1.5;
 
+    /// So many observations of a gap are asked about, whether a road is near.
+    pub const SAMPLE: usize = 12;
+
     /// A leg that is longer than the fixes' own way by this factor, and these metres, and these
     /// metres a second between the fixes, drove around something that the map lacks.
     pub const DETOUR: f64 = 1.6;

@@ -4,7 +4,8 @@
 //! slots or unions of them, so that their length does not show in the line.
 
 use super::ask::{
-    Anchors, Asker, Fitted, Noise, calibrate, choose_answer, first_radius, fit, repair, side,
+    Anchors, Asker, Fitted, Noise, calibrate, choose_answer, find_unmapped, first_radius, fit,
+    repair, side,
 };
 use super::draw::{self, Fixed, Stretch};
 use super::geo;
@@ -172,6 +173,7 @@ impl Piece {
         let mut fitted = fit(&thinned, anchors, radius, asker)?;
         choose_answer(&mut fitted, &self.points, anchors, asker)?;
         repair(&mut fitted, &self.points, asker)?;
+        find_unmapped(&mut fitted, asker)?;
         Ok(Some(fitted))
     }
 

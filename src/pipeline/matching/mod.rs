@@ -1,6 +1,8 @@
 //! The threads of a run that ask OSRM, and the waiting for them.
 
 mod attempt;
+mod panics;
+mod unanswered;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,6 +7,8 @@
 //! receivers change slowly and hide from every look at the fixes alone. So we begin with a small
 //! radius, look how far off the road the fixes came to lie, and ask once more if that was too much.
 
+use std::ops::RangeInclusive;
+
 use super::asker::Asker;
 use super::matched::{MatchedTrace, Observation, covered};
 use super::{median, relax};
@@ -24,6 +26,8 @@ pub struct Fitted {
     pub trace: Vec<Observation>,
     pub matched: MatchedTrace,
     pub radius: f64,
+    /// The gaps where the map has no road, once that was asked.
+    pub unmapped: Vec<RangeInclusive<usize>>,
 }
 
 /// Which ends of a trace lie on the road already.
@@ -92,6 +96,7 @@ pub fn fit_roughly(thinned: &Thinned, asker: &Asker) -> Result<Fitted, MatchErro
             trace,
             matched,
             radius,
+            unmapped: Vec::new(),
         })
     };
     let fitted = ask(deviation(&thinned.kept).clamp(onward::RADIUSES.0, onward::RADIUSES.1))?;
@@ -114,6 +119,7 @@ pub fn ask(
         trace,
         matched,
         radius,
+        unmapped: Vec::new(),
     };
     match relax::relax(&fitted.trace, &fitted.matched, fitted.deviation(), asker) {
         Ok(Some(matched)) => Ok(Fitted { matched, ..fitted }),

@@ -126,14 +126,15 @@ impl Matcher for City {
             .iter()
             .map(|p| if self.empty { None } else { snap(p) })
             .collect();
-        if spots.iter().flatten().count() < 2 {
-            let (code, message) = (
-                "NoMatch".to_owned(),
-                "Could not match the trace.".to_owned(),
-            );
-            return Err(MatchError::Refused(Refusal { code, message }));
-        }
-        Ok(answer(&spots))
+        let code = match spots.iter().flatten().count() {
+            0 => "NoSegment",
+            1 => "NoMatch",
+            _ => return Ok(answer(&spots)),
+        };
+        Err(MatchError::Refused(Refusal {
+            code: code.to_owned(),
+            message: "Could not match the trace.".to_owned(),
+        }))
     }
 
     fn max_size(&self) -> usize {

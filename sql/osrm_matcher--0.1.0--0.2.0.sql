@@ -6,6 +6,11 @@ CREATE INDEX gps_coordinates_waiting ON gps_coordinates (recorded_at) WHERE proc
 COMMENT ON INDEX gps_coordinates_waiting IS 'finds the devices that have new points, by their time';
 COMMENT ON INDEX gps_coordinates_unprocessed IS 'finds the windows of a device that have new points';
 
+ALTER TABLE gps_coordinates ADD COLUMN course double precision, ADD COLUMN speed double precision;
+COMMENT ON COLUMN gps_coordinates.course IS 'direction of travel as the device reports it, degrees clockwise from north, -360 to 360; anything else counts as unknown';
+COMMENT ON COLUMN gps_coordinates.speed IS 'metres a second as the device reports it; below 3, or where it is unknown, its course is not looked at';
+ALTER TABLE adopted_sources ADD COLUMN course_expression text, ADD COLUMN speed_expression text;
+
 ALTER TABLE processing_batches ADD COLUMN settles_at timestamptz;
 COMMENT ON COLUMN processing_batches.settles_at IS 'when a completed window is matched once more, as a whole; its line is provisional until then; null: it is settled';
 CREATE INDEX processing_batches_settling ON processing_batches (settles_at) WHERE settles_at IS NOT NULL AND status = 'completed';
@@ -39,6 +44,8 @@ DROP ROUTINE process_pending;
 DROP ROUTINE schedule_processing;
 DROP ROUTINE osrm_health;
 DROP ROUTINE get_changes;
+DROP ROUTINE adopt_source;
+DROP ROUTINE _describe_source;
 
 CREATE FUNCTION _stored_paths(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS SETOF cached_polylines
@@ -774,9 +781,10 @@ BEGIN ATOMIC
                WHEN 'batch_id' THEN a.atttypid = 'uuid'::regtype AND NOT a.attnotnull AND d.oid IS NULL END;
 END;
 
-CREATE OR REPLACE FUNCTION _describe_source(
+CREATE FUNCTION _describe_source(
     relation regclass, device_column name, time_column name, coordinates_column name, longitude_column name,
-    latitude_column name, accuracy_column name, coordinate_order text, time_zone text, time_unit text)
+    latitude_column name, accuracy_column name, coordinate_order text, time_zone text, time_unit text,
+    course_column name, speed_column name)
 RETURNS adopted_sources
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -804,6 +812,12 @@ BEGIN
     IF accuracy_column IS NOT NULL THEN
         source.accuracy_expression := @extschema@._number_expression(relation, accuracy_column, 'an accuracy', 0, 100000);
     END IF;
+    IF course_column IS NOT NULL THEN
+        source.course_expression := @extschema@._number_expression(relation, course_column, 'a course', -360, 360);
+    END IF;
+    IF speed_column IS NOT NULL THEN
+        source.speed_expression := @extschema@._number_expression(relation, speed_column, 'a speed', 0, 100000);
+    END IF;
     source.added := ARRAY[@extschema@._index_name(relation, '_osrm_unprocessed'),
                           @extschema@._index_name(relation, '_osrm_waiting')];
     context := @extschema@._index_name(relation, '_osrm_device_time');
@@ -819,6 +833,8 @@ BEGIN
     RETURN source;
 END
 $$;
+COMMENT ON FUNCTION _describe_source IS
+    'a table as a source, its columns as expressions; ready where its indexes can be added at once; stable';
 
 CREATE OR REPLACE FUNCTION _adoption_steps(source adopted_sources)
 RETURNS TABLE (step integer, what text, statement text, at_once boolean)
@@ -889,6 +905,50 @@ $$;
 
 COMMENT ON FUNCTION _lock_table IS
     'locks a table, partitions included, for altering it, or raises lock_not_available after some seconds; volatile';
+
+CREATE FUNCTION adopt_source(
+    relation regclass,
+    device_column name DEFAULT 'username',
+    time_column name DEFAULT 'created_at',
+    coordinates_column name DEFAULT 'coords',
+    longitude_column name DEFAULT NULL,
+    latitude_column name DEFAULT NULL,
+    accuracy_column name DEFAULT NULL,
+    coordinate_order text DEFAULT 'lonlat',
+    time_zone text DEFAULT 'UTC',
+    time_unit text DEFAULT NULL,
+    dry_run boolean DEFAULT false,
+    course_column name DEFAULT NULL,
+    speed_column name DEFAULT NULL)
+RETURNS TABLE (step integer, what text, statement text, done boolean)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    source @extschema@.adopted_sources;
+BEGIN
+    PERFORM @extschema@._require_adoptable(relation);
+    source := @extschema@._describe_source(
+        relation, device_column, time_column, coordinates_column, longitude_column, latitude_column,
+        accuracy_column, coordinate_order, time_zone, time_unit, course_column, speed_column);
+    IF NOT dry_run THEN
+        PERFORM @extschema@._lock_table(relation, 'A long transaction is using the table; adopt it when that has ended.');
+        INSERT INTO @extschema@.adopted_sources VALUES (source.*);
+    END IF;
+    FOR step, what, statement, done IN SELECT * FROM @extschema@._adoption_steps(source) LOOP
+        IF dry_run THEN
+            -- What is there already needs no doing.
+            done := statement IS NULL;
+        ELSIF done AND statement IS NOT NULL THEN
+            EXECUTE statement;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION adopt_source IS
+    'lets points be read from a table of the application: adds the columns processed and batch_id and what indexes are missing, a large table''s as statements to be run; says what it does, and with dry_run only that; volatile';
 
 CREATE OR REPLACE FUNCTION release_source(relation regclass) RETURNS boolean
 LANGUAGE plpgsql VOLATILE STRICT
@@ -1103,7 +1163,7 @@ BEGIN ATOMIC
                                s.time_column, s.bound_expression, b.around, s.time_expression),
                'time_expression', s.time_expression, 'arrival', s.arrival_expression,
                'longitude', s.longitude_expression, 'latitude', s.latitude_expression,
-               'accuracy', s.accuracy_expression,
+               'accuracy', s.accuracy_expression, 'course', s.course_expression, 'speed', s.speed_expression,
                'owner', CASE WHEN s.adopted THEN c.relowner::oid::text END,
                'schema', quote_ident(n.nspname), 'row_security', c.relrowsecurity::text)),
            coalesce(s.set_aside_until > clock_timestamp(), false),
@@ -1114,12 +1174,15 @@ BEGIN ATOMIC
                    'p.recorded_at' AS time_expression, false AS local_time,
                    'greatest(p.recorded_at, p.created_at)' AS arrival_expression,
                    'p.longitude' AS longitude_expression, 'p.latitude' AS latitude_expression,
-                   'p.accuracy' AS accuracy_expression, NULL::timestamptz AS set_aside_until
+                   'p.accuracy' AS accuracy_expression, 'p.course' AS course_expression,
+                   'p.speed' AS speed_expression, NULL::timestamptz AS set_aside_until
             UNION ALL
             SELECT true, a.relation, a.device_column, a.device_value, a.time_column, a.bound_expression,
                    a.time_expression, a.local_time, a.time_expression, a.longitude_expression, a.latitude_expression,
-                   coalesce(a.accuracy_expression, 'NULL::double precision'), a.set_aside_until
+                   coalesce(a.accuracy_expression, n.number), coalesce(a.course_expression, n.number),
+                   coalesce(a.speed_expression, n.number), a.set_aside_until
               FROM adopted_sources a
+             CROSS JOIN (VALUES ('NULL::double precision')) AS n (number)
              WHERE a.ready) AS s
       JOIN pg_class c ON c.oid = s.relation
       JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -44,6 +44,8 @@ CREATE TABLE gps_coordinates (
     batch_id    uuid,
     created_at  timestamptz NOT NULL DEFAULT now(),
     accuracy    double precision,
+    course      double precision,
+    speed       double precision,
     -- One index serves as key and for reading a window with its context: marking a point as
     -- processed writes to every index, so each one more would cost all points their time.
     PRIMARY KEY (device_id, recorded_at, id)
@@ -60,6 +62,8 @@ COMMENT ON COLUMN gps_coordinates.processed IS 'true once the outcome of the poi
 COMMENT ON COLUMN gps_coordinates.batch_id IS 'the batch that took the point in';
 COMMENT ON COLUMN gps_coordinates.created_at IS 'when the row was inserted';
 COMMENT ON COLUMN gps_coordinates.accuracy IS 'standard deviation in metres as the device reports it; anything but a positive number counts as unknown';
+COMMENT ON COLUMN gps_coordinates.course IS 'direction of travel as the device reports it, degrees clockwise from north, -360 to 360; anything else counts as unknown';
+COMMENT ON COLUMN gps_coordinates.speed IS 'metres a second as the device reports it; below 3, or where it is unknown, its course is not looked at';
 
 CREATE INDEX gps_coordinates_unprocessed ON gps_coordinates (device_id, recorded_at) WHERE NOT processed;
 COMMENT ON INDEX gps_coordinates_unprocessed IS 'finds the windows of a device that have new points';
@@ -89,7 +93,9 @@ CREATE TABLE adopted_sources (
     adopted_at           timestamptz NOT NULL DEFAULT now(),
     set_aside_at         timestamptz,
     set_aside_until      timestamptz,
-    reason               text
+    reason               text,
+    course_expression    text,
+    speed_expression     text
 );
 COMMENT ON TABLE adopted_sources IS 'tables of the user that points are read from; written by adopt_source() and release_source() only';
 COMMENT ON COLUMN adopted_sources.device_value IS 'the text $value as a value that the device column is compared with; null where it cannot be one';

@@ -12,7 +12,7 @@
 --   {bound:X}          X as a value that {time} is compared with, where X is no more than infinite
 --   {time_expression}  the time as timestamptz
 --   {arrival}          since when the row has been waiting, as far as it says so
---   {longitude}, {latitude}, {accuracy}
+--   {longitude}, {latitude}, {accuracy}, {course}, {speed}
 -- Local times do not have the order of moments where clocks change: an hour comes twice, another never, and
 -- is written all the same. So the index is searched between the earliest and the latest that a moment can be
 -- in local time, which differ only within two hours of a change, and what it finds is compared as moments.
@@ -34,7 +34,7 @@ BEGIN ATOMIC
                                s.time_column, s.bound_expression, b.around, s.time_expression),
                'time_expression', s.time_expression, 'arrival', s.arrival_expression,
                'longitude', s.longitude_expression, 'latitude', s.latitude_expression,
-               'accuracy', s.accuracy_expression,
+               'accuracy', s.accuracy_expression, 'course', s.course_expression, 'speed', s.speed_expression,
                'owner', CASE WHEN s.adopted THEN c.relowner::oid::text END,
                'schema', quote_ident(n.nspname), 'row_security', c.relrowsecurity::text)),
            coalesce(s.set_aside_until > clock_timestamp(), false),
@@ -45,12 +45,15 @@ BEGIN ATOMIC
                    'p.recorded_at' AS time_expression, false AS local_time,
                    'greatest(p.recorded_at, p.created_at)' AS arrival_expression,
                    'p.longitude' AS longitude_expression, 'p.latitude' AS latitude_expression,
-                   'p.accuracy' AS accuracy_expression, NULL::timestamptz AS set_aside_until
+                   'p.accuracy' AS accuracy_expression, 'p.course' AS course_expression,
+                   'p.speed' AS speed_expression, NULL::timestamptz AS set_aside_until
             UNION ALL
             SELECT true, a.relation, a.device_column, a.device_value, a.time_column, a.bound_expression,
                    a.time_expression, a.local_time, a.time_expression, a.longitude_expression, a.latitude_expression,
-                   coalesce(a.accuracy_expression, 'NULL::double precision'), a.set_aside_until
+                   coalesce(a.accuracy_expression, n.number), coalesce(a.course_expression, n.number),
+                   coalesce(a.speed_expression, n.number), a.set_aside_until
               FROM adopted_sources a
+             CROSS JOIN (VALUES ('NULL::double precision')) AS n (number)
              WHERE a.ready) AS s
       JOIN pg_class c ON c.oid = s.relation
       JOIN pg_namespace n ON n.oid = c.relnamespace

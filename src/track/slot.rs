@@ -142,6 +142,7 @@ impl Piece {
             time: seam.time,
             place: seam.place,
             deviation: None,
+            course: None,
         };
         let mut points: Vec<Smoothed> = start.map(anchor).into_iter().collect();
         points.extend(segment.iter().filter(inside));

@@ -251,7 +251,7 @@ mod tests {
             time: (start + 10 * step) * SECOND,
             lon: 25.0,
             lat: lat + 0.0009 * step as f64,
-            accuracy: None,
+            ..Fix::default()
         })
     }
 

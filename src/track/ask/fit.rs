@@ -92,7 +92,8 @@ pub fn fit(
 pub fn fit_roughly(thinned: &Thinned, asker: &Asker) -> Result<Fitted, MatchError> {
     let ask = |radius| {
         let trace = observations(thinned, Anchors::default(), radius);
-        asker.follow(&trace, onward::BOUND).map(|matched| Fitted {
+        let asked = directed(&trace, thinned);
+        asker.follow(&asked, onward::BOUND).map(|matched| Fitted {
             trace,
             matched,
             radius,
@@ -114,7 +115,7 @@ pub fn ask(
     asker: &Asker,
 ) -> Result<Fitted, MatchError> {
     let trace = observations(thinned, anchors, radius);
-    let matched = asker.follow(&trace, BOUND)?;
+    let matched = asker.follow(&directed(&trace, thinned), BOUND)?;
     let fitted = Fitted {
         trace,
         matched,
@@ -142,6 +143,7 @@ pub fn observations(thinned: &Thinned, anchors: Anchors, radius: f64) -> Vec<Obs
             place: p.place,
             radius,
             silence,
+            course: None,
         }
     };
     let mut trace: Vec<Observation> = thinned.kept.iter().map(&mut observation).collect();
@@ -152,6 +154,16 @@ pub fn observations(thinned: &Thinned, anchors: Anchors, radius: f64) -> Vec<Obs
         last.radius = ANCHOR;
     }
     trace
+}
+
+/// The trace with the courses that are believed, but where it is held to a place. It is asked about so once: where
+/// that goes astray, all roads are looked at.
+fn directed(trace: &[Observation], thinned: &Thinned) -> Vec<Observation> {
+    let direct = |(o, fix): (&Observation, &Smoothed)| Observation {
+        course: fix.course.filter(|_| o.radius > ANCHOR),
+        ..*o
+    };
+    trace.iter().zip(&thinned.kept).map(direct).collect()
 }
 
 impl Fitted {
@@ -191,6 +203,7 @@ mod tests {
                     time: f.time,
                     place: f.place(),
                     deviation: None,
+                    course: None,
                 }
             })
             .collect();

@@ -35,6 +35,7 @@ pub fn trace(places: &[(f64, f64)]) -> Vec<Observation> {
             place: f.place(),
             radius: 5.0,
             silence: 10.0,
+            course: None,
         }
     };
     places.iter().enumerate().map(at).collect()
@@ -46,6 +47,7 @@ pub fn fixes_at(trace: &[Observation]) -> Vec<Smoothed> {
         time: o.time,
         place: o.place,
         deviation: None,
+        course: None,
     };
     trace.iter().map(fix).collect()
 }
@@ -70,7 +72,7 @@ pub fn fix(second: f64, x: f64, y: f64) -> Fix {
         time: START + (second * SECOND as f64) as Micros,
         lon,
         lat,
-        accuracy: None,
+        ..Fix::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! One slot, from its raw fixes to stretches of line and standings.
 //!
-//! A slot is five minutes of a device, whatever the length of a window is: windows are slices of
+//! A slot is fifteen minutes of a device, whatever the length of a window is: windows are slices of
 //! slots or unions of them, so that their length does not show in the line.
 
 use super::ask::{

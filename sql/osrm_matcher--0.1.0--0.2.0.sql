@@ -6,15 +6,42 @@ CREATE INDEX gps_coordinates_waiting ON gps_coordinates (recorded_at) WHERE proc
 COMMENT ON INDEX gps_coordinates_waiting IS 'finds the devices that have new points, by their time';
 COMMENT ON INDEX gps_coordinates_unprocessed IS 'finds the windows of a device that have new points';
 
-ALTER TABLE gps_coordinates ADD COLUMN course double precision, ADD COLUMN speed double precision;
+ALTER TABLE gps_coordinates ADD COLUMN course double precision, ADD COLUMN speed double precision,
+    ADD COLUMN vehicle_type text;
 COMMENT ON COLUMN gps_coordinates.course IS 'direction of travel as the device reports it, degrees clockwise from north, -360 to 360; anything else counts as unknown';
 COMMENT ON COLUMN gps_coordinates.speed IS 'metres a second as the device reports it; below 3, or where it is unknown, its course is not looked at';
+COMMENT ON COLUMN gps_coordinates.vehicle_type IS 'what kind of vehicle the device is in, for osrm_groups to go by';
 ALTER TABLE adopted_sources ADD COLUMN course_expression text, ADD COLUMN speed_expression text;
 
-ALTER TABLE processing_batches ADD COLUMN settles_at timestamptz;
+ALTER TABLE processing_batches ADD COLUMN settles_at timestamptz, ADD COLUMN osrm_group text;
+COMMENT ON COLUMN processing_batches.osrm_group IS 'the group of osrm_groups by whose servers the window was matched; null: by those of osrm_matcher.osrm_url';
 COMMENT ON COLUMN processing_batches.settles_at IS 'when a completed window is matched once more, as a whole; its line is provisional until then; null: it is settled';
 CREATE INDEX processing_batches_settling ON processing_batches (settles_at) WHERE settles_at IS NOT NULL AND status = 'completed';
 COMMENT ON INDEX processing_batches_settling IS 'finds what is to be settled';
+
+CREATE TABLE osrm_groups (
+    name          text PRIMARY KEY CHECK (name <> ''),
+    osrm_url      text NOT NULL,
+    profile       text NOT NULL DEFAULT 'driving',
+    pattern       text CONSTRAINT pattern_is_a_regular_expression CHECK (pattern IS NULL OR ('' ~ pattern) IS NOT NULL),
+    source_column name,
+    source_value  text,
+    CONSTRAINT source_column_comes_with_a_value CHECK ((source_column IS NULL) = (source_value IS NULL))
+);
+COMMENT ON TABLE osrm_groups IS 'groups of devices with OSRM servers and a profile of their own; written by its owner only';
+COMMENT ON COLUMN osrm_groups.osrm_url IS 'addresses of the servers, as osrm_matcher.osrm_url has them';
+COMMENT ON COLUMN osrm_groups.profile IS 'the profile named in OSRM''s URL';
+COMMENT ON COLUMN osrm_groups.pattern IS 'a regular expression: devices whose names fit are in the group';
+COMMENT ON COLUMN osrm_groups.source_column IS 'a column of tables that points lie in: devices whose newest row holds source_value there are in the group';
+COMMENT ON COLUMN osrm_groups.source_value IS 'what source_column holds, as text';
+
+CREATE TABLE osrm_group_devices (
+    device_id  text PRIMARY KEY,
+    osrm_group text NOT NULL REFERENCES osrm_groups ON UPDATE CASCADE ON DELETE CASCADE
+);
+COMMENT ON TABLE osrm_group_devices IS 'devices that are in a group whatever their names and rows say';
+SELECT pg_extension_config_dump('osrm_groups', '');
+SELECT pg_extension_config_dump('osrm_group_devices', '');
 
 CREATE TABLE device_locks (slot integer PRIMARY KEY);
 INSERT INTO device_locks SELECT generate_series(0, 65535);
@@ -415,6 +442,91 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION "_server_list"(
+	"servers" TEXT 
+) RETURNS TEXT[] 
+IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE c 
+AS 'MODULE_PATHNAME', '_server_list_wrapper';
+
+CREATE FUNCTION "_is_profile"(
+	"profile" TEXT 
+) RETURNS bool 
+IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE c 
+AS 'MODULE_PATHNAME', '_is_profile_wrapper';
+
+CREATE FUNCTION "get_osrm_groups"(
+	"device_ids" TEXT[] DEFAULT NULL 
+) RETURNS TABLE (
+	"device_id" TEXT,  
+	"osrm_group" TEXT  
+)
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'get_osrm_groups_wrapper';
+
+ALTER TABLE osrm_groups
+    ADD CONSTRAINT osrm_url_names_servers CHECK (_server_list(osrm_url) IS NOT NULL),
+    ADD CONSTRAINT profile_is_one CHECK (_is_profile(profile));
+
+CREATE FUNCTION _guard_osrm_groups() RETURNS trigger
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT pg_has_role(current_user, (SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID), 'USAGE') THEN
+        RAISE EXCEPTION 'only the owner of table osrm_groups may say which OSRM servers are asked'
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Which devices are in a group may be told by others: GRANT INSERT, UPDATE, DELETE ON osrm_group_devices TO ...;';
+    END IF;
+    IF NEW.source_column IS NOT NULL AND NOT @extschema@._is_source_column(NEW.source_column) THEN
+        RAISE WARNING 'no table of points has a column "%"; group % gets no device by it', NEW.source_column, NEW.name
+            USING ERRCODE = 'undefined_column', HINT = 'Adopt the table that has it, or correct source_column.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION _guard_osrm_groups IS
+    'refuses whoever is not the owner of osrm_groups, and warns of a column that no table of points has; volatile';
+CREATE TRIGGER guard BEFORE INSERT OR UPDATE ON osrm_groups FOR EACH ROW EXECUTE FUNCTION _guard_osrm_groups();
+
+CREATE FUNCTION _is_source_column(column_name name) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN EXISTS (SELECT FROM _sources() s
+                 JOIN pg_attribute a ON a.attrelid = s.relation AND a.attnum > 0 AND NOT a.attisdropped
+                WHERE a.attname = _is_source_column.column_name);
+COMMENT ON FUNCTION _is_source_column IS 'whether any table of points has a column; stable';
+
+CREATE FUNCTION _group_expression(relation regclass) RETURNS text
+LANGUAGE sql STABLE
+RETURN (SELECT 'CASE' || string_agg(format(' WHEN p.%I::text = %L THEN %L', a.attname, g.source_value, g.name), ''
+                                    ORDER BY g.name COLLATE "C") || ' END'
+          FROM osrm_groups g
+          JOIN pg_attribute a ON a.attrelid = _group_expression.relation AND a.attname = g.source_column
+                             AND a.attnum > 0 AND NOT a.attisdropped);
+COMMENT ON FUNCTION _group_expression IS
+    'the group that row p of a table of points says its device is in, as an expression; null where no group goes by a column of the table; stable';
+
+CREATE FUNCTION _groups_of(device_ids text[], said text[]) RETURNS TABLE (device_id text, osrm_group text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT d.device_id,
+           coalesce(m.osrm_group, d.said, (SELECT g.name FROM osrm_groups g
+                                            WHERE d.device_id ~ g.pattern
+                                            ORDER BY g.name COLLATE "C" LIMIT 1))
+      FROM unnest(_groups_of.device_ids, _groups_of.said) AS d (device_id, said)
+      LEFT JOIN osrm_group_devices m ON m.device_id = d.device_id;
+END;
+COMMENT ON FUNCTION _groups_of IS
+    'groups of devices: that of the list, or what their newest rows have said, or the first by name whose pattern fits; null for none; stable';
+COMMENT ON FUNCTION get_osrm_groups IS
+    'which group of osrm_groups devices are in (null: all that have paths), null for none; volatile';
+COMMENT ON FUNCTION _server_list IS
+    'addresses of a list of OSRM servers; an error where one cannot be used; immutable, strict, parallel safe';
+COMMENT ON FUNCTION _is_profile IS 'true, or an error where a text cannot be a profile; immutable, strict, parallel safe';
+
 CREATE FUNCTION "_osrm_servers"() RETURNS TEXT[]
 STRICT STABLE PARALLEL SAFE
 LANGUAGE c
@@ -422,21 +534,28 @@ AS 'MODULE_PATHNAME', '_osrm_servers_wrapper';
 COMMENT ON FUNCTION _osrm_servers IS 'addresses of the OSRM servers that are set; stable, parallel safe';
 
 CREATE FUNCTION get_osrm_servers()
-RETURNS TABLE (server text, in_use boolean, since timestamptz, problem text, asked_again_at timestamptz)
+RETURNS TABLE (server text, in_use boolean, since timestamptz, problem text, asked_again_at timestamptz,
+               osrm_group text)
 LANGUAGE sql STABLE SECURITY DEFINER
 BEGIN ATOMIC
-    SELECT c.server, CASE WHEN l.server IS NOT NULL THEN false WHEN seen.reachable THEN true END, l.since, l.why, l.until
-      FROM unnest(_osrm_servers()) WITH ORDINALITY AS c (server, position)
+    SELECT c.server, CASE WHEN l.server IS NOT NULL THEN false WHEN seen.reachable THEN true END, l.since, l.why, l.until,
+           c.osrm_group
+      FROM (SELECT NULL::text AS osrm_group, s.server, s.position
+              FROM unnest(_osrm_servers()) WITH ORDINALITY AS s (server, position)
+            UNION ALL
+            SELECT g.name, s.server, s.position
+              FROM osrm_groups g
+             CROSS JOIN LATERAL unnest(_server_list(g.osrm_url)) WITH ORDINALITY AS s (server, position)) c
      CROSS JOIN _osrm_seen() seen
-      LEFT JOIN (SELECT s.server, s.why, s.since, s.until
+      LEFT JOIN (SELECT s.server, s.why, s.since, s.until, s.osrm_group
                    FROM (SELECT w.servers_left_out FROM worker_runs w ORDER BY w.id DESC LIMIT 1) last
                   CROSS JOIN jsonb_to_recordset(last.servers_left_out)
-                             AS s (server text, why text, since timestamptz, until timestamptz)) l
-             ON l.server = c.server
-     ORDER BY c.position;
+                             AS s (server text, why text, since timestamptz, until timestamptz, osrm_group text)) l
+             ON l.server = c.server AND l.osrm_group IS NOT DISTINCT FROM c.osrm_group
+     ORDER BY c.osrm_group COLLATE "C" NULLS FIRST, c.position;
 END;
 COMMENT ON FUNCTION get_osrm_servers IS
-    'the OSRM servers that are set, and whether the last run left one out, since when, why, and when it is asked again; stable';
+    'the OSRM servers that are set, those of osrm_matcher.osrm_url first, then those of each group; whether the last run left one out, since when, why, and when it is asked again; stable';
 
 COMMENT ON FUNCTION worker_status IS
     'how the worker does, in one row: what waits, what is done, OSRM, the last run and the next; stable, reads only what waits';
@@ -1015,18 +1134,35 @@ BEGIN ATOMIC
                ELSE 'Mend what PostgreSQL speaks of; the windows are tried again by themselves.' END
       FROM processing_batches b
      WHERE b.status = 'pending' AND b.error_code IN ('NotMarked', 'NotWritten', 'Locked')
-     GROUP BY b.error_code;
+     GROUP BY b.error_code
+    UNION ALL
+    SELECT 'critical', 'group_away',
+           format('%s wait: %s', coalesce('devices of group ' || s.osrm_group, 'devices in no group'),
+                  string_agg(format('%s has not answered since %s: %s', s.server, s.since, s.problem), '; ')),
+           'SELECT * FROM osrm_health();'
+      FROM get_osrm_servers() s
+     WHERE EXISTS (SELECT FROM osrm_groups)
+     GROUP BY s.osrm_group
+    HAVING bool_and(s.in_use IS FALSE);
 END;
+COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows and groups of devices that are set aside, with their reasons; stable';
 
 CREATE FUNCTION _server_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT 'warning', 'server_left_out', format('%s is left out since %s: %s', s.server, s.since, s.problem),
            'See that osrm-routed runs there; runs ask it again by themselves.'
-      FROM get_osrm_servers() s
-     WHERE NOT s.in_use;
+      FROM (SELECT o.*, bool_and(o.in_use IS FALSE) OVER (PARTITION BY o.osrm_group) AS all_are FROM get_osrm_servers() o) s
+     WHERE NOT s.in_use AND NOT s.all_are
+    UNION ALL
+    SELECT 'warning', 'group_column_missing',
+           format('group %s goes by column %s, which no table of points has', g.name, quote_ident(g.source_column)),
+           'Adopt the table that has it, or correct source_column in osrm_groups.'
+      FROM osrm_groups g
+     WHERE g.source_column IS NOT NULL AND NOT _is_source_column(g.source_column);
 END;
-COMMENT ON FUNCTION _server_alerts IS 'OSRM servers that are left out while others answer, with their reasons; stable';
+COMMENT ON FUNCTION _server_alerts IS
+    'OSRM servers that are left out while others of their group answer, and groups by a column that is nowhere, with their reasons; stable';
 
 CREATE OR REPLACE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',
@@ -1470,6 +1606,15 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION _is_held_up(job_id bigint) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN (SELECT count(*) = 2000
+          FROM (SELECT FROM processing_batches b
+                 WHERE b.job_id = _is_held_up.job_id AND b.status = 'pending' AND b.next_attempt_at <= now()
+                 LIMIT 2000) AS due);
+COMMENT ON FUNCTION _is_held_up IS
+    'whether a job has so many windows on record that are due, for their servers are away, that it needs no more; stable';
+
 CREATE OR REPLACE FUNCTION _advance_jobs(max_windows integer) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -1485,7 +1630,7 @@ DECLARE
 BEGIN
     PERFORM @extschema@._finish_jobs();
     SELECT * INTO job FROM @extschema@.matching_jobs j
-     WHERE j.status = 'active'
+     WHERE j.status = 'active' AND NOT @extschema@._is_held_up(j.job_id)
      ORDER BY EXISTS (SELECT FROM @extschema@._sources() s WHERE s.ordinal = j.cursor_source AND s.aside), j.job_id
      LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF job.job_id IS NULL THEN
@@ -2308,7 +2453,8 @@ CREATE OR REPLACE FUNCTION "osrm_health"() RETURNS TABLE (
 	"max_matching_size" INT,  
 	"problem" TEXT,  
 	"advice" TEXT,  
-	"server" TEXT  
+	"server" TEXT,  
+	"osrm_group" TEXT  
 )
 STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
@@ -2491,7 +2637,7 @@ BEGIN ATOMIC
         ('worker',
          '{process_pending_gps,process_pending,_process_round,make_batches,claim_batches,match_batches}', '{}'),
         ('monitor',
-         '{worker_status,worker_alerts,osrm_health,get_osrm_servers,storage_advice,get_jobs,_cache_performance}',
+         '{worker_status,worker_alerts,osrm_health,get_osrm_servers,get_osrm_groups,storage_advice,get_jobs,_cache_performance}',
          '{worker_health,cache_performance,matching_jobs,processing_batches,worker_runs}'))
         AS r (kind, functions, relations)
      WHERE r.kind = _rights.kind;

@@ -7,7 +7,7 @@ use pgrx::datum::Uuid;
 use super::claiming::Claim;
 use crate::backend;
 use crate::error::Error;
-use crate::store::{self, Delay, DeviceWindow, Row, RowId, Source};
+use crate::store::{self, Delay, DeviceWindow, Group, Row, RowId, Source};
 use crate::track::{self, Fix, Fixes, Micros, Recipe};
 
 /// Windows that one thread works off in a row; they share what is decided at their edges.
@@ -33,6 +33,8 @@ pub struct Target {
     pub left: Vec<Uuid>,
     /// When it settles, if it is open.
     pub settles: Option<Micros>,
+    /// The one that the device is in.
+    pub group: Group,
 }
 
 /// Windows of one device that lie close together, with the points that decide them.
@@ -61,6 +63,7 @@ impl Target {
             delay: Delay::default(),
             left: Vec::new(),
             settles: claim.open.map(|open| open.settles),
+            group: claim.group,
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod adopted;
 mod claims;
+mod groups;
 mod plans;
 mod points;
 mod results;
@@ -18,13 +19,14 @@ pub use claims::{
     known_batches, lock_devices, lock_windows, make_pending, neighbours, overlapped, reclaim,
     recut, take_pending, waiting_devices, waiting_live, waiting_windows, windows_of,
 };
+pub use groups::{Group, devices_with_paths, groups, groups_of};
 pub use points::{Row, RowId, Span, read_points, read_spans};
 pub use results::{
     BatchRow, Status, Written, mark_points, notify, reopen, unsettle, write_batches, write_onward,
     write_onward_stops, write_paths, write_stops,
 };
 pub use runs::{
-    Delay, RunRow, advance_jobs, osrm_as_seen, others_have_run, record_run, search_is_due,
-    snapshot, store_reads,
+    Delay, RunRow, ServerLeftOut, advance_jobs, osrm_as_seen, others_have_run, record_run,
+    search_is_due, snapshot, store_reads,
 };
-pub use source::{Fragments, Source, ask_source, sources};
+pub use source::{Fragments, Source, are_grouped, ask_source, sources};

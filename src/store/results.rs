@@ -6,6 +6,7 @@ use pgrx::datum::Uuid;
 use pgrx::pg_sys;
 
 use super::claims::{DeviceWindow, devices, ends, starts};
+use super::groups::Group;
 use super::points::RowId;
 use super::source::Source;
 use super::statement::{execute, rows, timestamps};
@@ -34,6 +35,7 @@ pub struct BatchRow {
     pub rejected: i32,
     /// When the window is to be matched once more.
     pub settles: Option<Micros>,
+    pub group: Group,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +92,7 @@ pub fn write_batches(batches: &[BatchRow]) -> Result<(), Error> {
             column(batches, |b| b.outliers).into(),
             column(batches, |b| b.rejected).into(),
             column(batches, |b| b.settles.map(timestamp)).into(),
+            column(batches, |b| b.group.clone()).into(),
         ],
     )
 }
@@ -115,6 +118,7 @@ pub fn write_onward(batches: &[BatchRow]) -> Result<(), Error> {
             errors(batches, |e| &e.code).into(),
             column(batches, |b| b.settles.map(timestamp)).into(),
             column(batches, |b| b.rejected).into(),
+            column(batches, |b| b.group.clone()).into(),
         ],
     )
 }

@@ -19,8 +19,6 @@ const TURN: Duration = Duration::from_millis(5);
 pub struct Groups {
     /// By their names; those of devices in no group come first.
     all: BTreeMap<Group, Matchers>,
-    /// Those that were away in an earlier round of the run: each run asks once.
-    resting: BTreeSet<Group>,
     /// Groups that work is for and that are not among ours, for they were made meanwhile.
     unknown: BTreeSet<Group>,
     /// What the last run knew of servers that failed.
@@ -47,12 +45,11 @@ pub fn clients(
 }
 
 impl Groups {
-    /// `seen` is what the last run, or the earlier round of this `run_goes_on`, knew of servers that failed.
+    /// `seen` is what the last run, or an earlier round of this one, knew of servers that failed.
     pub fn new(
         settings: &Settings,
         grouped: bool,
         seen: Vec<ServerLeftOut>,
-        run_goes_on: bool,
     ) -> Result<Self, Error> {
         let mut all = BTreeMap::new();
         for (group, client) in clients(&settings.client, grouped)? {
@@ -61,16 +58,11 @@ impl Groups {
                 .collect();
             all.insert(group, Matchers::new(settings, &client, &known)?);
         }
-        let mut groups = Self {
+        Ok(Self {
             all,
-            resting: BTreeSet::new(),
             unknown: BTreeSet::new(),
             seen,
-        };
-        if run_goes_on {
-            groups.resting = groups.all_away();
-        }
-        Ok(groups)
+        })
     }
 
     /// Starts the threads of these groups, unless they run, and has servers asked for a sign of life as it is time.
@@ -81,7 +73,7 @@ impl Groups {
                 self.unknown.insert(group);
                 continue;
             };
-            if !self.resting.contains(&group) && matchers.start()? {
+            if matchers.start()? {
                 fresh.push(group);
             }
         }
@@ -159,12 +151,10 @@ impl Groups {
         self.all.values().any(|matchers| matchers.away().is_none())
     }
 
-    /// Why OSRM as a whole is held for away, if no server of the groups that were asked about is there.
+    /// Why OSRM as a whole is held for away, if no server of the groups that were asked about, now or before, is there.
     pub fn away(&self) -> Option<Away> {
-        let asked = |(group, matchers): &(&Group, &Matchers)| {
-            matchers.is_started() || self.resting.contains(*group)
-        };
-        let away: Vec<(&Group, Away)> = (self.all.iter().filter(asked))
+        let asked = self.all.iter().filter(|(_, matchers)| matchers.is_asked());
+        let away: Vec<(&Group, Away)> = asked
             .map(|(group, matchers)| Some((group, matchers.away()?)))
             .collect::<Option<_>>()?;
         let pauses: Option<Vec<Duration>> = away.iter().map(|(_, away)| away.pause).collect();

@@ -236,10 +236,10 @@ impl Run {
         Ok(true)
     }
 
-    /// The servers of all groups; the run may be one that goes on.
+    /// The servers of all groups. Each run asks those of a group that is away once: not again where it goes on.
     fn groups(&mut self, goes_on: bool) -> Result<Groups, Error> {
         let seen = self.report.left_out.clone();
-        let groups = Groups::new(&self.settings, self.membership.is_grouped(), seen, goes_on)?;
+        let groups = Groups::new(&self.settings, self.membership.is_grouped(), seen)?;
         if goes_on {
             self.membership.set_away(groups.all_away());
         }

@@ -481,16 +481,28 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege',
                   HINT = 'Which devices are in a group may be told by others: GRANT INSERT, UPDATE, DELETE ON osrm_group_devices TO ...;';
     END IF;
-    IF NEW.source_column IS NOT NULL AND NOT @extschema@._is_source_column(NEW.source_column) THEN
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION _guard_osrm_groups IS 'refuses whoever is not the owner of osrm_groups; volatile';
+CREATE TRIGGER guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON osrm_groups
+    FOR EACH STATEMENT EXECUTE FUNCTION _guard_osrm_groups();
+
+CREATE FUNCTION _warn_of_column() RETURNS trigger
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT @extschema@._is_source_column(NEW.source_column) THEN
         RAISE WARNING 'no table of points has a column "%"; group % gets no device by it', NEW.source_column, NEW.name
             USING ERRCODE = 'undefined_column', HINT = 'Adopt the table that has it, or correct source_column.';
     END IF;
-    RETURN NEW;
+    RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION _guard_osrm_groups IS
-    'refuses whoever is not the owner of osrm_groups, and warns of a column that no table of points has; volatile';
-CREATE TRIGGER guard BEFORE INSERT OR UPDATE ON osrm_groups FOR EACH ROW EXECUTE FUNCTION _guard_osrm_groups();
+COMMENT ON FUNCTION _warn_of_column IS 'warns of a column that no table of points has; volatile';
+CREATE TRIGGER warn_of_column AFTER INSERT OR UPDATE ON osrm_groups
+    FOR EACH ROW WHEN (NEW.source_column IS NOT NULL) EXECUTE FUNCTION _warn_of_column();
 
 CREATE FUNCTION _is_source_column(column_name name) RETURNS boolean
 LANGUAGE sql STABLE

@@ -108,11 +108,6 @@ impl Source {
         self.aside.get()
     }
 
-    /// Whether its rows say which group their devices are in.
-    pub fn says_group(&self) -> bool {
-        self.fragments.0.contains_key(GROUP)
-    }
-
     /// Rows of a query over the table; none where the table fails, which sets it aside.
     pub fn ask<T>(
         &self,
@@ -205,6 +200,11 @@ impl Source {
 
     pub fn relation(&self) -> pg_sys::Oid {
         self.relation
+    }
+
+    /// Whether its rows say which group their devices are in.
+    pub fn says_group(&self) -> bool {
+        self.fragments.0.contains_key(GROUP)
     }
 
     /// It was set aside, and is to be tried again.

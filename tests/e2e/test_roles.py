@@ -132,7 +132,7 @@ def test_only_the_owner_says_which_servers_groups_have_whatever_else_was_granted
     for statement in (insert_group, change_group, list_device):
         assert writer(statement) == DENIED
     db.rows(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {writer.name}")
-    for statement in (insert_group, change_group):
+    for statement in (insert_group, change_group, "DELETE FROM osrm_groups", "TRUNCATE osrm_groups CASCADE"):
         assert writer(statement) == DENIED
     assert db.rows("SELECT name, osrm_url FROM osrm_groups") == [("trucks", "http://10.0.0.1:5000")]
     assert writer(list_device) is None

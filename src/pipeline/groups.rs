@@ -139,22 +139,29 @@ impl Groups {
         self.all.values().map(Matchers::calls).sum()
     }
 
-    /// Groups none of whose servers is there, as far as is known.
-    pub fn all_away(&self) -> BTreeSet<Group> {
-        let away = self.all.iter().filter(|(_, m)| m.away().is_some());
+    /// Groups that were asked about in vain.
+    pub fn found_away(&self) -> BTreeSet<Group> {
+        let away = self.asked().filter(|(_, m)| m.away().is_some());
         let away = away.map(|(group, _)| group.clone());
         away.chain(self.unknown.iter().cloned()).collect()
     }
 
     /// Whether there is a group that can be asked about, or has not been asked about yet.
-    pub fn is_any_there(&self) -> bool {
-        self.all.values().any(|matchers| matchers.away().is_none())
+    pub fn is_any_left(&self) -> bool {
+        self.all
+            .values()
+            .any(|m| !m.is_started() || m.away().is_none())
     }
 
-    /// Why OSRM as a whole is held for away, if no server of the groups that were asked about, now or before, is there.
+    fn asked(&self) -> impl Iterator<Item = (&Group, &Matchers)> {
+        self.all
+            .iter()
+            .filter(|(_, matchers)| matchers.is_started())
+    }
+
+    /// Why OSRM as a whole is held for away, if no server of the groups that were asked about is there.
     pub fn away(&self) -> Option<Away> {
-        let asked = self.all.iter().filter(|(_, matchers)| matchers.is_asked());
-        let away: Vec<(&Group, Away)> = asked
+        let away: Vec<(&Group, Away)> = (self.asked())
             .map(|(group, matchers)| Some((group, matchers.away()?)))
             .collect::<Option<_>>()?;
         let pauses: Option<Vec<Duration>> = away.iter().map(|(_, away)| away.pause).collect();

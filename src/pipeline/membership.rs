@@ -54,7 +54,12 @@ impl Membership {
         self.grouped && !self.away.is_empty()
     }
 
-    pub fn set_away(&mut self, away: BTreeSet<Group>) {
-        self.away = away;
+    /// Groups that a run has asked about in vain: it does so once.
+    pub fn away(&self) -> &BTreeSet<Group> {
+        &self.away
+    }
+
+    pub fn add_away(&mut self, away: BTreeSet<Group>) {
+        self.away.extend(away);
     }
 }

@@ -92,7 +92,7 @@ pub fn process(limits: Limits, call: Call) -> Result<Processed, Error> {
         run.report.osrm_error = Some(why);
         run.report.osrm_resume = Some(until);
     } else if run.settings.enabled {
-        more = run.work_off_pending(&mut search, limits.windows, earlier.is_some())?;
+        more = run.work_off_pending(&mut search, limits.windows)?;
     }
     run.report.search_pages = search.backlog.pages_in_vain();
     let id = run.record(earlier, more)?;
@@ -120,7 +120,7 @@ pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
             &mut run.membership,
         )?;
         if !claims.is_empty() {
-            let mut groups = run.groups(false)?;
+            let mut groups = run.groups()?;
             run.work_off(&mut groups, claims)?;
         }
     }
@@ -218,13 +218,9 @@ impl Run {
     }
 
     /// Takes up to `most` windows, round by round; says whether there may be more to do.
-    fn work_off_pending(
-        &mut self,
-        search: &mut Search,
-        most: usize,
-        goes_on: bool,
-    ) -> Result<bool, Error> {
-        let mut groups = self.groups(goes_on)?;
+    fn work_off_pending(&mut self, search: &mut Search, most: usize) -> Result<bool, Error> {
+        let mut groups = self.groups()?;
+        self.membership.add_away(search.away.clone());
         let mut left = most;
         while left > 0 {
             let round = || self.round(&mut groups, search, left.min(ROUND));
@@ -233,17 +229,14 @@ impl Run {
             };
             left = left.saturating_sub(worked_off);
         }
+        search.away = self.membership.away().clone();
         Ok(true)
     }
 
-    /// The servers of all groups. Each run asks those of a group that is away once: not again where it goes on.
-    fn groups(&mut self, goes_on: bool) -> Result<Groups, Error> {
+    /// The servers of all groups.
+    fn groups(&self) -> Result<Groups, Error> {
         let seen = self.report.left_out.clone();
-        let groups = Groups::new(&self.settings, self.membership.is_grouped(), seen)?;
-        if goes_on {
-            self.membership.set_away(groups.all_away());
-        }
-        Ok(groups)
+        Groups::new(&self.settings, self.membership.is_grouped(), seen)
     }
 
     /// Claims windows and works them off; returns how many, or nothing if the run had better end.
@@ -272,14 +265,14 @@ impl Run {
             return Ok((taken.goes_on && !self.out_of_time()).then_some(0));
         }
         let worked_off = self.work_off(groups, taken.claims)?;
-        Ok((groups.is_any_there() && !self.out_of_time()).then_some(worked_off))
+        Ok((groups.is_any_left() && !self.out_of_time()).then_some(worked_off))
     }
 
     /// Works claimed windows off, but for those whose servers are away; returns how many.
     fn work_off(&mut self, groups: &mut Groups, claims: Vec<Claim>) -> Result<usize, Error> {
         let wanted: BTreeSet<Group> = claims.iter().map(|claim| claim.group.clone()).collect();
         groups.start(wanted)?;
-        let away = groups.all_away();
+        let away = groups.found_away();
         let (deferred, claims): (Vec<Claim>, Vec<Claim>) =
             (claims.into_iter()).partition(|claim| away.contains(&claim.group));
         self.report.windows_deferred += deferred.len() as i32;
@@ -287,7 +280,7 @@ impl Run {
         if count > 0 {
             self.read_match_and_write(groups, claims)?;
         }
-        self.membership.set_away(groups.all_away());
+        self.membership.add_away(groups.found_away());
         self.report.osrm_calls = groups.calls() as i32;
         self.report.left_out = groups.left_out();
         self.note(groups.away());
@@ -343,13 +336,11 @@ impl Run {
         Instant::now() >= self.deadline
     }
 
-    /// Notes that the server is away, if it is.
+    /// Notes whether OSRM as a whole is away.
     fn note(&mut self, away: Option<Away>) {
-        let Some(away) = away else { return };
-        self.report.osrm_resume = away
-            .pause
-            .map(|pause| backend::now() + pause.as_micros() as Micros);
-        self.report.osrm_error = Some(away.why);
+        let pause = away.as_ref().and_then(|away| away.pause);
+        self.report.osrm_resume = pause.map(|pause| backend::now() + pause.as_micros() as Micros);
+        self.report.osrm_error = away.map(|away| away.why);
     }
 
     /// Puts the run on record, as a further round of `earlier` if there is one; returns its id.

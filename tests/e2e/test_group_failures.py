@@ -116,6 +116,20 @@ def test_a_long_backlog_of_a_group_that_is_away_keeps_nobody_waiting(db, osrm, c
     assert leftovers(db) == {}
 
 
+@pytest.mark.parametrize("fault", ["forward", "error_502"])
+def test_a_group_that_is_back_is_asked_about_though_others_come_first(db, osrm, cars, trucks, fault):
+    trucks.fault = "error_502"
+    fill(db, osrm, devices=1, prefix="truck")
+    work_off(db)
+    trucks.fault, cars.fault = "forward", fault
+    for number in range(10):
+        insert(db, f"car-{number}", drive(osrm, recent_window(180), 900, seed=1))
+    db.rows("CALL process_pending(60, 5)")
+    assert db.rows(WAITING) == ([] if fault == "forward" else [("car",)])
+    assert db.value("SELECT osrm_error FROM worker_runs ORDER BY id DESC LIMIT 1") is None
+    assert db.rows("SELECT DISTINCT status FROM processing_batches WHERE device_id LIKE 'truck%'") == [("completed",)]
+
+
 def test_windows_that_are_due_of_a_group_that_is_away_keep_nobody_waiting(db, osrm, cars, trucks):
     fill(db, osrm, devices=1)
     work_off(db)

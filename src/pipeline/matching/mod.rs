@@ -100,11 +100,6 @@ impl Matchers {
         self.pool.is_some()
     }
 
-    /// Whether servers have been asked, or were found to be away before.
-    pub fn is_asked(&self) -> bool {
-        self.is_started() || self.away().is_some()
-    }
-
     pub fn submit(&mut self, job: Job) {
         if let Some(pool) = &mut self.pool {
             let weight = job.share;

@@ -25,7 +25,8 @@ COMMENT ON FUNCTION _has_columns IS 'whether a table has the columns that adopti
 
 CREATE FUNCTION _describe_source(
     relation regclass, device_column name, time_column name, coordinates_column name, longitude_column name,
-    latitude_column name, accuracy_column name, coordinate_order text, time_zone text, time_unit text)
+    latitude_column name, accuracy_column name, coordinate_order text, time_zone text, time_unit text,
+    course_column name, speed_column name)
 RETURNS adopted_sources
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -52,6 +53,12 @@ BEGIN
     END IF;
     IF accuracy_column IS NOT NULL THEN
         source.accuracy_expression := @extschema@._number_expression(relation, accuracy_column, 'an accuracy', 0, 100000);
+    END IF;
+    IF course_column IS NOT NULL THEN
+        source.course_expression := @extschema@._number_expression(relation, course_column, 'a course', -360, 360);
+    END IF;
+    IF speed_column IS NOT NULL THEN
+        source.speed_expression := @extschema@._number_expression(relation, speed_column, 'a speed', 0, 100000);
     END IF;
     source.added := ARRAY[@extschema@._index_name(relation, '_osrm_unprocessed'),
                           @extschema@._index_name(relation, '_osrm_waiting')];
@@ -160,6 +167,8 @@ CREATE FUNCTION adopt_source(
     time_zone text DEFAULT 'UTC',
     time_unit text DEFAULT NULL,
     dry_run boolean DEFAULT false,
+    course_column name DEFAULT NULL,
+    speed_column name DEFAULT NULL,
     device_key text DEFAULT NULL,
     holds int8range DEFAULT NULL)
 RETURNS TABLE (step integer, what text, statement text, done boolean)
@@ -177,7 +186,7 @@ BEGIN
     PERFORM @extschema@._require_adoptable(relation);
     source := @extschema@._describe_source(
         relation, device_column, time_column, coordinates_column, longitude_column, latitude_column,
-        accuracy_column, coordinate_order, time_zone, time_unit);
+        accuracy_column, coordinate_order, time_zone, time_unit, course_column, speed_column);
     PERFORM @extschema@._check_key(device_key, holds);
     source.device_key := device_key;
     source.holds := holds;

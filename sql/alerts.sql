@@ -83,19 +83,35 @@ BEGIN ATOMIC
                ELSE 'Mend what PostgreSQL speaks of; the windows are tried again by themselves.' END
       FROM processing_batches b
      WHERE b.status = 'pending' AND b.error_code IN ('NotMarked', 'NotWritten', 'Locked')
-     GROUP BY b.error_code;
+     GROUP BY b.error_code
+    UNION ALL
+    SELECT 'critical', 'group_away',
+           format('%s wait: %s', coalesce('devices of group ' || s.osrm_group, 'devices in no group'),
+                  string_agg(format('%s has not answered since %s: %s', s.server, s.since, s.problem), '; ')),
+           'SELECT * FROM osrm_health();'
+      FROM get_osrm_servers() s
+     WHERE EXISTS (SELECT FROM osrm_groups)
+     GROUP BY s.osrm_group
+    HAVING bool_and(s.in_use IS FALSE);
 END;
-COMMENT ON FUNCTION _set_aside_alerts IS 'tables and windows that are set aside, with their reasons; stable';
+COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows and groups of devices that are set aside, with their reasons; stable';
 
 CREATE FUNCTION _server_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT 'warning', 'server_left_out', format('%s is left out since %s: %s', s.server, s.since, s.problem),
            'See that osrm-routed runs there; runs ask it again by themselves.'
-      FROM get_osrm_servers() s
-     WHERE NOT s.in_use;
+      FROM (SELECT o.*, bool_and(o.in_use IS FALSE) OVER (PARTITION BY o.osrm_group) AS all_are FROM get_osrm_servers() o) s
+     WHERE NOT s.in_use AND NOT s.all_are
+    UNION ALL
+    SELECT 'warning', 'group_column_missing',
+           format('group %s goes by column %s, which no table of points has', g.name, quote_ident(g.source_column)),
+           'Adopt the table that has it, or correct source_column in osrm_groups.'
+      FROM osrm_groups g
+     WHERE g.source_column IS NOT NULL AND NOT _is_source_column(g.source_column);
 END;
-COMMENT ON FUNCTION _server_alerts IS 'OSRM servers that are left out while others answer, with their reasons; stable';
+COMMENT ON FUNCTION _server_alerts IS
+    'OSRM servers that are left out while others of their group answer, and groups by a column that is nowhere, with their reasons; stable';
 
 CREATE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',

@@ -47,7 +47,7 @@ RETURNS SETOF device_path
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 2
 BEGIN ATOMIC
     SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
-           p.match_status, p.grade
+           p.match_status, p.grade, p.reason
       FROM cached_polylines p
      WHERE p.device_id = _window_paths.device_id
        AND p.start_time >= _window_paths.window_start AND p.start_time < _window_paths.window_end
@@ -58,11 +58,13 @@ COMMENT ON FUNCTION _window_paths IS 'paths that begin in a window, oldest first
 CREATE FUNCTION get_changes(since timestamptz, device_ids text[] DEFAULT NULL)
 RETURNS TABLE (device_id text, window_start timestamptz, window_end timestamptz, changed_at timestamptz,
                start_time timestamptz, end_time timestamptz, encoded_polyline text,
-               osrm_confidence double precision, point_count integer, match_status text, grade text)
+               osrm_confidence double precision, point_count integer, match_status text, grade text,
+               reason text)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT w.device_id, w.start_time, w.end_time, w.processing_completed_at,
-           p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count, p.match_status, p.grade
+           p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count, p.match_status, p.grade,
+           p.reason
       FROM _changed_windows(get_changes.since, get_changes.device_ids) w
       LEFT JOIN LATERAL _window_paths(w.device_id, w.start_time, w.end_time) p ON true
      ORDER BY w.device_id, w.start_time, p.start_time;

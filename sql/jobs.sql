@@ -249,6 +249,15 @@ $$;
 COMMENT ON FUNCTION _queue_windows IS
     'makes windows of the device that a job has come to due, but for those that it has had; returns how many; volatile';
 
+CREATE FUNCTION _is_held_up(job_id bigint) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN (SELECT count(*) = 2000
+          FROM (SELECT FROM processing_batches b
+                 WHERE b.job_id = _is_held_up.job_id AND b.status = 'pending' AND b.next_attempt_at <= now()
+                 LIMIT 2000) AS due);
+COMMENT ON FUNCTION _is_held_up IS
+    'whether a job has so many windows on record that are due, for their servers are away, that it needs no more; stable';
+
 CREATE FUNCTION _advance_jobs(max_windows integer) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -264,7 +273,7 @@ DECLARE
 BEGIN
     PERFORM @extschema@._finish_jobs();
     SELECT * INTO job FROM @extschema@.matching_jobs j
-     WHERE j.status = 'active'
+     WHERE j.status = 'active' AND NOT @extschema@._is_held_up(j.job_id)
      ORDER BY EXISTS (SELECT FROM @extschema@._sources() s WHERE s.ordinal = j.cursor_source AND s.aside), j.job_id
      LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF job.job_id IS NULL THEN

@@ -6,10 +6,42 @@ CREATE INDEX gps_coordinates_waiting ON gps_coordinates (recorded_at) WHERE proc
 COMMENT ON INDEX gps_coordinates_waiting IS 'finds the devices that have new points, by their time';
 COMMENT ON INDEX gps_coordinates_unprocessed IS 'finds the windows of a device that have new points';
 
-ALTER TABLE processing_batches ADD COLUMN settles_at timestamptz;
+ALTER TABLE gps_coordinates ADD COLUMN course double precision, ADD COLUMN speed double precision,
+    ADD COLUMN vehicle_type text;
+COMMENT ON COLUMN gps_coordinates.course IS 'direction of travel as the device reports it, degrees clockwise from north, -360 to 360; anything else counts as unknown';
+COMMENT ON COLUMN gps_coordinates.speed IS 'metres a second as the device reports it; below 3, or where it is unknown, its course is not looked at';
+COMMENT ON COLUMN gps_coordinates.vehicle_type IS 'what kind of vehicle the device is in, for osrm_groups to go by';
+ALTER TABLE adopted_sources ADD COLUMN course_expression text, ADD COLUMN speed_expression text;
+
+ALTER TABLE processing_batches ADD COLUMN settles_at timestamptz, ADD COLUMN osrm_group text;
+COMMENT ON COLUMN processing_batches.osrm_group IS 'the group of osrm_groups by whose servers the window was matched; null: by those of osrm_matcher.osrm_url';
 COMMENT ON COLUMN processing_batches.settles_at IS 'when a completed window is matched once more, as a whole; its line is provisional until then; null: it is settled';
 CREATE INDEX processing_batches_settling ON processing_batches (settles_at) WHERE settles_at IS NOT NULL AND status = 'completed';
 COMMENT ON INDEX processing_batches_settling IS 'finds what is to be settled';
+
+CREATE TABLE osrm_groups (
+    name          text PRIMARY KEY CHECK (name <> ''),
+    osrm_url      text NOT NULL,
+    profile       text NOT NULL DEFAULT 'driving',
+    pattern       text CONSTRAINT pattern_is_a_regular_expression CHECK (pattern IS NULL OR ('' ~ pattern) IS NOT NULL),
+    source_column name,
+    source_value  text,
+    CONSTRAINT source_column_comes_with_a_value CHECK ((source_column IS NULL) = (source_value IS NULL))
+);
+COMMENT ON TABLE osrm_groups IS 'groups of devices with OSRM servers and a profile of their own; written by its owner only';
+COMMENT ON COLUMN osrm_groups.osrm_url IS 'addresses of the servers, as osrm_matcher.osrm_url has them';
+COMMENT ON COLUMN osrm_groups.profile IS 'the profile named in OSRM''s URL';
+COMMENT ON COLUMN osrm_groups.pattern IS 'a regular expression: devices whose names fit are in the group';
+COMMENT ON COLUMN osrm_groups.source_column IS 'a column of tables that points lie in: devices whose newest row holds source_value there are in the group';
+COMMENT ON COLUMN osrm_groups.source_value IS 'what source_column holds, as text';
+
+CREATE TABLE osrm_group_devices (
+    device_id  text PRIMARY KEY,
+    osrm_group text NOT NULL REFERENCES osrm_groups ON UPDATE CASCADE ON DELETE CASCADE
+);
+COMMENT ON TABLE osrm_group_devices IS 'devices that are in a group whatever their names and rows say';
+SELECT pg_extension_config_dump('osrm_groups', '');
+SELECT pg_extension_config_dump('osrm_group_devices', '');
 
 CREATE TABLE device_locks (slot integer PRIMARY KEY);
 INSERT INTO device_locks SELECT generate_series(0, 65535);
@@ -21,6 +53,13 @@ ALTER TABLE worker_runs ADD COLUMN search_pages bigint, ADD COLUMN servers_left_
 COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog(); null where old ones were not searched for';
 COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows looked at in vain; null where it was not made, or not to its end';
 COMMENT ON COLUMN worker_runs.servers_left_out IS 'OSRM servers that failed, each with why, since when, and until when it is left out; null where none did';
+-- A scan of the table, for which readers wait: a second or so for a million paths.
+UPDATE cached_polylines SET reason = CASE WHEN reason IN ('TooBig', 'Refused') THEN 'Unavailable' ELSE 'NoMatch' END
+ WHERE reason NOT IN ('NoSegment', 'NoMatch', 'TimedOut', 'Unavailable');
+ALTER TABLE cached_polylines ADD CHECK (reason IN ('NoSegment', 'NoMatch', 'TimedOut', 'Unavailable'));
+COMMENT ON COLUMN cached_polylines.reason IS 'why the path is raw: NoSegment: the map has no road there; NoMatch: none of its roads fits; TimedOut, Unavailable: OSRM gave no answer; null for a matched path';
+ALTER TYPE device_path ADD ATTRIBUTE reason text;
+COMMENT ON COLUMN device_path.reason IS 'why the line is raw: NoSegment: the map has no road there; NoMatch: none of its roads fits; TimedOut, Unavailable: OSRM gave no answer; null where it is not raw';
 CREATE INDEX path_reads_read_at ON path_reads (read_at);
 COMMENT ON INDEX path_reads_read_at IS 'finds the notes that are too old';
 
@@ -31,6 +70,8 @@ DROP ROUTINE _advance_jobs;
 DROP ROUTINE process_pending;
 DROP ROUTINE schedule_processing;
 DROP ROUTINE osrm_health;
+DROP ROUTINE get_changes;
+DROP ROUTINE _describe_source;
 DROP ROUTINE adopt_source;
 DROP ROUTINE _lock_table;
 DROP ROUTINE _sources;
@@ -43,6 +84,99 @@ COMMENT ON COLUMN adopted_sources.shard_of IS 'the distributed table that it is 
 CREATE FUNCTION _relation(relation oid) RETURNS pg_catalog.pg_class
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_relation_wrapper';
 COMMENT ON FUNCTION _relation IS 'the row of pg_class of a relation, from the cache; null if there is none; stable, strict, parallel safe';
+
+CREATE FUNCTION _device_keys(device_id text) RETURNS TABLE (device_key text, value bigint)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    FOR device_key IN SELECT DISTINCT a.device_key FROM @extschema@.adopted_sources a WHERE a.device_key IS NOT NULL LOOP
+        BEGIN
+            EXECUTE format('SELECT (%s)::bigint FROM (SELECT $1) AS d (device_id)', device_key) INTO value USING device_id;
+        EXCEPTION WHEN OTHERS THEN
+            value := NULL;
+        END;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION _device_keys IS 'the keys by which sources say which devices they hold, and their values for one, null if there is none; stable, parallel unsafe';
+
+CREATE FUNCTION holds_device(device_id text) RETURNS boolean
+LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM @extschema@.gps_coordinates p WHERE p.device_id = holds_device.device_id) THEN
+        RETURN true;
+    END IF;
+    -- Most databases have no source that says it: a fresh session need not plan the search for the key.
+    IF NOT EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE a.holds IS NOT NULL) THEN
+        RETURN NULL;
+    END IF;
+    RETURN (SELECT CASE WHEN bool_or(h.here) THEN true WHEN bool_and(h.here IS NOT NULL) THEN false END
+              FROM (SELECT CASE WHEN isempty(a.holds) THEN false ELSE a.holds @> k.value END AS here
+                      FROM @extschema@.adopted_sources a
+                      LEFT JOIN @extschema@._device_keys(holds_device.device_id) k ON k.device_key = a.device_key) h);
+END
+$$;
+COMMENT ON FUNCTION holds_device IS
+    'whether points of a device lie on this server; null where not all adopted tables say which devices they hold; stable, strict, parallel unsafe';
+
+CREATE FUNCTION _sources(device_id text DEFAULT NULL)
+RETURNS TABLE (ordinal bigint, relation regclass, fragments json, aside boolean, back boolean)
+LANGUAGE sql STABLE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT row_number() OVER (ORDER BY s.adopted, c.oid) - 1, s.relation,
+           json_strip_nulls(json_build_object(
+               'relation', format('%I.%I', n.nspname, c.relname),
+               'device', quote_ident(s.device_column), 'named', s.device_value,
+               'time', quote_ident(s.time_column), 'bound', s.bound_expression,
+               'since', format(CASE WHEN s.local_time THEN 'p.%1$I >= least(%3$s) AND %4$s >= $value'
+                                    ELSE 'p.%1$I >= %2$s' END,
+                               s.time_column, s.bound_expression, b.around, s.time_expression),
+               'until', format(CASE WHEN s.local_time THEN 'p.%1$I < greatest(%3$s) AND %4$s < $value'
+                                    ELSE 'p.%1$I < %2$s' END,
+                               s.time_column, s.bound_expression, b.around, s.time_expression),
+               'time_expression', s.time_expression, 'arrival', s.arrival_expression,
+               'longitude', s.longitude_expression, 'latitude', s.latitude_expression,
+               'accuracy', s.accuracy_expression, 'course', s.course_expression, 'speed', s.speed_expression,
+               'owner', CASE WHEN s.adopted THEN c.relowner::oid::text END,
+               'schema', quote_ident(n.nspname), 'row_security', c.relrowsecurity::text,
+               'key', s.device_key, 'lowest', lower(s.holds)::text, 'beyond', upper(s.holds)::text)),
+           coalesce(s.set_aside_until > clock_timestamp(), false),
+           coalesce(s.set_aside_until <= clock_timestamp(), false)
+      FROM (SELECT false AS adopted, to_regclass('@extschema@.gps_coordinates') AS relation,
+                   'device_id' AS device_column, '$value' AS device_value,
+                   'recorded_at' AS time_column, '$value' AS bound_expression,
+                   'p.recorded_at' AS time_expression, false AS local_time,
+                   'greatest(p.recorded_at, p.created_at)' AS arrival_expression,
+                   'p.longitude' AS longitude_expression, 'p.latitude' AS latitude_expression,
+                   'p.accuracy' AS accuracy_expression, 'p.course' AS course_expression,
+                   'p.speed' AS speed_expression, NULL::timestamptz AS set_aside_until,
+                   NULL AS device_key, NULL::int8range AS holds
+            UNION ALL
+            SELECT true, a.relation, a.device_column, a.device_value, a.time_column, a.bound_expression,
+                   a.time_expression, a.local_time, a.time_expression, a.longitude_expression, a.latitude_expression,
+                   coalesce(a.accuracy_expression, n.number), coalesce(a.course_expression, n.number),
+                   coalesce(a.speed_expression, n.number), a.set_aside_until, a.device_key, a.holds
+              FROM adopted_sources a
+             CROSS JOIN (VALUES ('NULL::double precision')) AS n (number)
+             WHERE a.ready
+               AND (_sources.device_id IS NULL OR a.holds IS NULL
+                    OR coalesce(a.holds @> (SELECT k.value FROM _device_keys(_sources.device_id) k
+                                             WHERE k.device_key = a.device_key), true))) AS s
+     CROSS JOIN LATERAL _relation(s.relation) c
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+     CROSS JOIN LATERAL (
+        SELECT string_agg(replace(s.bound_expression, '$value', v.there) || v.back, ', ') AS around
+          FROM (VALUES ('$value', ''),
+                       ('($value + interval ''2 hours'')', ' - interval ''2 hours'''),
+                       ('($value - interval ''2 hours'')', ' + interval ''2 hours''')) AS v (there, back)) b
+     ORDER BY 1;
+END;
+COMMENT ON FUNCTION _sources IS
+    'tables that points are read from, those that may hold a device (null: all), the extension''s own first, as number 0; whether runs leave one out, or are to take it back; stable, parallel unsafe';
 
 CREATE FUNCTION _stored_paths(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS SETOF cached_polylines
@@ -424,6 +558,103 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION "_server_list"(
+	"servers" TEXT 
+) RETURNS TEXT[] 
+IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE c 
+AS 'MODULE_PATHNAME', '_server_list_wrapper';
+
+CREATE FUNCTION "_is_profile"(
+	"profile" TEXT 
+) RETURNS bool 
+IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE c 
+AS 'MODULE_PATHNAME', '_is_profile_wrapper';
+
+CREATE FUNCTION "get_osrm_groups"(
+	"device_ids" TEXT[] DEFAULT NULL 
+) RETURNS TABLE (
+	"device_id" TEXT,  
+	"osrm_group" TEXT  
+)
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c 
+AS 'MODULE_PATHNAME', 'get_osrm_groups_wrapper';
+
+ALTER TABLE osrm_groups
+    ADD CONSTRAINT osrm_url_names_servers CHECK (_server_list(osrm_url) IS NOT NULL),
+    ADD CONSTRAINT profile_is_one CHECK (_is_profile(profile));
+
+CREATE FUNCTION _guard_osrm_groups() RETURNS trigger
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT pg_has_role(current_user, (SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID), 'USAGE') THEN
+        RAISE EXCEPTION 'only the owner of table osrm_groups may say which OSRM servers are asked'
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Which devices are in a group may be told by others: GRANT INSERT, UPDATE, DELETE ON osrm_group_devices TO ...;';
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION _guard_osrm_groups IS 'refuses whoever is not the owner of osrm_groups; volatile';
+CREATE TRIGGER guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON osrm_groups
+    FOR EACH STATEMENT EXECUTE FUNCTION _guard_osrm_groups();
+
+CREATE FUNCTION _warn_of_column() RETURNS trigger
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT @extschema@._is_source_column(NEW.source_column) THEN
+        RAISE WARNING 'no table of points has a column "%"; group % gets no device by it', NEW.source_column, NEW.name
+            USING ERRCODE = 'undefined_column', HINT = 'Adopt the table that has it, or correct source_column.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION _warn_of_column IS 'warns of a column that no table of points has; volatile';
+CREATE TRIGGER warn_of_column AFTER INSERT OR UPDATE ON osrm_groups
+    FOR EACH ROW WHEN (NEW.source_column IS NOT NULL) EXECUTE FUNCTION _warn_of_column();
+
+CREATE FUNCTION _is_source_column(column_name name) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN EXISTS (SELECT FROM _sources() s
+                 JOIN pg_attribute a ON a.attrelid = s.relation AND a.attnum > 0 AND NOT a.attisdropped
+                WHERE a.attname = _is_source_column.column_name);
+COMMENT ON FUNCTION _is_source_column IS 'whether any table of points has a column; stable';
+
+CREATE FUNCTION _group_expression(relation regclass) RETURNS text
+LANGUAGE sql STABLE
+RETURN (SELECT 'CASE' || string_agg(format(' WHEN p.%I::text = %L THEN %L', a.attname, g.source_value, g.name), ''
+                                    ORDER BY g.name COLLATE "C") || ' END'
+          FROM osrm_groups g
+          JOIN pg_attribute a ON a.attrelid = _group_expression.relation AND a.attname = g.source_column
+                             AND a.attnum > 0 AND NOT a.attisdropped);
+COMMENT ON FUNCTION _group_expression IS
+    'the group that row p of a table of points says its device is in, as an expression; null where no group goes by a column of the table; stable';
+
+CREATE FUNCTION _groups_of(device_ids text[], said text[]) RETURNS TABLE (device_id text, osrm_group text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT d.device_id,
+           coalesce(m.osrm_group, d.said, (SELECT g.name FROM osrm_groups g
+                                            WHERE d.device_id ~ g.pattern
+                                            ORDER BY g.name COLLATE "C" LIMIT 1))
+      FROM unnest(_groups_of.device_ids, _groups_of.said) AS d (device_id, said)
+      LEFT JOIN osrm_group_devices m ON m.device_id = d.device_id;
+END;
+COMMENT ON FUNCTION _groups_of IS
+    'groups of devices: that of the list, or what their newest rows have said, or the first by name whose pattern fits; null for none; stable';
+COMMENT ON FUNCTION get_osrm_groups IS
+    'which group of osrm_groups devices are in (null: all that have paths), null for none; volatile';
+COMMENT ON FUNCTION _server_list IS
+    'addresses of a list of OSRM servers; an error where one cannot be used; immutable, strict, parallel safe';
+COMMENT ON FUNCTION _is_profile IS 'true, or an error where a text cannot be a profile; immutable, strict, parallel safe';
+
 CREATE FUNCTION "_osrm_servers"() RETURNS TEXT[]
 STRICT STABLE PARALLEL SAFE
 LANGUAGE c
@@ -431,21 +662,28 @@ AS 'MODULE_PATHNAME', '_osrm_servers_wrapper';
 COMMENT ON FUNCTION _osrm_servers IS 'addresses of the OSRM servers that are set; stable, parallel safe';
 
 CREATE FUNCTION get_osrm_servers()
-RETURNS TABLE (server text, in_use boolean, since timestamptz, problem text, asked_again_at timestamptz)
+RETURNS TABLE (server text, in_use boolean, since timestamptz, problem text, asked_again_at timestamptz,
+               osrm_group text)
 LANGUAGE sql STABLE SECURITY DEFINER
 BEGIN ATOMIC
-    SELECT c.server, CASE WHEN l.server IS NOT NULL THEN false WHEN seen.reachable THEN true END, l.since, l.why, l.until
-      FROM unnest(_osrm_servers()) WITH ORDINALITY AS c (server, position)
+    SELECT c.server, CASE WHEN l.server IS NOT NULL THEN false WHEN seen.reachable THEN true END, l.since, l.why, l.until,
+           c.osrm_group
+      FROM (SELECT NULL::text AS osrm_group, s.server, s.position
+              FROM unnest(_osrm_servers()) WITH ORDINALITY AS s (server, position)
+            UNION ALL
+            SELECT g.name, s.server, s.position
+              FROM osrm_groups g
+             CROSS JOIN LATERAL unnest(_server_list(g.osrm_url)) WITH ORDINALITY AS s (server, position)) c
      CROSS JOIN _osrm_seen() seen
-      LEFT JOIN (SELECT s.server, s.why, s.since, s.until
+      LEFT JOIN (SELECT s.server, s.why, s.since, s.until, s.osrm_group
                    FROM (SELECT w.servers_left_out FROM worker_runs w ORDER BY w.id DESC LIMIT 1) last
                   CROSS JOIN jsonb_to_recordset(last.servers_left_out)
-                             AS s (server text, why text, since timestamptz, until timestamptz)) l
-             ON l.server = c.server
-     ORDER BY c.position;
+                             AS s (server text, why text, since timestamptz, until timestamptz, osrm_group text)) l
+             ON l.server = c.server AND l.osrm_group IS NOT DISTINCT FROM c.osrm_group
+     ORDER BY c.osrm_group COLLATE "C" NULLS FIRST, c.position;
 END;
 COMMENT ON FUNCTION get_osrm_servers IS
-    'the OSRM servers that are set, and whether the last run left one out, since when, why, and when it is asked again; stable';
+    'the OSRM servers that are set, those of osrm_matcher.osrm_url first, then those of each group; whether the last run left one out, since when, why, and when it is asked again; stable';
 
 COMMENT ON FUNCTION worker_status IS
     'how the worker does, in one row: what waits, what is done, OSRM, the last run and the next; stable, reads only what waits';
@@ -1108,7 +1346,8 @@ END;
 
 CREATE OR REPLACE FUNCTION _describe_source(
     relation regclass, device_column name, time_column name, coordinates_column name, longitude_column name,
-    latitude_column name, accuracy_column name, coordinate_order text, time_zone text, time_unit text)
+    latitude_column name, accuracy_column name, coordinate_order text, time_zone text, time_unit text,
+    course_column name, speed_column name)
 RETURNS adopted_sources
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -1135,6 +1374,12 @@ BEGIN
     END IF;
     IF accuracy_column IS NOT NULL THEN
         source.accuracy_expression := @extschema@._number_expression(relation, accuracy_column, 'an accuracy', 0, 100000);
+    END IF;
+    IF course_column IS NOT NULL THEN
+        source.course_expression := @extschema@._number_expression(relation, course_column, 'a course', -360, 360);
+    END IF;
+    IF speed_column IS NOT NULL THEN
+        source.speed_expression := @extschema@._number_expression(relation, speed_column, 'a speed', 0, 100000);
     END IF;
     source.added := ARRAY[@extschema@._index_name(relation, '_osrm_unprocessed'),
                           @extschema@._index_name(relation, '_osrm_waiting')];
@@ -1229,6 +1474,68 @@ $$;
 COMMENT ON FUNCTION _lock_table IS
     'locks a table, partitions included, for altering it, or against others who would alter it, or raises lock_not_available after some seconds; volatile';
 
+CREATE FUNCTION adopt_source(
+    relation regclass,
+    device_column name DEFAULT 'username',
+    time_column name DEFAULT 'created_at',
+    coordinates_column name DEFAULT 'coords',
+    longitude_column name DEFAULT NULL,
+    latitude_column name DEFAULT NULL,
+    accuracy_column name DEFAULT NULL,
+    coordinate_order text DEFAULT 'lonlat',
+    time_zone text DEFAULT 'UTC',
+    time_unit text DEFAULT NULL,
+    dry_run boolean DEFAULT false,
+    course_column name DEFAULT NULL,
+    speed_column name DEFAULT NULL,
+    device_key text DEFAULT NULL,
+    holds int8range DEFAULT NULL)
+RETURNS TABLE (step integer, what text, statement text, done boolean)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    source @extschema@.adopted_sources;
+    busy text := 'A long transaction is using the table; adopt it when that has ended.';
+    whats text[];
+    statements text[];
+    at_once boolean[];
+BEGIN
+    PERFORM @extschema@._require_adoptable(relation);
+    source := @extschema@._describe_source(
+        relation, device_column, time_column, coordinates_column, longitude_column, latitude_column,
+        accuracy_column, coordinate_order, time_zone, time_unit, course_column, speed_column);
+    PERFORM @extschema@._check_key(device_key, holds);
+    source.device_key := device_key;
+    source.holds := holds;
+    IF NOT dry_run THEN
+        PERFORM @extschema@._lock_table(relation, busy, writers => false);
+        INSERT INTO @extschema@.adopted_sources VALUES (source.*);
+    END IF;
+    -- What is to be done of hundreds of partitions takes its time to say: writers are held up after that.
+    SELECT array_agg(s.what ORDER BY s.step), array_agg(s.statement ORDER BY s.step), array_agg(s.at_once ORDER BY s.step)
+      INTO whats, statements, at_once FROM @extschema@._adoption_steps(source) s;
+    IF NOT dry_run THEN
+        PERFORM @extschema@._lock_table(relation, busy);
+    END IF;
+    FOR step, what, statement, done IN
+        SELECT s.step, s.what, s.statement, s.at_once
+          FROM unnest(whats, statements, at_once) WITH ORDINALITY AS s (what, statement, at_once, step) ORDER BY s.step
+    LOOP
+        IF dry_run THEN
+            -- What is there already needs no doing.
+            done := statement IS NULL;
+        ELSIF done AND statement IS NOT NULL THEN
+            EXECUTE statement;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION adopt_source IS
+    'lets points be read from a table of the application: adds the columns processed and batch_id and what indexes are missing, a large table''s as statements to be run; says what it does, and with dry_run only that; volatile';
+
 CREATE OR REPLACE FUNCTION release_source(relation regclass) RETURNS boolean
 LANGUAGE plpgsql VOLATILE STRICT
 SET search_path = pg_catalog, pg_temp
@@ -1287,65 +1594,6 @@ END
 $$;
 COMMENT ON FUNCTION _use_ready_sources IS 'takes adopted tables into use that have their indexes by now, and forgets those that were dropped; volatile';
 
-CREATE FUNCTION adopt_source(
-    relation regclass,
-    device_column name DEFAULT 'username',
-    time_column name DEFAULT 'created_at',
-    coordinates_column name DEFAULT 'coords',
-    longitude_column name DEFAULT NULL,
-    latitude_column name DEFAULT NULL,
-    accuracy_column name DEFAULT NULL,
-    coordinate_order text DEFAULT 'lonlat',
-    time_zone text DEFAULT 'UTC',
-    time_unit text DEFAULT NULL,
-    dry_run boolean DEFAULT false,
-    device_key text DEFAULT NULL,
-    holds int8range DEFAULT NULL)
-RETURNS TABLE (step integer, what text, statement text, done boolean)
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '200ms'
-AS $$
-DECLARE
-    source @extschema@.adopted_sources;
-    busy text := 'A long transaction is using the table; adopt it when that has ended.';
-    whats text[];
-    statements text[];
-    at_once boolean[];
-BEGIN
-    PERFORM @extschema@._require_adoptable(relation);
-    source := @extschema@._describe_source(
-        relation, device_column, time_column, coordinates_column, longitude_column, latitude_column,
-        accuracy_column, coordinate_order, time_zone, time_unit);
-    PERFORM @extschema@._check_key(device_key, holds);
-    source.device_key := device_key;
-    source.holds := holds;
-    IF NOT dry_run THEN
-        PERFORM @extschema@._lock_table(relation, busy, writers => false);
-        INSERT INTO @extschema@.adopted_sources VALUES (source.*);
-    END IF;
-    -- What is to be done of hundreds of partitions takes its time to say: writers are held up after that.
-    SELECT array_agg(s.what ORDER BY s.step), array_agg(s.statement ORDER BY s.step), array_agg(s.at_once ORDER BY s.step)
-      INTO whats, statements, at_once FROM @extschema@._adoption_steps(source) s;
-    IF NOT dry_run THEN
-        PERFORM @extschema@._lock_table(relation, busy);
-    END IF;
-    FOR step, what, statement, done IN
-        SELECT s.step, s.what, s.statement, s.at_once
-          FROM unnest(whats, statements, at_once) WITH ORDINALITY AS s (what, statement, at_once, step) ORDER BY s.step
-    LOOP
-        IF dry_run THEN
-            -- What is there already needs no doing.
-            done := statement IS NULL;
-        ELSIF done AND statement IS NOT NULL THEN
-            EXECUTE statement;
-        END IF;
-        RETURN NEXT;
-    END LOOP;
-END
-$$;
-COMMENT ON FUNCTION adopt_source IS
-    'lets points be read from a table of the application: adds the columns processed and batch_id and what indexes are missing, a large table''s as statements to be run; says what it does, and with dry_run only that; volatile';
 
 CREATE FUNCTION _check_key(device_key text, holds int8range) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -1449,7 +1697,9 @@ CREATE FUNCTION adopt_shards(
     accuracy_column name DEFAULT NULL,
     coordinate_order text DEFAULT 'lonlat',
     time_zone text DEFAULT 'UTC',
-    time_unit text DEFAULT NULL)
+    time_unit text DEFAULT NULL,
+    course_column name DEFAULT NULL,
+    speed_column name DEFAULT NULL)
 RETURNS TABLE (shard regclass, what text)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -1463,7 +1713,7 @@ BEGIN
     IF form.relation IS NULL THEN
         form := @extschema@._describe_source(
             relation, device_column, time_column, coordinates_column, longitude_column, latitude_column,
-            accuracy_column, coordinate_order, time_zone, time_unit);
+            accuracy_column, coordinate_order, time_zone, time_unit, course_column, speed_column);
         PERFORM @extschema@._require_shardable(form);
         form.added := '{}';
         form.ready := false;
@@ -1594,18 +1844,35 @@ BEGIN ATOMIC
                ELSE 'Mend what PostgreSQL speaks of; the windows are tried again by themselves.' END
       FROM processing_batches b
      WHERE b.status = 'pending' AND b.error_code IN ('NotMarked', 'NotWritten', 'Locked')
-     GROUP BY b.error_code;
+     GROUP BY b.error_code
+    UNION ALL
+    SELECT 'critical', 'group_away',
+           format('%s wait: %s', coalesce('devices of group ' || s.osrm_group, 'devices in no group'),
+                  string_agg(format('%s has not answered since %s: %s', s.server, s.since, s.problem), '; ')),
+           'SELECT * FROM osrm_health();'
+      FROM get_osrm_servers() s
+     WHERE EXISTS (SELECT FROM osrm_groups)
+     GROUP BY s.osrm_group
+    HAVING bool_and(s.in_use IS FALSE);
 END;
+COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows and groups of devices that are set aside, with their reasons; stable';
 
 CREATE FUNCTION _server_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT 'warning', 'server_left_out', format('%s is left out since %s: %s', s.server, s.since, s.problem),
            'See that osrm-routed runs there; runs ask it again by themselves.'
-      FROM get_osrm_servers() s
-     WHERE NOT s.in_use;
+      FROM (SELECT o.*, bool_and(o.in_use IS FALSE) OVER (PARTITION BY o.osrm_group) AS all_are FROM get_osrm_servers() o) s
+     WHERE NOT s.in_use AND NOT s.all_are
+    UNION ALL
+    SELECT 'warning', 'group_column_missing',
+           format('group %s goes by column %s, which no table of points has', g.name, quote_ident(g.source_column)),
+           'Adopt the table that has it, or correct source_column in osrm_groups.'
+      FROM osrm_groups g
+     WHERE g.source_column IS NOT NULL AND NOT _is_source_column(g.source_column);
 END;
-COMMENT ON FUNCTION _server_alerts IS 'OSRM servers that are left out while others answer, with their reasons; stable';
+COMMENT ON FUNCTION _server_alerts IS
+    'OSRM servers that are left out while others of their group answer, and groups by a column that is nowhere, with their reasons; stable';
 
 CREATE OR REPLACE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',
@@ -1727,97 +1994,6 @@ BEGIN
     RETURN touched;
 END
 $$;
-
-CREATE FUNCTION _device_keys(device_id text) RETURNS TABLE (device_key text, value bigint)
-LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    FOR device_key IN SELECT DISTINCT a.device_key FROM @extschema@.adopted_sources a WHERE a.device_key IS NOT NULL LOOP
-        BEGIN
-            EXECUTE format('SELECT (%s)::bigint FROM (SELECT $1) AS d (device_id)', device_key) INTO value USING device_id;
-        EXCEPTION WHEN OTHERS THEN
-            value := NULL;
-        END;
-        RETURN NEXT;
-    END LOOP;
-END
-$$;
-COMMENT ON FUNCTION _device_keys IS 'the keys by which sources say which devices they hold, and their values for one, null if there is none; stable, parallel unsafe';
-
-CREATE FUNCTION holds_device(device_id text) RETURNS boolean
-LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF EXISTS (SELECT FROM @extschema@.gps_coordinates p WHERE p.device_id = holds_device.device_id) THEN
-        RETURN true;
-    END IF;
-    -- Most databases have no source that says it: a fresh session need not plan the search for the key.
-    IF NOT EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE a.holds IS NOT NULL) THEN
-        RETURN NULL;
-    END IF;
-    RETURN (SELECT CASE WHEN bool_or(h.here) THEN true WHEN bool_and(h.here IS NOT NULL) THEN false END
-              FROM (SELECT CASE WHEN isempty(a.holds) THEN false ELSE a.holds @> k.value END AS here
-                      FROM @extschema@.adopted_sources a
-                      LEFT JOIN @extschema@._device_keys(holds_device.device_id) k ON k.device_key = a.device_key) h);
-END
-$$;
-COMMENT ON FUNCTION holds_device IS
-    'whether points of a device lie on this server; null where not all adopted tables say which devices they hold; stable, strict, parallel unsafe';
-
-CREATE FUNCTION _sources(device_id text DEFAULT NULL)
-RETURNS TABLE (ordinal bigint, relation regclass, fragments json, aside boolean, back boolean)
-LANGUAGE sql STABLE PARALLEL UNSAFE
-BEGIN ATOMIC
-    SELECT row_number() OVER (ORDER BY s.adopted, c.oid) - 1, s.relation,
-           json_strip_nulls(json_build_object(
-               'relation', format('%I.%I', n.nspname, c.relname),
-               'device', quote_ident(s.device_column), 'named', s.device_value,
-               'time', quote_ident(s.time_column), 'bound', s.bound_expression,
-               'since', format(CASE WHEN s.local_time THEN 'p.%1$I >= least(%3$s) AND %4$s >= $value'
-                                    ELSE 'p.%1$I >= %2$s' END,
-                               s.time_column, s.bound_expression, b.around, s.time_expression),
-               'until', format(CASE WHEN s.local_time THEN 'p.%1$I < greatest(%3$s) AND %4$s < $value'
-                                    ELSE 'p.%1$I < %2$s' END,
-                               s.time_column, s.bound_expression, b.around, s.time_expression),
-               'time_expression', s.time_expression, 'arrival', s.arrival_expression,
-               'longitude', s.longitude_expression, 'latitude', s.latitude_expression,
-               'accuracy', s.accuracy_expression,
-               'owner', CASE WHEN s.adopted THEN c.relowner::oid::text END,
-               'schema', quote_ident(n.nspname), 'row_security', c.relrowsecurity::text,
-               'key', s.device_key, 'lowest', lower(s.holds)::text, 'beyond', upper(s.holds)::text)),
-           coalesce(s.set_aside_until > clock_timestamp(), false),
-           coalesce(s.set_aside_until <= clock_timestamp(), false)
-      FROM (SELECT false AS adopted, to_regclass('@extschema@.gps_coordinates') AS relation,
-                   'device_id' AS device_column, '$value' AS device_value,
-                   'recorded_at' AS time_column, '$value' AS bound_expression,
-                   'p.recorded_at' AS time_expression, false AS local_time,
-                   'greatest(p.recorded_at, p.created_at)' AS arrival_expression,
-                   'p.longitude' AS longitude_expression, 'p.latitude' AS latitude_expression,
-                   'p.accuracy' AS accuracy_expression, NULL::timestamptz AS set_aside_until,
-                   NULL AS device_key, NULL::int8range AS holds
-            UNION ALL
-            SELECT true, a.relation, a.device_column, a.device_value, a.time_column, a.bound_expression,
-                   a.time_expression, a.local_time, a.time_expression, a.longitude_expression, a.latitude_expression,
-                   coalesce(a.accuracy_expression, 'NULL::double precision'), a.set_aside_until,
-                   a.device_key, a.holds
-              FROM adopted_sources a
-             WHERE a.ready
-               AND (_sources.device_id IS NULL OR a.holds IS NULL
-                    OR coalesce(a.holds @> (SELECT k.value FROM _device_keys(_sources.device_id) k
-                                             WHERE k.device_key = a.device_key), true))) AS s
-     CROSS JOIN LATERAL _relation(s.relation) c
-      JOIN pg_namespace n ON n.oid = c.relnamespace
-     CROSS JOIN LATERAL (
-        SELECT string_agg(replace(s.bound_expression, '$value', v.there) || v.back, ', ') AS around
-          FROM (VALUES ('$value', ''),
-                       ('($value + interval ''2 hours'')', ' - interval ''2 hours'''),
-                       ('($value - interval ''2 hours'')', ' + interval ''2 hours''')) AS v (there, back)) b
-     ORDER BY 1;
-END;
-COMMENT ON FUNCTION _sources IS
-    'tables that points are read from, those that may hold a device (null: all), the extension''s own first, as number 0; whether runs leave one out, or are to take it back; stable, parallel unsafe';
 
 CREATE OR REPLACE FUNCTION _oldest_waiting(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS timestamptz
@@ -2209,6 +2385,15 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION _is_held_up(job_id bigint) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN (SELECT count(*) = 2000
+          FROM (SELECT FROM processing_batches b
+                 WHERE b.job_id = _is_held_up.job_id AND b.status = 'pending' AND b.next_attempt_at <= now()
+                 LIMIT 2000) AS due);
+COMMENT ON FUNCTION _is_held_up IS
+    'whether a job has so many windows on record that are due, for their servers are away, that it needs no more; stable';
+
 CREATE OR REPLACE FUNCTION _advance_jobs(max_windows integer) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -2224,7 +2409,7 @@ DECLARE
 BEGIN
     PERFORM @extschema@._finish_jobs();
     SELECT * INTO job FROM @extschema@.matching_jobs j
-     WHERE j.status = 'active'
+     WHERE j.status = 'active' AND NOT @extschema@._is_held_up(j.job_id)
      ORDER BY EXISTS (SELECT FROM @extschema@._sources() s WHERE s.ordinal = j.cursor_source AND s.aside), j.job_id
      LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF job.job_id IS NULL THEN
@@ -2344,7 +2529,7 @@ RETURNS SETOF device_path
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
 BEGIN ATOMIC
     SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
-           p.match_status, p.grade
+           p.match_status, p.grade, p.reason
       FROM _stored_paths(get_device_paths.device_id, get_device_paths.from_time, get_device_paths.to_time) p
      ORDER BY p.start_time;
 END;
@@ -2479,7 +2664,7 @@ BEGIN
     )
     SELECT get_device_tail.device_id, min(n.at), max(n.at),
            @extschema@.encode_polyline(array_agg(n.lon ORDER BY n.at), array_agg(n.lat ORDER BY n.at)),
-           NULL::double precision, count(*)::int, 'tail', 'tail'
+           NULL::double precision, count(*)::int, 'tail', 'tail', NULL::text
       FROM numbered n
      GROUP BY n.line
     HAVING count(*) > 1
@@ -2754,6 +2939,30 @@ $$;
 COMMENT ON FUNCTION get_device_trips IS
     'trips of a device in [from_time, to_time), oldest first; a pause of min_stop or longer, standing or silent, parts two; stable, parallel safe';
 
+CREATE FUNCTION "_path_json"(
+	"start_time" timestamp with time zone,
+	"end_time" timestamp with time zone,
+	"encoded_polyline" TEXT,
+	"osrm_confidence" double precision,
+	"point_count" INT,
+	"match_status" TEXT,
+	"grade" TEXT,
+	"reason" TEXT
+) RETURNS TEXT
+IMMUTABLE PARALLEL SAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', '_path_json_wrapper';
+
+COMMENT ON FUNCTION _path_json(timestamptz, timestamptz, text, double precision, integer, text, text, text) IS
+    'the same of a path''s columns; immutable, parallel safe';
+
+CREATE OR REPLACE FUNCTION _path_json(path device_path) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN _path_json((path).start_time, (path).end_time, (path).encoded_polyline, (path).osrm_confidence,
+                  (path).point_count, (path).match_status, (path).grade, (path).reason);
+
+DROP FUNCTION _path_json(timestamptz, timestamptz, text, double precision, integer, text, text);
+
 CREATE OR REPLACE FUNCTION _fleet_page(from_time timestamptz, to_time timestamptz) RETURNS json
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -2779,7 +2988,7 @@ BEGIN ATOMIC
                'properties', json_build_object(
                    'device', (path).device_id, 'start_time', (path).start_time, 'end_time', (path).end_time,
                    'osrm_confidence', (path).osrm_confidence, 'point_count', (path).point_count,
-                   'match_status', (path).match_status, 'grade', (path).grade));
+                   'match_status', (path).match_status, 'grade', (path).grade, 'reason', (path).reason));
 END;
 
 CREATE OR REPLACE FUNCTION get_paths_geojson(device_ids text[], from_time timestamptz, to_time timestamptz)
@@ -2808,7 +3017,7 @@ RETURNS SETOF device_path
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 2
 BEGIN ATOMIC
     SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
-           p.match_status, p.grade
+           p.match_status, p.grade, p.reason
       FROM cached_polylines p
      WHERE p.device_id = _window_paths.device_id
        AND p.start_time >= _window_paths.window_start AND p.start_time < _window_paths.window_end
@@ -2817,18 +3026,23 @@ END;
 
 DROP ROUTINE _paths;
 
-CREATE OR REPLACE FUNCTION get_changes(since timestamptz, device_ids text[] DEFAULT NULL)
+CREATE FUNCTION get_changes(since timestamptz, device_ids text[] DEFAULT NULL)
 RETURNS TABLE (device_id text, window_start timestamptz, window_end timestamptz, changed_at timestamptz,
                start_time timestamptz, end_time timestamptz, encoded_polyline text,
-               osrm_confidence double precision, point_count integer, match_status text, grade text)
+               osrm_confidence double precision, point_count integer, match_status text, grade text,
+               reason text)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT w.device_id, w.start_time, w.end_time, w.processing_completed_at,
-           p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count, p.match_status, p.grade
+           p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count, p.match_status, p.grade,
+           p.reason
       FROM _changed_windows(get_changes.since, get_changes.device_ids) w
       LEFT JOIN LATERAL _window_paths(w.device_id, w.start_time, w.end_time) p ON true
      ORDER BY w.device_id, w.start_time, p.start_time;
 END;
+
+COMMENT ON FUNCTION get_changes IS
+    'windows of some devices (null: all) whose outcome was committed since a moment, a row a path; path columns are null where a window holds none; stable, parallel safe';
 
 CREATE OR REPLACE FUNCTION get_page_changes(since timestamptz, device_ids text[] DEFAULT NULL) RETURNS json
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -3018,7 +3232,8 @@ CREATE OR REPLACE FUNCTION "osrm_health"() RETURNS TABLE (
 	"max_matching_size" INT,  
 	"problem" TEXT,  
 	"advice" TEXT,  
-	"server" TEXT  
+	"server" TEXT,  
+	"osrm_group" TEXT  
 )
 STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
@@ -3201,7 +3416,7 @@ BEGIN ATOMIC
         ('worker',
          '{process_pending_gps,process_pending,_process_round,make_batches,claim_batches,match_batches}', '{}'),
         ('monitor',
-         '{worker_status,worker_alerts,osrm_health,get_osrm_servers,storage_advice,get_jobs,_cache_performance}',
+         '{worker_status,worker_alerts,osrm_health,get_osrm_servers,get_osrm_groups,storage_advice,get_jobs,_cache_performance}',
          '{worker_health,cache_performance,matching_jobs,processing_batches,worker_runs}'))
         AS r (kind, functions, relations)
      WHERE r.kind = _rights.kind;

@@ -6,7 +6,7 @@
 CREATE FUNCTION _path_json(path device_path) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN _path_json((path).start_time, (path).end_time, (path).encoded_polyline, (path).osrm_confidence,
-                  (path).point_count, (path).match_status, (path).grade);
+                  (path).point_count, (path).match_status, (path).grade, (path).reason);
 
 -- Everything is read in one snapshot, hence stable: a run that commits meanwhile is seen whole or not at all.
 CREATE FUNCTION _device_page(device_id text, from_time timestamptz, to_time timestamptz, tail boolean)
@@ -112,7 +112,7 @@ BEGIN ATOMIC
                'properties', json_build_object(
                    'device', (path).device_id, 'start_time', (path).start_time, 'end_time', (path).end_time,
                    'osrm_confidence', (path).osrm_confidence, 'point_count', (path).point_count,
-                   'match_status', (path).match_status, 'grade', (path).grade));
+                   'match_status', (path).match_status, 'grade', (path).grade, 'reason', (path).reason));
 END;
 COMMENT ON FUNCTION _feature IS 'a path as a GeoJSON Feature; stable, parallel safe';
 
@@ -142,7 +142,7 @@ COMMENT ON FUNCTION get_device_geojson IS
     'paths of a device of the last hours as a GeoJSON FeatureCollection, with its newest points as a raw tail if asked for; stable, parallel unsafe';
 
 COMMENT ON FUNCTION _path_json(device_path) IS 'a path as an element of "paths"; immutable, parallel safe';
-COMMENT ON FUNCTION _path_json(timestamptz, timestamptz, text, double precision, integer, text, text) IS
+COMMENT ON FUNCTION _path_json(timestamptz, timestamptz, text, double precision, integer, text, text, text) IS
     'the same of a path''s columns; immutable, parallel safe';
 COMMENT ON FUNCTION _known_json IS 'text that is known to be JSON, as json; immutable, strict, parallel safe';
 COMMENT ON FUNCTION _page_json IS 'the document of a page around its paths and tails; immutable, parallel safe';

@@ -15,7 +15,8 @@ CREATE TYPE device_path AS (
     osrm_confidence  double precision,
     point_count      integer,
     match_status     text,
-    grade            text
+    grade            text,
+    reason           text
 );
 COMMENT ON TYPE device_path IS 'a piece of line that was driven without a break, as the readers give it';
 COMMENT ON COLUMN device_path.encoded_polyline IS 'Google encoded polyline, precision 5';
@@ -23,6 +24,7 @@ COMMENT ON COLUMN device_path.osrm_confidence IS 'OSRM''s own score, 0 to 1; nul
 COMMENT ON COLUMN device_path.point_count IS 'vertices of the line';
 COMMENT ON COLUMN device_path.match_status IS 'matched: on the road; raw: straight through the points; tail: points that are in no path yet';
 COMMENT ON COLUMN device_path.grade IS 'good, doubtful, raw or tail: one word to colour a map by';
+COMMENT ON COLUMN device_path.reason IS 'why the line is raw: NoSegment: the map has no road there; NoMatch: none of its roads fits; TimedOut, Unavailable: OSRM gave no answer; null where it is not raw';
 
 -- Paths of a device do not overlap, so one at most begins before a range and reaches into it, and their ends have
 -- the order of their starts. The planner puts this into the query that calls it.
@@ -48,7 +50,7 @@ RETURNS SETOF device_path
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
 BEGIN ATOMIC
     SELECT p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
-           p.match_status, p.grade
+           p.match_status, p.grade, p.reason
       FROM _stored_paths(get_device_paths.device_id, get_device_paths.from_time, get_device_paths.to_time) p
      ORDER BY p.start_time;
 END;
@@ -168,7 +170,7 @@ BEGIN
     )
     SELECT get_device_tail.device_id, min(n.at), max(n.at),
            @extschema@.encode_polyline(array_agg(n.lon ORDER BY n.at), array_agg(n.lat ORDER BY n.at)),
-           NULL::double precision, count(*)::int, 'tail', 'tail'
+           NULL::double precision, count(*)::int, 'tail', 'tail', NULL::text
       FROM numbered n
      GROUP BY n.line
     HAVING count(*) > 1

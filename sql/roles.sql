@@ -52,7 +52,7 @@ BEGIN ATOMIC
         ('worker',
          '{process_pending_gps,process_pending,_process_round,make_batches,claim_batches,match_batches}', '{}'),
         ('monitor',
-         '{worker_status,worker_alerts,osrm_health,get_osrm_servers,storage_advice,get_jobs,_cache_performance}',
+         '{worker_status,worker_alerts,osrm_health,get_osrm_servers,get_osrm_groups,storage_advice,get_jobs,_cache_performance}',
          '{worker_health,cache_performance,matching_jobs,processing_batches,worker_runs}'))
         AS r (kind, functions, relations)
      WHERE r.kind = _rights.kind;

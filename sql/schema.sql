@@ -17,7 +17,7 @@ BEGIN
      WHERE c.relnamespace = '@extschema@'::regnamespace
        AND c.relname IN ('gps_coordinates', 'adopted_sources', 'processing_batches', 'device_locks',
                          'cached_polylines', 'stops', 'worker_runs', 'matching_jobs', 'path_reads',
-                         'worker_health', 'cache_performance');
+                         'worker_health', 'cache_performance', 'osrm_groups', 'osrm_group_devices');
     IF taken IS NOT NULL THEN
         RAISE EXCEPTION 'osrm_matcher has tables of its own named like some that are in schema @extschema@: %', taken
             USING ERRCODE = 'duplicate_table',
@@ -44,6 +44,9 @@ CREATE TABLE gps_coordinates (
     batch_id    uuid,
     created_at  timestamptz NOT NULL DEFAULT now(),
     accuracy    double precision,
+    course      double precision,
+    speed       double precision,
+    vehicle_type text,
     -- One index serves as key and for reading a window with its context: marking a point as
     -- processed writes to every index, so each one more would cost all points their time.
     PRIMARY KEY (device_id, recorded_at, id)
@@ -60,6 +63,9 @@ COMMENT ON COLUMN gps_coordinates.processed IS 'true once the outcome of the poi
 COMMENT ON COLUMN gps_coordinates.batch_id IS 'the batch that took the point in';
 COMMENT ON COLUMN gps_coordinates.created_at IS 'when the row was inserted';
 COMMENT ON COLUMN gps_coordinates.accuracy IS 'standard deviation in metres as the device reports it; anything but a positive number counts as unknown';
+COMMENT ON COLUMN gps_coordinates.course IS 'direction of travel as the device reports it, degrees clockwise from north, -360 to 360; anything else counts as unknown';
+COMMENT ON COLUMN gps_coordinates.speed IS 'metres a second as the device reports it; below 3, or where it is unknown, its course is not looked at';
+COMMENT ON COLUMN gps_coordinates.vehicle_type IS 'what kind of vehicle the device is in, for osrm_groups to go by';
 
 CREATE INDEX gps_coordinates_unprocessed ON gps_coordinates (device_id, recorded_at) WHERE NOT processed;
 COMMENT ON INDEX gps_coordinates_unprocessed IS 'finds the windows of a device that have new points';
@@ -90,6 +96,8 @@ CREATE TABLE adopted_sources (
     set_aside_at         timestamptz,
     set_aside_until      timestamptz,
     reason               text,
+    course_expression    text,
+    speed_expression     text,
     device_key           text,
     holds                int8range,
     shard_of             regclass
@@ -107,6 +115,31 @@ COMMENT ON COLUMN adopted_sources.device_key IS 'an expression over device_id th
 COMMENT ON COLUMN adopted_sources.holds IS 'which of these numbers the table''s devices have; empty: a distributed table, which is not read itself; null: it may hold any device';
 COMMENT ON COLUMN adopted_sources.shard_of IS 'the distributed table that it is a shard of';
 COMMENT ON COLUMN adopted_sources.ready IS 'whether the indexes are there; a table is read only then';
+
+-- ---------------------------------------------------------------------------------------------
+-- Groups of devices that are matched by OSRM servers of their own
+-- ---------------------------------------------------------------------------------------------
+CREATE TABLE osrm_groups (
+    name          text PRIMARY KEY CHECK (name <> ''),
+    osrm_url      text NOT NULL,
+    profile       text NOT NULL DEFAULT 'driving',
+    pattern       text CONSTRAINT pattern_is_a_regular_expression CHECK (pattern IS NULL OR ('' ~ pattern) IS NOT NULL),
+    source_column name,
+    source_value  text,
+    CONSTRAINT source_column_comes_with_a_value CHECK ((source_column IS NULL) = (source_value IS NULL))
+);
+COMMENT ON TABLE osrm_groups IS 'groups of devices with OSRM servers and a profile of their own; written by its owner only';
+COMMENT ON COLUMN osrm_groups.osrm_url IS 'addresses of the servers, as osrm_matcher.osrm_url has them';
+COMMENT ON COLUMN osrm_groups.profile IS 'the profile named in OSRM''s URL';
+COMMENT ON COLUMN osrm_groups.pattern IS 'a regular expression: devices whose names fit are in the group';
+COMMENT ON COLUMN osrm_groups.source_column IS 'a column of tables that points lie in: devices whose newest row holds source_value there are in the group';
+COMMENT ON COLUMN osrm_groups.source_value IS 'what source_column holds, as text';
+
+CREATE TABLE osrm_group_devices (
+    device_id  text PRIMARY KEY,
+    osrm_group text NOT NULL REFERENCES osrm_groups ON UPDATE CASCADE ON DELETE CASCADE
+);
+COMMENT ON TABLE osrm_group_devices IS 'devices that are in a group whatever their names and rows say';
 
 -- ---------------------------------------------------------------------------------------------
 -- Batches: the work on one window of one device
@@ -136,6 +169,7 @@ CREATE TABLE processing_batches (
     job_id                  bigint,
     outcome_xid             xid8,
     settles_at              timestamptz,
+    osrm_group              text,
     UNIQUE (device_id, start_time)
 );
 COMMENT ON TABLE processing_batches IS 'one row a device and window: what was done, or when it is due';
@@ -154,6 +188,7 @@ COMMENT ON COLUMN processing_batches.rejected_count IS 'rows of adopted tables t
 COMMENT ON COLUMN processing_batches.job_id IS 'the backfill or re-match that asked for the batch';
 COMMENT ON COLUMN processing_batches.outcome_xid IS 'the transaction that stored the outcome';
 COMMENT ON COLUMN processing_batches.settles_at IS 'when a completed window is matched once more, as a whole; its line is provisional until then; null: it is settled';
+COMMENT ON COLUMN processing_batches.osrm_group IS 'the group of osrm_groups by whose servers the window was matched; null: by those of osrm_matcher.osrm_url';
 
 CREATE INDEX processing_batches_pending ON processing_batches (next_attempt_at) WHERE status IN ('pending', 'processing');
 COMMENT ON INDEX processing_batches_pending IS 'finds what is due';
@@ -196,7 +231,7 @@ CREATE TABLE cached_polylines (
     length_m                 real,
     fixes_length_m           real,
     max_speed_mps            real,
-    reason                   text,
+    reason                   text CHECK (reason IN ('NoSegment', 'NoMatch', 'TimedOut', 'Unavailable')),
     batch_id                 uuid,
     UNIQUE (device_id, start_time)
 );
@@ -215,7 +250,7 @@ COMMENT ON COLUMN cached_polylines.mean_offset_m IS 'mean distance from point to
 COMMENT ON COLUMN cached_polylines.length_m IS 'length of the line in metres';
 COMMENT ON COLUMN cached_polylines.fixes_length_m IS 'length of the straight way through the cleaned points in metres';
 COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
-COMMENT ON COLUMN cached_polylines.reason IS 'why the path is raw';
+COMMENT ON COLUMN cached_polylines.reason IS 'why the path is raw: NoSegment: the map has no road there; NoMatch: none of its roads fits; TimedOut, Unavailable: OSRM gave no answer; null for a matched path';
 
 CREATE INDEX cached_polylines_last_accessed ON cached_polylines (last_accessed);
 COMMENT ON INDEX cached_polylines_last_accessed IS 'least recently accessed paths';
@@ -343,8 +378,8 @@ DECLARE
     member regclass;
 BEGIN
     FOREACH member IN ARRAY ARRAY[
-        'gps_coordinates', 'adopted_sources', 'processing_batches', 'cached_polylines', 'stops', 'worker_runs',
-        'matching_jobs', 'gps_coordinates_id_seq', 'cached_polylines_id_seq', 'stops_id_seq', 'worker_runs_id_seq',
+        'gps_coordinates', 'adopted_sources', 'osrm_groups', 'osrm_group_devices', 'processing_batches',
+        'cached_polylines', 'stops', 'worker_runs', 'matching_jobs', 'gps_coordinates_id_seq', 'cached_polylines_id_seq', 'stops_id_seq', 'worker_runs_id_seq',
         'matching_jobs_job_id_seq']::regclass[]
     LOOP
         -- A table that was dropped has no name to be dumped by.

@@ -117,7 +117,9 @@ CREATE FUNCTION adopt_shards(
     accuracy_column name DEFAULT NULL,
     coordinate_order text DEFAULT 'lonlat',
     time_zone text DEFAULT 'UTC',
-    time_unit text DEFAULT NULL)
+    time_unit text DEFAULT NULL,
+    course_column name DEFAULT NULL,
+    speed_column name DEFAULT NULL)
 RETURNS TABLE (shard regclass, what text)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -131,7 +133,7 @@ BEGIN
     IF form.relation IS NULL THEN
         form := @extschema@._describe_source(
             relation, device_column, time_column, coordinates_column, longitude_column, latitude_column,
-            accuracy_column, coordinate_order, time_zone, time_unit);
+            accuracy_column, coordinate_order, time_zone, time_unit, course_column, speed_column);
         PERFORM @extschema@._require_shardable(form);
         form.added := '{}';
         form.ready := false;

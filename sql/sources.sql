@@ -54,7 +54,7 @@ COMMENT ON FUNCTION holds_device IS
 --   {bound:X}          X as a value that {time} is compared with, where X is no more than infinite
 --   {time_expression}  the time as timestamptz
 --   {arrival}          since when the row has been waiting, as far as it says so
---   {longitude}, {latitude}, {accuracy}
+--   {longitude}, {latitude}, {accuracy}, {course}, {speed}
 -- Local times do not have the order of moments where clocks change: an hour comes twice, another never, and
 -- is written all the same. So the index is searched between the earliest and the latest that a moment can be
 -- in local time, which differ only within two hours of a change, and what it finds is compared as moments.
@@ -78,7 +78,7 @@ BEGIN ATOMIC
                                s.time_column, s.bound_expression, b.around, s.time_expression),
                'time_expression', s.time_expression, 'arrival', s.arrival_expression,
                'longitude', s.longitude_expression, 'latitude', s.latitude_expression,
-               'accuracy', s.accuracy_expression,
+               'accuracy', s.accuracy_expression, 'course', s.course_expression, 'speed', s.speed_expression,
                'owner', CASE WHEN s.adopted THEN c.relowner::oid::text END,
                'schema', quote_ident(n.nspname), 'row_security', c.relrowsecurity::text,
                'key', s.device_key, 'lowest', lower(s.holds)::text, 'beyond', upper(s.holds)::text)),
@@ -90,14 +90,16 @@ BEGIN ATOMIC
                    'p.recorded_at' AS time_expression, false AS local_time,
                    'greatest(p.recorded_at, p.created_at)' AS arrival_expression,
                    'p.longitude' AS longitude_expression, 'p.latitude' AS latitude_expression,
-                   'p.accuracy' AS accuracy_expression, NULL::timestamptz AS set_aside_until,
+                   'p.accuracy' AS accuracy_expression, 'p.course' AS course_expression,
+                   'p.speed' AS speed_expression, NULL::timestamptz AS set_aside_until,
                    NULL AS device_key, NULL::int8range AS holds
             UNION ALL
             SELECT true, a.relation, a.device_column, a.device_value, a.time_column, a.bound_expression,
                    a.time_expression, a.local_time, a.time_expression, a.longitude_expression, a.latitude_expression,
-                   coalesce(a.accuracy_expression, 'NULL::double precision'), a.set_aside_until,
-                   a.device_key, a.holds
+                   coalesce(a.accuracy_expression, n.number), coalesce(a.course_expression, n.number),
+                   coalesce(a.speed_expression, n.number), a.set_aside_until, a.device_key, a.holds
               FROM adopted_sources a
+             CROSS JOIN (VALUES ('NULL::double precision')) AS n (number)
              WHERE a.ready
                AND (_sources.device_id IS NULL OR a.holds IS NULL
                     OR coalesce(a.holds @> (SELECT k.value FROM _device_keys(_sources.device_id) k

@@ -239,21 +239,28 @@ COMMENT ON FUNCTION _osrm_servers IS 'addresses of the OSRM servers that are set
 
 -- The servers as they are set, and what the last run saw of each.
 CREATE FUNCTION get_osrm_servers()
-RETURNS TABLE (server text, in_use boolean, since timestamptz, problem text, asked_again_at timestamptz)
+RETURNS TABLE (server text, in_use boolean, since timestamptz, problem text, asked_again_at timestamptz,
+               osrm_group text)
 LANGUAGE sql STABLE SECURITY DEFINER
 BEGIN ATOMIC
-    SELECT c.server, CASE WHEN l.server IS NOT NULL THEN false WHEN seen.reachable THEN true END, l.since, l.why, l.until
-      FROM unnest(_osrm_servers()) WITH ORDINALITY AS c (server, position)
+    SELECT c.server, CASE WHEN l.server IS NOT NULL THEN false WHEN seen.reachable THEN true END, l.since, l.why, l.until,
+           c.osrm_group
+      FROM (SELECT NULL::text AS osrm_group, s.server, s.position
+              FROM unnest(_osrm_servers()) WITH ORDINALITY AS s (server, position)
+            UNION ALL
+            SELECT g.name, s.server, s.position
+              FROM osrm_groups g
+             CROSS JOIN LATERAL unnest(_server_list(g.osrm_url)) WITH ORDINALITY AS s (server, position)) c
      CROSS JOIN _osrm_seen() seen
-      LEFT JOIN (SELECT s.server, s.why, s.since, s.until
+      LEFT JOIN (SELECT s.server, s.why, s.since, s.until, s.osrm_group
                    FROM (SELECT w.servers_left_out FROM worker_runs w ORDER BY w.id DESC LIMIT 1) last
                   CROSS JOIN jsonb_to_recordset(last.servers_left_out)
-                             AS s (server text, why text, since timestamptz, until timestamptz)) l
-             ON l.server = c.server
-     ORDER BY c.position;
+                             AS s (server text, why text, since timestamptz, until timestamptz, osrm_group text)) l
+             ON l.server = c.server AND l.osrm_group IS NOT DISTINCT FROM c.osrm_group
+     ORDER BY c.osrm_group COLLATE "C" NULLS FIRST, c.position;
 END;
 COMMENT ON FUNCTION get_osrm_servers IS
-    'the OSRM servers that are set, and whether the last run left one out, since when, why, and when it is asked again; stable';
+    'the OSRM servers that are set, those of osrm_matcher.osrm_url first, then those of each group; whether the last run left one out, since when, why, and when it is asked again; stable';
 
 COMMENT ON FUNCTION worker_status IS
     'how the worker does, in one row: what waits, what is done, OSRM, the last run and the next; stable, reads only what waits';

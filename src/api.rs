@@ -13,7 +13,6 @@ use pgrx::prelude::*;
 
 use crate::backend;
 use crate::error::Error;
-use crate::osrm::client::Client;
 use crate::page;
 use crate::pipeline::{self, Call, Limits};
 use crate::settings::Settings;
@@ -154,35 +153,49 @@ fn osrm_health() -> Result<
             name!(problem, Option<String>),
             name!(advice, Option<String>),
             name!(server, String),
+            name!(osrm_group, Option<String>),
         ),
     >,
     ErrorReport,
 > {
     let settings = Settings::read();
     let size = settings.client.max_matching_size as i32;
-    let client = Client::new(&settings.client).map_err(Error::BadAddress)?;
-    let said = pipeline::ask_health(client)?;
-    let rows = said.into_iter().map(move |(server, answer)| match answer {
-        Ok(health) => {
-            let millis = health.round_trip.as_secs_f64() * 1000.0;
-            (
-                true,
-                Some(millis),
-                health.data_version,
-                size,
-                None,
-                None,
-                server,
-            )
-        }
-        Err(away) => {
-            let advice = "See that osrm-routed runs and that osrm_matcher.osrm_url names it; \
-                          points wait until it answers.";
-            let (problem, advice) = (Some(away.why), Some(advice.into()));
-            (false, None, None, size, problem, advice, server)
+    let rows = pipeline::ask_health(&settings)?.into_iter().map(move |said| {
+        let (server, group) = (said.server, said.group);
+        match said.answer {
+            Ok(health) => {
+                let millis = Some(health.round_trip.as_secs_f64() * 1000.0);
+                let version = health.data_version;
+                (true, millis, version, size, None, None, server, group)
+            }
+            Err(away) => {
+                let named_by = match group {
+                    Some(_) => "its group in osrm_groups",
+                    None => "osrm_matcher.osrm_url",
+                };
+                let advice = format!(
+                    "See that osrm-routed runs and that {named_by} names it; points wait until it answers."
+                );
+                let (problem, advice) = (Some(away.why), Some(advice));
+                (false, None, None, size, problem, advice, server, group)
+            }
         }
     });
     Ok(TableIterator::new(rows))
+}
+
+/// Which group devices are in (null: all that have paths), by the list, the columns and the patterns.
+#[pg_extern(volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+#[allow(clippy::type_complexity)]
+fn get_osrm_groups(
+    device_ids: default!(Option<Vec<Option<String>>>, "NULL"),
+) -> Result<
+    TableIterator<'static, (name!(device_id, String), name!(osrm_group, Option<String>))>,
+    ErrorReport,
+> {
+    let devices = device_ids.map(|devices| devices.into_iter().flatten().collect());
+    Ok(TableIterator::new(pipeline::groups_of(devices)?))
 }
 
 /// Encodes longitudes and latitudes in degrees as a Google encoded polyline.
@@ -271,6 +284,7 @@ fn decimals(precision: i32) -> Result<u32, Error> {
 
 /// A path as an element of the documents' `paths`.
 #[pg_extern(immutable, parallel_safe)]
+#[allow(clippy::too_many_arguments)] // an argument a column
 fn _path_json(
     start_time: TimestampWithTimeZone,
     end_time: TimestampWithTimeZone,
@@ -279,6 +293,7 @@ fn _path_json(
     point_count: i32,
     match_status: &str,
     grade: &str,
+    reason: Option<&str>,
 ) -> String {
     page::path_json(
         (backend::micros(start_time), backend::micros(end_time)),
@@ -286,6 +301,7 @@ fn _path_json(
         osrm_confidence,
         point_count,
         [match_status, grade],
+        reason,
     )
 }
 

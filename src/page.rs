@@ -14,8 +14,9 @@ pub fn path_json(
     confidence: Option<f64>,
     points: i32,
     [status, grade]: [&str; 2],
+    reason: Option<&str>,
 ) -> String {
-    let mut json = String::with_capacity(line.len() + 240);
+    let mut json = String::with_capacity(line.len() + 260);
     json.push_str(r#"{"start_time":"#);
     push_time(&mut json, start);
     json.push_str(r#","end_time":"#);
@@ -30,6 +31,11 @@ pub fn path_json(
     push_string(&mut json, status);
     json.push_str(r#","grade":"#);
     push_string(&mut json, grade);
+    json.push_str(r#","reason":"#);
+    match reason {
+        Some(reason) => push_string(&mut json, reason),
+        None => json.push_str("null"),
+    }
     json.push('}');
     json
 }
@@ -104,8 +110,15 @@ mod tests {
     const MOMENT: Micros = 1_700_000_000_000_000;
 
     fn path(times: (Micros, Micros), line: &str, confidence: Option<f64>) -> Value {
-        let text = path_json(times, line, confidence, 2, ["matched", "good"]);
+        let text = path_json(times, line, confidence, 2, ["matched", "good"], None);
         serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_raw_path_says_why() {
+        let text = path_json((0, 1), "", None, 2, ["raw", "raw"], Some("NoSegment"));
+        let path: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(path["reason"], "NoSegment");
     }
 
     #[test]
@@ -120,6 +133,7 @@ mod tests {
                 "point_count": 2,
                 "match_status": "matched",
                 "grade": "good",
+                "reason": null,
             })
         );
     }

@@ -24,6 +24,16 @@ extension_sql_file!(
     name = "sources",
     requires = [internal::_ask_source, internal::_relation]
 );
+extension_sql_file!(
+    "../sql/groups.sql",
+    name = "groups",
+    requires = [
+        "sources",
+        api::get_osrm_groups,
+        internal::_server_list,
+        internal::_is_profile
+    ]
+);
 extension_sql_file!("../sql/columns.sql", name = "columns");
 extension_sql_file!(
     "../sql/source_indexes.sql",
@@ -107,9 +117,13 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/status.sql",
     name = "status",
-    requires = [internal::_osrm_servers]
+    requires = [internal::_osrm_servers, internal::_server_list]
 );
-extension_sql_file!("../sql/alerts.sql", name = "alerts", requires = ["status"]);
+extension_sql_file!(
+    "../sql/alerts.sql",
+    name = "alerts",
+    requires = ["status", "groups"]
+);
 extension_sql_file!(
     "../sql/partitions.sql",
     name = "partitions",

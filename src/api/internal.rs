@@ -9,7 +9,7 @@ use polyline::errors::PolylineError;
 
 use crate::error::Error;
 use crate::lines;
-use crate::osrm::client::check_servers;
+use crate::osrm::client::{check_profile, check_servers};
 use crate::settings::Settings;
 use crate::store::{self, Fragments};
 use crate::track::{self, Micros};
@@ -46,6 +46,27 @@ fn _context_reach() -> Interval {
 fn _osrm_servers() -> Result<Vec<String>, ErrorReport> {
     let set = Settings::read().client.servers;
     Ok(check_servers(&set).map_err(|bad| Error::BadAddress(bad.describe()))?)
+}
+
+/// Addresses of the servers of a group of devices; an error tells what is wrong with one.
+#[pg_extern(immutable, parallel_safe, strict)]
+fn _server_list(servers: &str) -> Result<Vec<String>, ErrorReport> {
+    Ok(check_servers(servers).map_err(|bad| Error::BadArgument {
+        name: "osrm_url",
+        why: bad.describe(),
+        hint: "Name servers such as http://10.0.0.1:5000, with commas or blanks between them.",
+    })?)
+}
+
+/// Whether a text may be the profile of a group: an error if not.
+#[pg_extern(immutable, parallel_safe, strict)]
+fn _is_profile(profile: &str) -> Result<bool, ErrorReport> {
+    check_profile(profile).map_err(|why| Error::BadArgument {
+        name: "profile",
+        why,
+        hint: "Name the profile as OSRM's URL has it, such as driving.",
+    })?;
+    Ok(true)
 }
 
 fn interval(micros: Micros) -> Interval {

@@ -107,5 +107,6 @@ class Day {
 }
 
 const SAID = {
-  matched: 'driving', doubtful: 'driving, road doubtful', raw: 'moving, no road known', tail: 'moving, not matched yet',
+  matched: 'driving', doubtful: 'driving, road doubtful', raw: 'moving, no road fits', unmapped: 'moving, off the map',
+  tail: 'moving, not matched yet',
 };

@@ -24,7 +24,7 @@ function* paintFleetLines(context, view, fleet, chosen) {
       if (!path.xy.length || !view.shows(path.box)) continue;
       context.setLineDash(DASHES[path.kind]);
       context.strokeStyle = colours[path.kind];
-      context.lineWidth = stands ? 4.5 : path.kind === 'raw' ? width + 1 : width;
+      context.lineWidth = stands ? 4.5 : width + WIDTHS[path.kind] - WIDTHS.matched;
       context.beginPath();
       view.trace(context, path.xy);
       context.stroke();
@@ -205,7 +205,7 @@ function paintStrip(canvas, day, begin, end) {
     const left = at(path.start), wide = Math.max(1.5, at(path.end) - left);
     context.strokeStyle = colours[path.kind];
     context.lineWidth = height;
-    context.setLineDash({ matched: [], doubtful: [6, 2], raw: [2, 2], tail: [4, 2, 1, 2] }[path.kind]);
+    context.setLineDash({ matched: [], doubtful: [6, 2], raw: [2, 2], unmapped: [2, 6], tail: [4, 2, 1, 2] }[path.kind]);
     context.beginPath();
     context.moveTo(left, height / 2);
     context.lineTo(left + wide, height / 2);

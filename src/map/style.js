@@ -1,16 +1,17 @@
 // Colours, which follow the style sheet and its dark half, and what tells kinds apart without them.
 
-const DASHES = { matched: [], doubtful: [11, 6], raw: [0.1, 8], tail: [12, 6, 2, 6] };
-const WIDTHS = { matched: 4.5, doubtful: 4.5, raw: 5.5, tail: 3.5 };
+const DASHES = { matched: [], doubtful: [11, 6], raw: [0.1, 8], unmapped: [0.1, 7, 0.1, 15], tail: [12, 6, 2, 6] };
+const WIDTHS = { matched: 4.5, doubtful: 4.5, raw: 5.5, unmapped: 5.5, tail: 3.5 };
 const TITLES = {
   matched: ['Matched', 'on the road'], doubtful: ['Doubtful', 'probably on this road'],
-  raw: ['Raw', 'no road: point to point'], tail: ['Tail', 'not matched yet'],
+  raw: ['Raw', 'no road fits: point to point'], unmapped: ['Off the map', 'it has no road: point to point'],
+  tail: ['Tail', 'not matched yet'],
 };
 
 let colours = {};
 function readColours() {
   const style = getComputedStyle(document.documentElement);
-  const names = ['matched', 'doubtful', 'raw', 'tail', 'casing', 'ink', 'paper', 'stop', 'fix', 'quiet',
+  const names = ['matched', 'doubtful', 'raw', 'unmapped', 'tail', 'casing', 'ink', 'paper', 'stop', 'fix', 'quiet',
     'ground', 'water', 'green', 'building', 'rail', 'path', 'street', 'street-edge', 'major', 'street-name'];
   colours = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 }

@@ -41,7 +41,7 @@ class Path {
     this.start = Date.parse(raw.start_time);
     this.end = Date.parse(raw.end_time);
     this.text = raw.encoded_polyline;
-    this.kind = KINDS[raw.grade] ?? 'raw';
+    this.kind = raw.reason === 'NoSegment' ? 'unmapped' : KINDS[raw.grade] ?? 'raw';
   }
 
   get xy() { return (this._xy ??= decode(this.text)); }

@@ -11,6 +11,8 @@ pub struct RequestPoint {
     pub time: i64,
     /// Standard deviation of the position in metres; OSRM looks for roads within three times this.
     pub radius: f64,
+    /// Where the road must lead, in degrees clockwise from north, within [`RANGE`]; `None`: anywhere.
+    pub course: Option<f64>,
 }
 
 /// A trace to be matched.
@@ -24,6 +26,9 @@ pub struct MatchRequest {
 /// segments of the geometry belong to each leg.
 const OPTIONS: &str = "&gaps=ignore&overview=full&geometries=polyline6&generate_hints=false\
                        &annotations=duration";
+
+/// Degrees to either side of a course. 75 and 90 gave a worse line for more of OSRM's time.
+const RANGE: i64 = 60;
 
 impl MatchRequest {
     /// The path and query of the URL that asks this.
@@ -42,6 +47,16 @@ impl MatchRequest {
         self.join(&mut url, |url, p| push_integer(url, p.time));
         url.push_str("&radiuses=");
         self.join(&mut url, |url, p| push_fixed(url, p.radius, 1));
+        if self.points.iter().any(|p| p.course.is_some()) {
+            url.push_str("&bearings=");
+            self.join(&mut url, |url, p| {
+                if let Some(course) = p.course {
+                    push_integer(url, (course.round() as i64).rem_euclid(360));
+                    url.push(',');
+                    push_integer(url, RANGE);
+                }
+            });
+        }
         url.push_str(OPTIONS);
         url
     }
@@ -126,6 +141,7 @@ mod tests {
             lat,
             time,
             radius,
+            course: None,
         };
         let request = MatchRequest {
             points: vec![
@@ -139,6 +155,20 @@ mod tests {
              &radiuses=15;2.5&gaps=ignore&overview=full&geometries=polyline6\
              &generate_hints=false&annotations=duration"
         );
+    }
+
+    #[test]
+    fn courses_are_bearings() {
+        let point = |course| RequestPoint {
+            lon: 24.0,
+            lat: 60.0,
+            time: 0,
+            radius: 5.0,
+            course,
+        };
+        let points = vec![point(Some(-0.6)), point(None), point(Some(359.7))];
+        let path = MatchRequest { points }.path("driving");
+        assert!(path.contains("&bearings=359,60;;0,60&"), "{path}");
     }
 
     #[test]

@@ -85,6 +85,7 @@ mod tests {
             lat: 60.0,
             time: 0,
             radius: 5.0,
+            course: None,
         };
         MatchRequest {
             points: vec![point; size],

@@ -2,10 +2,12 @@
 
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use super::backlog::{Backlog, Waiting};
 use super::held::Held;
 use super::live::Live;
+use super::membership::Membership;
 use super::search::Search;
 use super::windows::{floor, window_at};
 use crate::backend;
@@ -22,6 +24,8 @@ const CLOCK_AHEAD: Micros = 24 * 60 * MINUTE;
 const TOGETHER: usize = 12;
 /// Devices that are looked at for what is due; other workers may have most of them.
 const MANY_DEVICES: usize = 200;
+/// So long old points of devices that cannot be asked about are passed by before others are worked off.
+const PASSING_BY: Duration = Duration::from_secs(1);
 
 /// Windows with the first and last new point of each, where there are new points.
 pub type Wanted = BTreeMap<DeviceWindow, Option<(Micros, Micros)>>;
@@ -36,14 +40,14 @@ pub struct Enough {
     pub of_a_device: usize,
 }
 
-/// Chooses windows of devices that are ours from here on; says, too, whether jobs have not looked through
-/// everything.
+/// Chooses windows of devices that are ours from here on; says, too, whether not everything has been looked through.
 pub fn choose(
     settings: &Settings,
     sources: &[Source],
     enough: Enough,
     search: &mut Search,
     passed: &PassedOver,
+    membership: &mut Membership,
 ) -> Result<(Wanted, bool), Error> {
     let now = backend::now();
     let length = settings.recipe.window;
@@ -58,18 +62,18 @@ pub fn choose(
         counts: HashMap::new(),
         held: Held::read()?,
         passed,
+        membership,
         enough,
     };
     choice.add_live(&mut search.live, (live_since, until))?;
     choice.add_due(false)?;
-    choice.add_backlog(&mut search.backlog, (since, live_since))?;
-    let mut jobs_go_on = false;
+    let mut goes_on = choice.add_backlog(&mut search.backlog, (since, live_since))?;
     if choice.left() > 0 {
         let advanced = backend::unless_locked(|| store::advance_jobs(choice.left()))?;
-        jobs_go_on = advanced.unwrap_or(false);
+        goes_on |= advanced.unwrap_or(false);
         choice.add_due(true)?;
     }
-    Ok((choice.wanted, jobs_go_on))
+    Ok((choice.wanted, goes_on))
 }
 
 /// A choice in the making.
@@ -82,6 +86,7 @@ struct Choice<'run> {
     counts: HashMap<String, usize>,
     held: Held,
     passed: &'run PassedOver,
+    membership: &'run mut Membership,
     enough: Enough,
 }
 
@@ -90,14 +95,17 @@ impl Choice<'_> {
         self.enough.windows.saturating_sub(self.wanted.len())
     }
 
-    /// Makes devices ours that are not passed over; those that somebody else has are left out.
+    /// Makes devices ours that are not passed over; those that somebody else has are left out, and those whose servers
+    /// are away.
     fn lock<'a>(
-        &self,
+        &mut self,
         names: impl IntoIterator<Item = &'a String>,
     ) -> Result<BTreeSet<String>, Error> {
-        let free = |name: &&String| !self.passed.contains(*name);
+        let free = |name: &&String| !self.passed.contains(*name) && !self.membership.is_away(name);
         let names: Vec<String> = names.into_iter().filter(free).cloned().collect();
-        let locked = store::lock_devices(&names, names.len())?;
+        let mut locked = store::lock_devices(&names, names.len())?;
+        self.membership.look_up(self.sources, &locked)?;
+        locked.retain(|name| !self.membership.is_away(name));
         Ok(locked.into_iter().collect())
     }
 
@@ -156,19 +164,27 @@ impl Choice<'_> {
         Ok(added)
     }
 
-    /// Adds windows with old points. Their devices may have more, which is the next round's.
-    fn add_backlog(&mut self, backlog: &mut Backlog, span: (Micros, Micros)) -> Result<(), Error> {
+    /// Adds windows with old points. Their devices may have more, which is the next round's. Says whether there may be
+    /// other devices.
+    fn add_backlog(
+        &mut self,
+        backlog: &mut Backlog,
+        span: (Micros, Micros),
+    ) -> Result<bool, Error> {
+        let begin = Instant::now();
         let mut taken = Vec::new();
-        while self.left() > 0 {
+        let mut goes_on = false;
+        while self.left() > 0 && !goes_on {
             let enough = self.left().div_ceil(TOGETHER);
             let devices = backlog.next_devices(self.sources, span, enough)?;
             if devices.is_empty() {
                 break;
             }
             taken.extend(self.add_waiting(&devices, span.1, TOGETHER)?);
+            goes_on = self.membership.is_any_away() && begin.elapsed() > PASSING_BY;
         }
         backlog.put_back(taken);
-        Ok(())
+        Ok(goes_on)
     }
 
     /// Returns the devices that windows were added of.
@@ -208,16 +224,32 @@ impl Choice<'_> {
         if self.left() == 0 {
             return Ok(());
         }
-        let most = self.left().max(MANY_DEVICES);
-        let mut devices = store::due_devices(of_jobs, most, self.passed.iter().cloned())?;
+        let mut devices = self.due_devices(of_jobs)?;
         while self.left() > 0 && !devices.is_empty() {
-            let next = enough_devices(&mut devices, self.left());
-            let locked = store::lock_devices(&next, next.len())?;
-            for window in store::due_windows(&locked, self.left())? {
+            let mut next = enough_devices(&mut devices, self.left());
+            let locked = self.lock(&next)?;
+            next.retain(|name| locked.contains(name));
+            for window in store::due_windows(&next, self.left())? {
                 self.add(window, None);
             }
         }
         Ok(())
+    }
+
+    /// Devices of which windows are due. However many there are whose servers are away, the others are among them.
+    fn due_devices(&mut self, of_jobs: bool) -> Result<Vec<(String, i64)>, Error> {
+        let some_away = self.membership.is_any_away();
+        let most = match some_away {
+            true => i32::MAX as usize,
+            false => self.left().max(MANY_DEVICES),
+        };
+        let mut devices = store::due_devices(of_jobs, most, self.passed.iter().cloned())?;
+        if some_away {
+            let names: Vec<String> = devices.iter().map(|(name, _)| name.clone()).collect();
+            self.membership.look_up(self.sources, &names)?;
+            devices.retain(|(name, _)| !self.membership.is_away(name));
+        }
+        Ok(devices)
     }
 
     /// Adds a window or its new points, unless there are enough windows of its device.
@@ -269,6 +301,7 @@ mod tests {
             counts: HashMap::new(),
             held: Held::default(),
             passed: &PassedOver::new(),
+            membership: &mut Membership::default(),
             enough: Enough {
                 windows: 100,
                 of_a_device: 2,

@@ -6,13 +6,14 @@ use std::collections::BTreeSet;
 use pgrx::datum::Uuid;
 
 use super::choosing::{Enough, PassedOver, Wanted, choose};
+use super::membership::Membership;
 use super::search::Search;
 use super::settling::settles_at;
 use super::windows::covers;
 use crate::backend;
 use crate::error::Error;
 use crate::settings::Settings;
-use crate::store::{self, DeviceWindow, Known, Source};
+use crate::store::{self, DeviceWindow, Group, Known, Source};
 use crate::track::{self, Micros};
 
 /// A window that this run has taken.
@@ -21,6 +22,15 @@ pub struct Claim {
     pub window: DeviceWindow,
     pub known: Known,
     pub open: Option<Open>,
+    /// The one that the device is in at present.
+    pub group: Group,
+}
+
+impl Claim {
+    /// Whether what comes of an open window may be drawn on from its line: not if that was matched on other roads.
+    pub fn goes_on(&self) -> bool {
+        self.known.new || self.known.group == self.group
+    }
 }
 
 /// What there is to know of a window that is open and has new points.
@@ -46,8 +56,8 @@ pub fn by_device(claims: Vec<Claim>) -> Vec<Vec<Claim>> {
 /// What a round takes.
 pub struct Taken {
     pub claims: Vec<Claim>,
-    /// Jobs have not looked through everything; there may be windows to take yet.
-    pub jobs_go_on: bool,
+    /// Not everything has been looked through; there may be windows to take yet.
+    pub goes_on: bool,
 }
 
 /// Takes windows until there are enough; their devices are ours until the transaction ends.
@@ -57,13 +67,14 @@ pub fn claim(
     enough: Enough,
     search: &mut Search,
     passed: &mut PassedOver,
+    membership: &mut Membership,
 ) -> Result<Taken, Error> {
     loop {
-        let (wanted, jobs_go_on) = choose(settings, sources, enough, search, passed)?;
+        let (wanted, goes_on) = choose(settings, sources, enough, search, passed, membership)?;
         let none = wanted.is_empty();
-        let claims = complete(settings, wanted, passed)?;
+        let claims = complete(settings, wanted, passed, membership)?;
         if none || !claims.is_empty() {
-            return Ok(Taken { claims, jobs_go_on });
+            return Ok(Taken { claims, goes_on });
         }
     }
 }
@@ -71,8 +82,10 @@ pub fn claim(
 /// Takes windows of batches that were claimed by hand, as far as nobody else has their devices.
 pub fn claim_batches(
     settings: &Settings,
+    sources: &[Source],
     batches: Vec<Uuid>,
     passed: &mut PassedOver,
+    membership: &mut Membership,
 ) -> Result<Vec<Claim>, Error> {
     let windows = store::reclaim(batches)?;
     let devices: BTreeSet<String> = windows.iter().map(|w| w.device.clone()).collect();
@@ -80,12 +93,13 @@ pub fn claim_batches(
     let locked: BTreeSet<String> = store::lock_devices(&devices, devices.len())?
         .into_iter()
         .collect();
+    membership.look_up(sources, &devices)?;
     let wanted = windows
         .into_iter()
         .filter(|w| locked.contains(&w.device))
         .map(|w| (w, None))
         .collect();
-    complete(settings, wanted, passed)
+    complete(settings, wanted, passed, membership)
 }
 
 /// Completes the choice: finished neighbours that new points reach and windows of another length
@@ -95,6 +109,7 @@ fn complete(
     settings: &Settings,
     mut wanted: Wanted,
     passed: &mut PassedOver,
+    membership: &Membership,
 ) -> Result<Vec<Claim>, Error> {
     if wanted.is_empty() {
         return Ok(Vec::new());
@@ -138,6 +153,7 @@ fn complete(
         .zip(known)
         .map(|((window, new), known)| Claim {
             open: open(&window, new),
+            group: membership.of(&window.device),
             window,
             known,
         })
@@ -171,8 +187,10 @@ impl Claim {
                 batch: Uuid::from_bytes([0; 16]),
                 retries: 0,
                 new: true,
+                group: None,
             },
             open: None,
+            group: None,
         }
     }
 }

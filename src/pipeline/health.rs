@@ -2,32 +2,59 @@
 
 use std::sync::Arc;
 
+use super::groups;
 use super::matching::{POLL, receive};
+use crate::backend::interrupts;
 use crate::error::Error;
 use crate::osrm::client::{Client, Health};
 use crate::osrm::reply::Away;
 use crate::pool::Pool;
+use crate::settings::Settings;
+use crate::store::Group;
 
-/// A server's address, and what it says of itself.
-pub type Said = (String, Result<Health, Away>);
+/// What a server says of itself.
+pub struct Said {
+    pub group: Group,
+    pub server: String,
+    pub answer: Result<Health, Away>,
+}
 
-/// Asks each server for a sign of life on a thread of its own, so that a cancel need not wait for the answers.
-pub fn ask_health(client: Client) -> Result<Vec<Said>, Error> {
-    let client = Arc::new(client);
-    let servers: Vec<String> = client.addresses().map(str::to_string).collect();
-    let asked = client.clone();
-    let ask = move |number: usize| (number, asked.health(number));
+/// Asks each server of each group for a sign of life on a thread of its own, so that a cancel need not wait for the
+/// answers.
+pub fn ask_health(settings: &Settings) -> Result<Vec<Said>, Error> {
+    let mut clients = Vec::new();
+    for (group, client) in groups::clients(&settings.client, true)? {
+        clients.push((group, Client::new(&client).map_err(Error::BadAddress)?));
+    }
+    let clients = Arc::new(clients);
+    let servers: Vec<(usize, usize)> = (clients.iter().enumerate())
+        .flat_map(|(nth, (_, client))| (0..client.addresses().count()).map(move |n| (nth, n)))
+        .collect();
+    let asked = clients.clone();
+    let ask = move |(nth, number): (usize, usize)| (nth, number, asked[nth].1.health(number));
     let mut pool = Pool::start(servers.len(), 0, ask).map_err(Error::Threads)?;
-    (0..servers.len()).for_each(|number| pool.submit(number, 0));
+    servers.iter().for_each(|server| pool.submit(*server, 0));
     let mut pool = Some(pool);
     let mut answers = Vec::new();
     while answers.len() < servers.len() {
-        if pool.is_none() {
-            return Err(Error::Defect("a cancelled statement went on".into()));
+        if interrupts::ending() {
+            clients.iter().for_each(|(_, client)| client.cancel());
+            pool = None;
         }
-        answers.extend(receive(&mut pool, &client, POLL)?);
+        interrupts::serve();
+        let Some(pool) = &mut pool else {
+            return Err(Error::Defect("a cancelled statement went on".into()));
+        };
+        answers.extend(receive(pool, POLL)?);
     }
-    answers.sort_by_key(|(number, _)| *number);
-    let answers = answers.into_iter().map(|(_, answer)| answer);
-    Ok(servers.into_iter().zip(answers).collect())
+    answers.sort_by_key(|(nth, number, _)| (*nth, *number));
+    let said = answers.into_iter().map(|(nth, number, answer)| {
+        let (group, client) = &clients[nth];
+        Said {
+            group: group.clone(),
+            server: client.addresses().nth(number).unwrap_or_default().into(),
+            answer,
+        }
+    });
+    Ok(said.collect())
 }

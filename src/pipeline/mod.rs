@@ -6,10 +6,12 @@
 mod backlog;
 mod choosing;
 mod claiming;
+mod groups;
 mod health;
 mod held;
 mod live;
 mod matching;
+mod membership;
 mod onward;
 mod reading;
 mod search;
@@ -17,6 +19,7 @@ mod settling;
 mod windows;
 mod writing;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use pgrx::datum::Uuid;
@@ -27,11 +30,13 @@ use crate::backend::{self, Options};
 use crate::error::Error;
 use crate::osrm::reply::Away;
 use crate::settings::{self, Settings};
-use crate::store::{self, RunRow, Source};
+use crate::store::{self, Group, RunRow, Source};
 use crate::track::Micros;
 use choosing::{Enough, PassedOver};
 use claiming::{Claim, Open};
-use matching::{Matchers, POLL};
+use groups::Groups;
+use matching::POLL;
+use membership::Membership;
 use search::Search;
 use writing::Outbox;
 
@@ -82,7 +87,8 @@ pub fn process(limits: Limits, call: Call) -> Result<Processed, Error> {
     let mut more = false;
     let seen = store::osrm_as_seen()?;
     run.report.left_out = seen.left_out;
-    if let Some((why, until)) = seen.pause {
+    // With groups, the servers of one may want to be left alone and those of another not.
+    if let Some((why, until)) = seen.pause.filter(|_| !run.membership.is_grouped()) {
         run.report.osrm_error = Some(why);
         run.report.osrm_resume = Some(until);
     } else if run.settings.enabled {
@@ -106,10 +112,16 @@ pub fn process(limits: Limits, call: Call) -> Result<Processed, Error> {
 pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
     let mut run = Run::begin(HAND_TIME, false)?;
     if run.settings.enabled {
-        let claims = claiming::claim_batches(&run.settings, batches.clone(), &mut run.passed)?;
+        let claims = claiming::claim_batches(
+            &run.settings,
+            &run.sources,
+            batches.clone(),
+            &mut run.passed,
+            &mut run.membership,
+        )?;
         if !claims.is_empty() {
-            let mut matchers = Matchers::new(&run.settings, &run.report.left_out)?;
-            run.work_off(&mut matchers, claims)?;
+            let mut groups = run.groups()?;
+            run.work_off(&mut groups, claims)?;
         }
     }
     // What could not be done now is the next run's.
@@ -143,10 +155,21 @@ pub fn plan(most: usize) -> Result<i64, Error> {
         enough,
         &mut Search::new(true),
         &mut run.passed,
+        &mut run.membership,
     )?;
     let windows: Vec<_> = taken.claims.into_iter().map(|c| c.window).collect();
     store::make_pending(&windows)?;
     Ok(windows.len() as i64)
+}
+
+/// Which group each of these devices is in, or each that has paths.
+pub fn groups_of(devices: Option<Vec<String>>) -> Result<BTreeMap<String, Group>, Error> {
+    let devices = match devices {
+        Some(devices) => devices,
+        None => store::devices_with_paths()?,
+    };
+    let found = store::groups_of(&store::sources()?, &devices)?;
+    Ok(found.into_iter().collect())
 }
 
 /// What is needed throughout a run.
@@ -154,6 +177,7 @@ struct Run {
     settings: Settings,
     sources: Vec<Source>,
     passed: PassedOver,
+    membership: Membership,
     begun: Instant,
     deadline: Instant,
     report: RunRow,
@@ -183,6 +207,7 @@ impl Run {
         }
         Ok(Self {
             settings,
+            membership: Membership::new(&sources),
             sources,
             passed: PassedOver::new(),
             begun,
@@ -194,22 +219,30 @@ impl Run {
 
     /// Takes up to `most` windows, round by round; says whether there may be more to do.
     fn work_off_pending(&mut self, search: &mut Search, most: usize) -> Result<bool, Error> {
-        let mut matchers = Matchers::new(&self.settings, &self.report.left_out)?;
+        let mut groups = self.groups()?;
+        self.membership.add_away(search.away.clone());
         let mut left = most;
         while left > 0 {
-            let round = || self.round(&mut matchers, search, left.min(ROUND));
-            let Some(claimed) = backend::in_own_memory(round)? else {
+            let round = || self.round(&mut groups, search, left.min(ROUND));
+            let Some(worked_off) = backend::in_own_memory(round)? else {
                 return Ok(false);
             };
-            left = left.saturating_sub(claimed);
+            left = left.saturating_sub(worked_off);
         }
+        search.away = self.membership.away().clone();
         Ok(true)
+    }
+
+    /// The servers of all groups.
+    fn groups(&self) -> Result<Groups, Error> {
+        let seen = self.report.left_out.clone();
+        Groups::new(&self.settings, self.membership.is_grouped(), seen)
     }
 
     /// Claims windows and works them off; returns how many, or nothing if the run had better end.
     fn round(
         &mut self,
-        matchers: &mut Matchers,
+        groups: &mut Groups,
         search: &mut Search,
         most: usize,
     ) -> Result<Option<usize>, Error> {
@@ -224,48 +257,52 @@ impl Run {
             enough,
             search,
             &mut self.passed,
+            &mut self.membership,
         )?;
         // A window each at least.
         self.report.windows_deferred += (self.passed.len() - passed) as i32;
         if taken.claims.is_empty() {
-            return Ok((taken.jobs_go_on && !self.out_of_time()).then_some(0));
+            return Ok((taken.goes_on && !self.out_of_time()).then_some(0));
         }
-        let count = taken.claims.len();
-        Ok(self.work_off(matchers, taken.claims)?.then_some(count))
+        let worked_off = self.work_off(groups, taken.claims)?;
+        Ok((groups.is_any_left() && !self.out_of_time()).then_some(worked_off))
     }
 
-    /// Works claimed windows off, or puts them off while the server is away; false if the run had
-    /// better end.
-    fn work_off(&mut self, matchers: &mut Matchers, claims: Vec<Claim>) -> Result<bool, Error> {
-        if matchers.start()? {
-            self.read_match_and_write(matchers, claims)?;
-        } else {
-            self.report.windows_deferred += claims.len() as i32;
+    /// Works claimed windows off, but for those whose servers are away; returns how many.
+    fn work_off(&mut self, groups: &mut Groups, claims: Vec<Claim>) -> Result<usize, Error> {
+        let wanted: BTreeSet<Group> = claims.iter().map(|claim| claim.group.clone()).collect();
+        groups.start(wanted)?;
+        let away = groups.found_away();
+        let (deferred, claims): (Vec<Claim>, Vec<Claim>) =
+            (claims.into_iter()).partition(|claim| away.contains(&claim.group));
+        self.report.windows_deferred += deferred.len() as i32;
+        let count = claims.len();
+        if count > 0 {
+            self.read_match_and_write(groups, claims)?;
         }
-        self.report.osrm_calls = matchers.calls() as i32;
-        if let Some(left_out) = matchers.left_out() {
-            self.report.left_out = left_out;
-        }
-        self.note(matchers.away());
-        Ok(self.report.osrm_error.is_none() && !self.out_of_time())
+        self.membership.add_away(groups.found_away());
+        self.report.osrm_calls = groups.calls() as i32;
+        self.report.left_out = groups.left_out();
+        self.note(groups.away());
+        Ok(count)
     }
 
     /// Threads match what was read, while the main thread reads on and writes what they have done.
     fn read_match_and_write(
         &mut self,
-        matchers: &mut Matchers,
+        groups: &mut Groups,
         claims: Vec<Claim>,
     ) -> Result<(), Error> {
         let mut outbox = Outbox::new(&self.settings, &self.sources, &claims);
         let (mut open, mut whole) = (Vec::new(), Vec::new());
         for claim in claims {
             match claim.open {
-                Some(Open { new, .. }) => open.push((claim, new)),
-                None => whole.push(claim),
+                Some(Open { new, .. }) if claim.goes_on() => open.push((claim, new)),
+                _ => whole.push(claim),
             }
         }
         let read = onward::read(&self.sources, open)?;
-        read.jobs.into_iter().for_each(|job| matchers.submit(job));
+        read.jobs.into_iter().for_each(|job| groups.submit(job));
         outbox.put_unread(read.unread);
         whole.extend(read.whole);
         whole.sort_by(|a, b| a.window.cmp(&b.window));
@@ -275,22 +312,22 @@ impl Run {
                 continue;
             }
             let read = reading::read(&self.settings.recipe, &self.sources, device)?;
-            read.jobs.into_iter().for_each(|job| matchers.submit(job));
+            read.jobs.into_iter().for_each(|job| groups.submit(job));
             outbox.put_unread(read.unread);
             collect(
-                matchers,
+                groups,
                 &mut outbox,
                 &mut self.report,
                 self.deadline,
-                Matchers::is_full,
+                Groups::is_full,
             )?;
         }
         collect(
-            matchers,
+            groups,
             &mut outbox,
             &mut self.report,
             self.deadline,
-            |m| m.open() > 0,
+            |groups| groups.open() > 0,
         )?;
         outbox.write_if(1, &mut self.report)
     }
@@ -299,13 +336,11 @@ impl Run {
         Instant::now() >= self.deadline
     }
 
-    /// Notes that the server is away, if it is.
+    /// Notes whether OSRM as a whole is away.
     fn note(&mut self, away: Option<Away>) {
-        let Some(away) = away else { return };
-        self.report.osrm_resume = away
-            .pause
-            .map(|pause| backend::now() + pause.as_micros() as Micros);
-        self.report.osrm_error = Some(away.why);
+        let pause = away.as_ref().and_then(|away| away.pause);
+        self.report.osrm_resume = pause.map(|pause| backend::now() + pause.as_micros() as Micros);
+        self.report.osrm_error = away.map(|away| away.why);
     }
 
     /// Puts the run on record, as a further round of `earlier` if there is one; returns its id.
@@ -318,19 +353,19 @@ impl Run {
 /// Takes in what is matched, and waits for more as long as there is `too_much` under way; ends all
 /// requests at the deadline.
 fn collect(
-    matchers: &mut Matchers,
+    groups: &mut Groups,
     outbox: &mut Outbox,
     report: &mut RunRow,
     deadline: Instant,
-    too_much: impl Fn(&Matchers) -> bool,
+    too_much: impl Fn(&Groups) -> bool,
 ) -> Result<(), Error> {
     loop {
-        let waits = too_much(matchers);
+        let waits = too_much(groups);
         if waits && Instant::now() >= deadline {
-            matchers.cancel();
+            groups.cancel();
         }
         let pause = if waits { POLL } else { Duration::ZERO };
-        match matchers.receive(pause)? {
+        match groups.receive(pause)? {
             Some(done) => {
                 outbox.put(done);
                 outbox.write_if(LOT, report)?;

@@ -54,7 +54,7 @@ pub fn read(
         match onward.job(sources.len(), rows, now) {
             Ok(job) if job.targets[0].points == 0 && hidden => unread.extend(job.targets),
             Ok(job) => jobs.push(job),
-            Err(claim) => whole.push(claim),
+            Err(claim) => whole.push(*claim),
         }
     }
     Ok(ReadOnward {
@@ -134,11 +134,11 @@ impl Onward {
     }
 
     /// The job, or the claim again where the window has to be matched as a whole.
-    fn job(self, sources: usize, rows: Vec<(usize, Row)>, now: Micros) -> Result<Job, Claim> {
+    fn job(self, sources: usize, rows: Vec<(usize, Row)>, now: Micros) -> Result<Job, Box<Claim>> {
         let span = self.claim.window.span;
         let inside = |row: &Row| span.holds(row.time);
         if self.claim.known.new && rows.iter().any(|(_, row)| row.processed && inside(row)) {
-            return Err(self.claim);
+            return Err(Box::new(self.claim));
         }
         let mut target = Target::new(self.claim, sources);
         let mut fixes: Vec<Fix> = Vec::new();

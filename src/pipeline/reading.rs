@@ -7,7 +7,7 @@ use pgrx::datum::Uuid;
 use super::claiming::Claim;
 use crate::backend;
 use crate::error::Error;
-use crate::store::{self, Delay, DeviceWindow, Row, RowId, Source};
+use crate::store::{self, Delay, DeviceWindow, Group, Row, RowId, Source};
 use crate::track::{self, Fix, Fixes, Micros, Recipe};
 
 /// Windows that one thread works off in a row; they share what is decided at their edges.
@@ -26,13 +26,15 @@ pub struct Target {
     pub rejected: usize,
     /// Points to be marked, by source.
     pub marks: Vec<Vec<RowId>>,
-    /// First and last point that was unprocessed.
+    /// First and last moment that something is new at.
     pub new: Option<(Micros, Micros)>,
     pub delay: Delay,
     /// Batches of other windows that its unprocessed points were in before they were moved.
     pub left: Vec<Uuid>,
     /// When it settles, if it is open.
     pub settles: Option<Micros>,
+    /// The one that the device is in.
+    pub group: Group,
 }
 
 /// Windows of one device that lie close together, with the points that decide them.
@@ -61,6 +63,7 @@ impl Target {
             delay: Delay::default(),
             left: Vec::new(),
             settles: claim.open.map(|open| open.settles),
+            group: claim.group,
         }
     }
 
@@ -76,10 +79,14 @@ impl Target {
         }
     }
 
-    /// Notes an unprocessed point.
+    /// Notes an unprocessed point. One that the window had before, or may have had, may have been anywhere in it.
     fn take_new(&mut self, time: Micros, earlier_batch: Option<Uuid>, now: Micros) {
-        let (low, high) = self.new.unwrap_or((time, time));
-        self.new = Some((low.min(time), high.max(time)));
+        let (first, last) = match earlier_batch.is_some_and(|b| b == self.batch || self.fresh) {
+            true => (self.window.span.start, self.window.span.end - 1),
+            false => (time, time),
+        };
+        let (low, high) = self.new.unwrap_or((first, last));
+        self.new = Some((low.min(first), high.max(last)));
         self.delay.count(now - time);
         self.left.extend(
             earlier_batch.filter(|batch| *batch != self.batch && !self.left.contains(batch)),

@@ -1,14 +1,18 @@
-//! What a run has found that wants work, kept through its rounds.
+//! What a run has found that wants work, and whom it asks about in vain, kept through its rounds.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use super::backlog::Backlog;
 use super::live::Live;
+use crate::store::Group;
 
 #[derive(Debug)]
 pub struct Search {
     pub live: Live,
     pub backlog: Backlog,
+    /// Groups of devices that were asked about in vain.
+    pub away: BTreeSet<Group>,
 }
 
 thread_local! {
@@ -25,6 +29,7 @@ impl Search {
                 true => Backlog::new(),
                 false => Backlog::none(),
             },
+            away: BTreeSet::new(),
         }
     }
 

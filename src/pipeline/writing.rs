@@ -170,6 +170,7 @@ impl<'run> Outbox<'run> {
                 Status::Completed => target.settles,
                 Status::Pending | Status::Failed => None,
             },
+            group: target.group.clone(),
         }
     }
 

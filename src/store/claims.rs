@@ -5,6 +5,7 @@
 
 use pgrx::datum::{Interval, TimestampWithTimeZone, Uuid};
 
+use super::groups::Group;
 use super::source::Source;
 use super::statement::{Columns, execute, rows, timestamps};
 use crate::backend::timestamp;
@@ -22,12 +23,14 @@ pub struct DeviceWindow {
 }
 
 /// What is on record of a window.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Known {
     pub batch: Uuid,
     pub retries: i32,
     /// No outcome of the window is on record: all its points are to name this batch.
     pub new: bool,
+    /// The group that the device was in when it was matched.
+    pub group: Group,
 }
 
 pub(super) fn interval(micros: Micros) -> Interval {
@@ -216,6 +219,7 @@ pub fn known_batches(windows: &[DeviceWindow]) -> Result<Vec<Known>, Error> {
                 batch: row.get(1)?,
                 retries: row.get(2)?,
                 new: row.get(3)?,
+                group: row.maybe(4)?,
             })
         },
     )

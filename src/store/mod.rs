@@ -4,6 +4,7 @@
 
 mod adopted;
 mod claims;
+mod groups;
 mod holding;
 mod plans;
 mod points;
@@ -19,6 +20,7 @@ pub use claims::{
     known_batches, lock_devices, lock_windows, make_pending, neighbours, overlapped, reclaim,
     recut, take_pending, waiting_devices, waiting_live, waiting_windows, windows_of,
 };
+pub use groups::{Group, devices_with_paths, groups, groups_of};
 pub use holding::{DeviceKeys, device_keys};
 pub use points::{Row, RowId, Span, read_points, read_spans};
 pub use results::{
@@ -26,7 +28,7 @@ pub use results::{
     write_onward_stops, write_paths, write_stops,
 };
 pub use runs::{
-    Delay, RunRow, advance_jobs, osrm_as_seen, others_have_run, record_run, search_is_due,
-    snapshot, store_reads,
+    Delay, RunRow, ServerLeftOut, advance_jobs, osrm_as_seen, others_have_run, record_run,
+    search_is_due, snapshot, store_reads,
 };
-pub use source::{Fragments, Source, ask_source, sources};
+pub use source::{Fragments, Source, are_grouped, ask_source, sources};

@@ -2,6 +2,8 @@
                ({longitude})::double precision AS lon,
                ({latitude})::double precision AS lat,
                ({accuracy})::double precision AS acc,
+               ({course})::double precision AS course,
+               ({speed})::double precision AS speed,
                p.processed,
                p.tableoid AS part,
                p.ctid AS address,

@@ -77,26 +77,32 @@ fn with_columns(template: &str) -> String {
 fn point(row: &Columns<'_, '_>, first: usize) -> Result<Row, Error> {
     let time = row.time(first)?;
     let (lon, lat) = (row.maybe(first + 1)?, row.maybe(first + 2)?);
+    // What is no accuracy, no course or no speed counts as unknown: devices report 0 or -1 for that.
+    let accuracy: Option<f64> = row.maybe(first + 3)?;
+    let course: Option<f64> = row.maybe(first + 4)?;
+    let speed: Option<f64> = row.maybe(first + 5)?;
     Ok(Row {
         time,
-        fix: usable(time, lon, lat, row.maybe(first + 3)?),
-        processed: row.maybe(first + 4)?.unwrap_or(false),
-        id: (row.get(first + 5)?, row.get(first + 6)?),
-        earlier_batch: row.maybe(first + 7)?,
+        fix: usable(time, lon, lat).map(|fix| Fix {
+            accuracy: accuracy.filter(|m| m.is_finite() && *m > 0.0),
+            course: course.filter(|c| (-360.0..=360.0).contains(c)),
+            speed: speed.filter(|v| v.is_finite() && *v >= 0.0),
+            ..fix
+        }),
+        processed: row.maybe(first + 6)?.unwrap_or(false),
+        id: (row.get(first + 7)?, row.get(first + 8)?),
+        earlier_batch: row.maybe(first + 9)?,
     })
 }
 
-/// A fix, if the numbers are one. An accuracy that is none counts as unknown: devices report 0 or
-/// -1 for that.
-fn usable(time: Micros, lon: Option<f64>, lat: Option<f64>, accuracy: Option<f64>) -> Option<Fix> {
+/// A fix, if the numbers are one.
+fn usable(time: Micros, lon: Option<f64>, lat: Option<f64>) -> Option<Fix> {
     let (lon, lat) = (lon?, lat?);
-    if !((-180.0..=180.0).contains(&lon) && (-90.0..=90.0).contains(&lat)) {
-        return None;
-    }
-    Some(Fix {
+    let usable = (-180.0..=180.0).contains(&lon) && (-90.0..=90.0).contains(&lat);
+    usable.then_some(Fix {
         time,
         lon,
         lat,
-        accuracy: accuracy.filter(|m| m.is_finite() && *m > 0.0),
+        ..Fix::default()
     })
 }

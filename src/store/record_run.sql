@@ -1,5 +1,5 @@
 -- Adds a run, or what a further round did to run $1. The last round ($14) also says what
--- waits, if old points were searched for ($16). Servers that are left out are in $17 to $21.
+-- waits, if old points were searched for ($16). Servers that are left out are in $17 to $22.
 INSERT INTO @extschema@.worker_runs AS r (
     id, started_at, finished_at, windows_completed, windows_failed, windows_deferred, points,
     rejected, paths, osrm_calls, duration_ms, osrm_error, delay_avg_ms, delay_max_ms,
@@ -9,8 +9,8 @@ VALUES (coalesce($1, nextval('@extschema@.worker_runs_id_seq')), $2, clock_times
         CASE WHEN $14 AND $16::bigint IS NOT NULL THEN (SELECT b.points FROM @extschema@._backlog() AS b) END, $15,
         pg_current_xact_id(), pg_current_snapshot(), $16,
         (SELECT jsonb_agg(to_jsonb(s))
-           FROM unnest($17::text[], $18::text[], $19::timestamptz[], $20::timestamptz[], $21::boolean[])
-                AS s (server, why, since, until, at_its_wish)))
+           FROM unnest($17::text[], $18::text[], $19::timestamptz[], $20::timestamptz[], $21::boolean[], $22::text[])
+                AS s (server, why, since, until, at_its_wish, osrm_group)))
 ON CONFLICT (id) DO UPDATE SET
     finished_at = excluded.finished_at,
     windows_completed = r.windows_completed + excluded.windows_completed,

@@ -6,13 +6,14 @@ use pgrx::datum::Uuid;
 use pgrx::pg_sys;
 
 use super::claims::{DeviceWindow, devices, ends, starts};
+use super::groups::Group;
 use super::points::RowId;
 use super::source::Source;
 use super::statement::{execute, rows, timestamps};
 use crate::backend::timestamp;
 use crate::error::Error;
 use crate::osrm::Refusal;
-use crate::track::{Grade, Micros, Path, PathKind, Stop};
+use crate::track::{Grade, Micros, Path, PathKind, Reason, Stop};
 
 /// What a batch's row is to say.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ pub struct BatchRow {
     pub rejected: i32,
     /// When the window is to be matched once more.
     pub settles: Option<Micros>,
+    pub group: Group,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +92,7 @@ pub fn write_batches(batches: &[BatchRow]) -> Result<(), Error> {
             column(batches, |b| b.outliers).into(),
             column(batches, |b| b.rejected).into(),
             column(batches, |b| b.settles.map(timestamp)).into(),
+            column(batches, |b| b.group.clone()).into(),
         ],
     )
 }
@@ -115,6 +118,7 @@ pub fn write_onward(batches: &[BatchRow]) -> Result<(), Error> {
             errors(batches, |e| &e.code).into(),
             column(batches, |b| b.settles.map(timestamp)).into(),
             column(batches, |b| b.rejected).into(),
+            column(batches, |b| b.group.clone()).into(),
         ],
     )
 }
@@ -161,7 +165,7 @@ pub fn write_paths(
                 path(|p| Some(p.quality.length)).into(),
                 path(|p| Some(p.quality.fixes_length)).into(),
                 path(|p| Some(p.quality.top_speed)).into(),
-                each(paths, |p| p.item.0.reason.clone()).into(),
+                each(paths, |p| p.item.0.reason.map(reason_name)).into(),
                 each(paths, |p| p.batch).into(),
             ],
             |row| row.get(1),
@@ -182,6 +186,15 @@ const fn grade_name(grade: Grade) -> &'static str {
         Grade::Good => "good",
         Grade::Doubtful => "doubtful",
         Grade::Raw => "raw",
+    }
+}
+
+const fn reason_name(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NoSegment => "NoSegment",
+        Reason::NoMatch => "NoMatch",
+        Reason::TimedOut => "TimedOut",
+        Reason::Unavailable => "Unavailable",
     }
 }
 

@@ -1,5 +1,6 @@
 //! The log of runs, and the steps of upkeep that a run takes on its way.
 
+use super::groups::Group;
 use super::statement::rows;
 use crate::backend::{system_time, system_timestamp, timestamp};
 use crate::error::Error;
@@ -60,10 +61,17 @@ pub struct RunRow {
     pub osrm_error: Option<String>,
     /// When OSRM wants to be asked again, if it said so.
     pub osrm_resume: Option<Micros>,
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<ServerLeftOut>,
     pub delay: Delay,
     /// Pages that the search for old points looked at in vain, if it was made to its end.
     pub search_pages: Option<i64>,
+}
+
+/// A server that is left out, of a group.
+#[derive(Debug, Clone)]
+pub struct ServerLeftOut {
+    pub group: Group,
+    pub server: LeftOut,
 }
 
 /// Records a run, or a further round of run `id`; returns the run's id.
@@ -71,13 +79,12 @@ pub struct RunRow {
 /// With `last`, the row also says what still waits, if that was searched for.
 pub fn record_run(id: Option<i64>, run: &RunRow, last: bool) -> Result<i64, Error> {
     let (mean, greatest) = run.delay.millis();
-    let left_out = |text: fn(&LeftOut) -> &str| {
-        let texts = run.left_out.iter().map(text);
-        texts.collect::<Vec<_>>()
-    };
-    let out_since = run.left_out.iter().map(|s| system_timestamp(s.since));
-    let out_until = (run.left_out.iter()).map(|s| s.until.map(system_timestamp));
-    let at_its_wish = run.left_out.iter().map(|s| s.at_its_wish);
+    let servers = || run.left_out.iter().map(|out| &out.server);
+    let left_out = |text: fn(&LeftOut) -> &str| servers().map(text).collect::<Vec<_>>();
+    let out_since = servers().map(|s| system_timestamp(s.since));
+    let out_until = servers().map(|s| s.until.map(system_timestamp));
+    let at_its_wish = servers().map(|s| s.at_its_wish);
+    let groups = run.left_out.iter().map(|out| out.group.clone());
     let ids = rows(
         "record the run",
         include_str!("record_run.sql"),
@@ -103,6 +110,7 @@ pub fn record_run(id: Option<i64>, run: &RunRow, last: bool) -> Result<i64, Erro
             out_since.collect::<Vec<_>>().into(),
             out_until.collect::<Vec<_>>().into(),
             at_its_wish.collect::<Vec<_>>().into(),
+            groups.collect::<Vec<_>>().into(),
         ],
         |row| row.get(1),
     )?;
@@ -114,7 +122,7 @@ pub fn record_run(id: Option<i64>, run: &RunRow, last: bool) -> Result<i64, Erro
 pub struct OsrmAsSeen {
     /// Why and until when OSRM as a whole wants to be left alone.
     pub pause: Option<(String, Micros)>,
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<ServerLeftOut>,
 }
 
 /// What the last run saw of OSRM.
@@ -130,12 +138,15 @@ pub fn osrm_as_seen() -> Result<OsrmAsSeen, Error> {
                 _ => None,
             };
             let left_out = match row.maybe(3)? {
-                Some(server) => Some(LeftOut {
-                    server,
-                    why: row.get(4)?,
-                    since: system_time(row.time(5)?),
-                    until: row.maybe_time(6)?.map(system_time),
-                    at_its_wish: row.get(7)?,
+                Some(server) => Some(ServerLeftOut {
+                    group: row.maybe(8)?,
+                    server: LeftOut {
+                        server,
+                        why: row.get(4)?,
+                        since: system_time(row.time(5)?),
+                        until: row.maybe_time(6)?.map(system_time),
+                        at_its_wish: row.get(7)?,
+                    },
                 }),
                 None => None,
             };

@@ -28,6 +28,8 @@ pub struct Source {
     /// Left out of this run.
     aside: Cell<bool>,
     back: bool,
+    /// There are groups of devices.
+    grouped: bool,
 }
 
 /// A table as fragments of SQL by their marks, as `_sources()` gives them.
@@ -36,6 +38,9 @@ pub struct Fragments(HashMap<String, String>);
 
 /// What `{mark:X}` stands for, X, within the mark's fragment.
 const VALUE: &str = "$value";
+
+/// The mark of the group that a row says its device is in; there where a group goes by a column of the table.
+const GROUP: &str = "group";
 
 impl Fragments {
     pub fn new(fragments: Value) -> Self {
@@ -206,6 +211,11 @@ impl Source {
         self.relation
     }
 
+    /// Whether its rows say which group their devices are in.
+    pub fn says_group(&self) -> bool {
+        self.fragments.0.contains_key(GROUP)
+    }
+
     /// It was set aside, and is to be tried again.
     pub fn is_back(&self) -> bool {
         self.back
@@ -260,20 +270,31 @@ pub fn ask_source(
 pub fn sources() -> Result<Vec<Source>, Error> {
     rows(
         "read the sources of points",
-        "SELECT ordinal::integer, relation::oid, fragments, aside, back FROM @extschema@._sources() ORDER BY ordinal",
+        include_str!("sources.sql"),
         &[],
         |row| {
             let number = row.get::<i32>(1)? as usize;
-            let fragments = Fragments::new(row.get::<Json>(3)?.0);
+            let mut fragments = Fragments::new(row.get::<Json>(3)?.0);
+            let group: Option<String> = row.maybe(6)?;
+            let grouped = group.is_some();
+            if let Some(expression) = group.filter(|expression| !expression.is_empty()) {
+                fragments.0.insert(GROUP.into(), expression);
+            }
             Ok(Source {
                 number,
                 relation: row.get(2)?,
                 fragments,
                 aside: Cell::new(row.get(4)?),
                 back: row.get(5)?,
+                grouped,
             })
         },
     )
+}
+
+/// Whether there are groups of devices, as was seen when the sources were read.
+pub fn are_grouped(sources: &[Source]) -> bool {
+    sources.iter().any(|source| source.grouped)
 }
 
 #[cfg(test)]

@@ -157,6 +157,18 @@ pub fn turn(before: Place, at: Place, after: Place) -> Option<f64> {
     })
 }
 
+/// The direction from one place to another, degrees clockwise from north, 0..360.
+pub fn course(from: Place, to: Place) -> f64 {
+    let [east, north] = Plane::at(from).project(to);
+    east.atan2(north).to_degrees().rem_euclid(360.0)
+}
+
+/// Degrees between two courses, 0..=180.
+pub fn between_courses(a: f64, b: f64) -> f64 {
+    let between = (a - b).rem_euclid(360.0);
+    between.min(360.0 - between)
+}
+
 /// How far along the segment between two flat points, 0..=1, it is nearest to the origin.
 fn nearest_share(a: [f64; 2], b: [f64; 2]) -> f64 {
     let d = [b[0] - a[0], b[1] - a[1]];
@@ -227,6 +239,14 @@ mod tests {
         let line = [[24.0, 60.0], [24.01, 60.0]];
         assert!((distance_to_line([24.005, 60.0001], &line) - 11.1).abs() < 0.1);
         assert!((distance_to_line([23.999, 60.0], &line) - 55.6).abs() < 0.2);
+    }
+
+    #[test]
+    fn courses_go_clockwise_from_north() {
+        assert!(course([24.0, 60.0], [24.0, 60.1]) < 0.01);
+        assert!((course([24.0, 60.0], [24.1, 60.0]) - 90.0).abs() < 0.1);
+        assert_eq!(between_courses(-170.0, 350.0), 160.0);
+        assert_eq!(between_courses(359.0, 1.0), 2.0);
     }
 
     #[test]

@@ -3,16 +3,17 @@
 //! The recipe, step by step:
 //!
 //! 1. sort the fixes and drop exact copies: [`Fixes`] (`model`)
-//! 2. cut the device's time into slots of five minutes, whatever a window's length: `timeline`
+//! 2. cut the device's time into slots of fifteen minutes, whatever a window's length: `timeline`
 //! 3. decide where each slot's line begins, from the fixes around its edge alone: `seam`, which
 //!    asks a small request that also tells how noisy the fixes are: `ask/calibrate`
 //! 4. match each slot between its two edges: `slot`
 //!    - prepare: keep one believable fix a second (`prepare/clean`), smooth them
-//!      (`prepare/smooth`), find stops and the segments between (`prepare/stops`), leave out what
-//!      says nothing new (`prepare/thin`)
+//!      (`prepare/smooth`), find stops and the segments between (`prepare/stops`), hold courses against
+//!      the way (`prepare/course`), leave out what says nothing new (`prepare/thin`)
 //!    - ask: one match for the trace (`ask/asker`), with the radius that suits it (`ask/fit`), anew
 //!      without a bound to detours where it does not fit (`ask/relax`), and anew around what no
-//!      vehicle can have driven (`ask/repair`, `ask/matched`)
+//!      vehicle can have driven (`ask/repair`, `ask/matched`); whether the map has roads at all where
+//!      none was found (`ask/unmapped`)
 //!    - draw: the road where a leg leads, straight lines elsewhere (`draw/strands`), without the
 //!      spikes that noise left (`draw/spikes`)
 //! 5. hand each window its share: paths with figures of their quality (`draw/paths`,
@@ -38,7 +39,7 @@ mod timeline;
 mod vehicle;
 
 pub use geo::{Place, length as line_length, part_of_line};
-pub use model::{Fix, Fixes, Grade, Micros, Outcome, Path, PathKind, Stop, Window};
+pub use model::{Fix, Fixes, Grade, Micros, Outcome, Path, PathKind, Reason, Stop, Window};
 pub use onward::match_onward;
 pub use recipe::Recipe;
 

@@ -14,7 +14,7 @@ pub fn seconds(from: Micros, to: Micros) -> f64 {
 }
 
 /// One usable GPS reading of a device.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Fix {
     pub time: Micros,
     /// Degrees east, WGS 84, -180..=180.
@@ -23,6 +23,10 @@ pub struct Fix {
     pub lat: f64,
     /// Standard deviation in metres as the device reported it; finite and positive if present.
     pub accuracy: Option<f64>,
+    /// Direction of travel as the device reported it, degrees clockwise from north, -360..=360.
+    pub course: Option<f64>,
+    /// Metres a second as the device reported it, 0 or more.
+    pub speed: Option<f64>,
 }
 
 impl Fix {
@@ -49,11 +53,16 @@ impl From<Vec<Fix>> for Fixes {
     fn from(mut fixes: Vec<Fix>) -> Self {
         let order = |a: &Fix, b: &Fix| {
             // Within a second the better reading comes first, then the earlier one.
-            let accuracy = |f: &Fix| f.accuracy.unwrap_or(f64::INFINITY);
+            let number = |of: fn(&Fix) -> Option<f64>| {
+                let known = |f: &Fix| of(f).unwrap_or(f64::INFINITY);
+                known(a).total_cmp(&known(b))
+            };
             (a.time.cmp(&b.time))
-                .then(accuracy(a).total_cmp(&accuracy(b)))
+                .then(number(|f| f.accuracy))
                 .then(a.lon.total_cmp(&b.lon))
                 .then(a.lat.total_cmp(&b.lat))
+                .then(number(|f| f.course))
+                .then(number(|f| f.speed))
         };
         fixes.sort_unstable_by(order);
         let mut copies = Vec::new();
@@ -120,9 +129,21 @@ pub struct Path {
     /// Fixes of the source that this path stands for.
     pub fixes: usize,
     pub quality: Quality,
-    /// Why a raw path is raw: OSRM's code, or `NoRoad` where it answered, but with no way that the
-    /// vehicle can have driven.
-    pub reason: Option<String>,
+    /// `None` for a matched path.
+    pub reason: Option<Reason>,
+}
+
+/// Why a raw path is raw, in OSRM's words where it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The map has no road near its fixes.
+    NoSegment,
+    /// Roads are near, but no way on them that the vehicle can have driven.
+    NoMatch,
+    /// OSRM gave no answer in time, time and again.
+    TimedOut,
+    /// OSRM gave no answer that is one, time and again.
+    Unavailable,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,7 +234,7 @@ mod tests {
             time: second * SECOND,
             lon: 24.0,
             lat: 60.0,
-            accuracy: None,
+            ..Fix::default()
         };
         let fixes = Fixes::from(vec![fix(2), fix(1), fix(2)]);
         assert_eq!(fixes.all(), Fixes::from(vec![fix(1), fix(2)]).all());

@@ -4,8 +4,9 @@
 //! have just come are asked about alone, with a few that came before them; what becomes of them lasts until the
 //! slot is over and matched as a whole.
 
-use super::ask::{Asker, Fitted, fit_roughly};
+use super::ask::{Asker, Fitted, find_unmapped, fit_roughly};
 use super::draw::{self, Fixed, Stretch};
+use super::geo::Place;
 use super::model::{Fixes, Micros, Outcome, Path, Window};
 use super::prepare::{Smoothed, Thinned, prepare, stays, thin};
 use super::recipe::Recipe;
@@ -42,9 +43,9 @@ pub fn match_onward(
         let Some(piece) = Onward::cut(segment, from) else {
             continue;
         };
-        let fitted = fit_roughly(&piece.thinned, &asker)?;
-        outcome.refusal = outcome.refusal.or(fitted.matched.refusal.clone());
-        stretches.extend(piece.draw(fitted, window, &recipe, &moving));
+        let (fitted, first) = piece.ask(&asker)?;
+        stretches.extend(draw_on(&fitted, first, window, &recipe, &moving));
+        outcome.refusal = outcome.refusal.or(fitted.matched.refusal);
     }
     outcome.paths = draw::paths(stretches, recipe.tolerance)
         .into_iter()
@@ -94,13 +95,9 @@ impl Onward {
         })
     }
 
-    fn draw(
-        &self,
-        mut fitted: Fitted,
-        window: Window,
-        recipe: &Recipe,
-        moving: &[Micros],
-    ) -> Vec<Stretch> {
+    /// What OSRM says since the line ended, and where that was.
+    fn ask(&self, asker: &Asker) -> Result<(Fitted, Option<Place>), MatchError> {
+        let mut fitted = fit_roughly(&self.thinned, asker)?;
         let mut first = None;
         if let Some(at) = self.at {
             let at = fitted.matched.leg_over(at).map_or(at, |leg| leg.from);
@@ -108,10 +105,21 @@ impl Onward {
             fitted.matched = fitted.matched.since(at);
             first = Some(fitted.matched.place(0, &fitted.trace));
         }
-        let fixed = Fixed { first, last: None };
-        let spike = (SPIKE * fitted.radius).min(DEEPEST_SPIKE);
-        draw::draw(&fitted, fixed, spike, window, recipe, moving)
+        find_unmapped(&mut fitted, asker)?;
+        Ok((fitted, first))
     }
+}
+
+fn draw_on(
+    fitted: &Fitted,
+    first: Option<Place>,
+    window: Window,
+    recipe: &Recipe,
+    moving: &[Micros],
+) -> Vec<Stretch> {
+    let fixed = Fixed { first, last: None };
+    let spike = (SPIKE * fitted.radius).min(DEEPEST_SPIKE);
+    draw::draw(fitted, fixed, spike, window, recipe, moving)
 }
 
 #[cfg(test)]

@@ -97,6 +97,19 @@ pub mod prepare {
     /// A parked vehicle whose fixes stray for less than this is still parked, in seconds.
     pub const STRAY: f64 = 60.0;
 
+    /// Slower devices report any course, in m/s.
+    pub const LEAST_SPEED: f64 = 3.0;
+    /// A course is held against the way from the nearest fixes that are so many metres off: it agrees within these
+    /// degrees of the way there or of that on.
+    pub const LEAST_WAY: f64 = 10.0;
+    pub const AGREEMENT: f64 = 60.0;
+    /// Courses are believed where at least this share agrees, of so many. Half of chance ones do.
+    pub const AGREEMENT_SHARE: f64 = 0.8;
+    pub const FEWEST_COURSES: usize = 5;
+    /// Courses so many degrees apart, of two fixes that follow each other or within so many seconds: it turned.
+    pub const OPPOSITE: f64 = 130.0;
+    pub const TURNING: f64 = 45.0;
+
     /// Fixes nearer than this to the last one kept say nothing new, in metres,
     pub const SPACING: f64 = 20.0;
     /// nor do those whose distance may be noise: so many standard deviations, up to a distance.
@@ -234,6 +247,9 @@ pub mod ask {
     /// larger radius, until all of it can have been driven.
     pub const AROUND: [usize; 4] = [6, 15, 30, 60];
     pub const AROUND_RADIUS: f64 = 1.5;
+
+    /// So many observations of a gap are asked about, whether a road is near.
+    pub const SAMPLE: usize = 12;
 
     /// A leg that is longer than the fixes' own way by this factor, and these metres, and these
     /// metres a second between the fixes, drove around something that the map lacks.

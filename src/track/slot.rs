@@ -1,10 +1,11 @@
 //! One slot, from its raw fixes to stretches of line and standings.
 //!
-//! A slot is five minutes of a device, whatever the length of a window is: windows are slices of
+//! A slot is fifteen minutes of a device, whatever the length of a window is: windows are slices of
 //! slots or unions of them, so that their length does not show in the line.
 
 use super::ask::{
-    Anchors, Asker, Fitted, Noise, calibrate, choose_answer, first_radius, fit, repair, side,
+    Anchors, Asker, Fitted, Noise, calibrate, choose_answer, find_unmapped, first_radius, fit,
+    repair, side,
 };
 use super::draw::{self, Fixed, Stretch};
 use super::geo;
@@ -141,6 +142,7 @@ impl Piece {
             time: seam.time,
             place: seam.place,
             deviation: None,
+            course: None,
         };
         let mut points: Vec<Smoothed> = start.map(anchor).into_iter().collect();
         points.extend(segment.iter().filter(inside));
@@ -172,6 +174,7 @@ impl Piece {
         let mut fitted = fit(&thinned, anchors, radius, asker)?;
         choose_answer(&mut fitted, &self.points, anchors, asker)?;
         repair(&mut fitted, &self.points, asker)?;
+        find_unmapped(&mut fitted, asker)?;
         Ok(Some(fitted))
     }
 

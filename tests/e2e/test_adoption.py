@@ -43,10 +43,10 @@ def test_markers_give_the_same_paths_as_the_table_of_the_extension(db, osrm):
 
 
 @pytest.mark.parametrize("columns, values, adopt", [
-    ("dev integer, t timestamp, lat numeric, lon numeric, acc real",
-     "SELECT 7, %(at)s AT TIME ZONE 'Europe/Helsinki', %(lat)s, %(lon)s, 5",
+    ("dev integer, t timestamp, lat numeric, lon numeric, acc real, heading numeric, speed real",
+     "SELECT 7, %(at)s AT TIME ZONE 'Europe/Helsinki', %(lat)s, %(lon)s, 5, 1e300, -1",
      "device_column => 'dev', time_column => 't', longitude_column => 'lon', latitude_column => 'lat', "
-     "accuracy_column => 'acc', time_zone => 'Europe/Helsinki'"),
+     "accuracy_column => 'acc', time_zone => 'Europe/Helsinki', course_column => 'heading', speed_column => 'speed'"),
     ("dev varchar(10), t bigint, c numeric[]",
      "SELECT '7', extract(epoch FROM %(at)s) * 1000, ARRAY[%(lat)s, %(lon)s]",
      "device_column => 'dev', time_column => 't', coordinates_column => 'c', time_unit => 'ms', "

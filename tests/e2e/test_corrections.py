@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 from drives import drive, insert, paths, process_all, recent_window
 from harness.fault_server import FaultServer, is_probe
-from harness.outcome import leftovers
+from harness.outcome import decided, leftovers
 from scratch import assert_as_from_scratch, from_scratch, shown
 
 START = recent_window(120)
@@ -53,6 +53,17 @@ def test_a_single_point_that_is_moved_across_an_edge(matched):
     matched.rows("""UPDATE gps_coordinates SET recorded_at = recorded_at + interval '6 s', processed = false
                      WHERE device_id = 'car' AND recorded_at = %s""", (START + WINDOW - timedelta(seconds=5),))
     assert_as_from_scratch(matched)
+
+
+def test_points_that_are_moved_within_their_window_were_known_to_the_one_after_it(matched):
+    """Where they are now, that one does not look."""
+    matched.rows("""UPDATE gps_coordinates SET recorded_at = recorded_at - interval '252 s', processed = false
+                     WHERE device_id = 'car' AND recorded_at >= %s AND recorded_at < %s""",
+                 (START + 3 * WINDOW - timedelta(seconds=45), START + 3 * WINDOW - timedelta(seconds=5)))
+    process_all(matched)
+    history = decided(matched)
+    from_scratch(matched)
+    assert history == decided(matched)
 
 
 @pytest.mark.parametrize("begin, end", [(WINDOW, 2 * WINDOW), (WINDOW - MINUTE / 2, WINDOW),

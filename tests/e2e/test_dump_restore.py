@@ -5,7 +5,8 @@ import pytest
 from drives import drive, insert, paths, process_all, recent_window, stops, waiting
 from harness.database import Database
 
-TABLES = ("gps_coordinates", "processing_batches", "cached_polylines", "stops", "worker_runs")
+TABLES = ("gps_coordinates", "processing_batches", "cached_polylines", "stops", "worker_runs", "osrm_groups",
+          "osrm_group_devices")
 
 
 def contents(db):
@@ -27,8 +28,12 @@ def test_every_row_comes_back_and_processing_goes_on(empty_db, second_db, osrm, 
     for db in (empty_db, second_db):
         db.set("search_path", schema)
     fixes = drive(osrm, recent_window(), 600)
+    empty_db.rows("INSERT INTO osrm_groups (name, osrm_url, source_column, source_value) VALUES ('cars', %s, 'none', 'x')",
+                  (osrm.url,))
+    empty_db.rows("INSERT INTO osrm_group_devices VALUES ('car', 'cars')")
     insert(empty_db, "car", fixes[:40])
     process_all(empty_db)
+    assert empty_db.rows("SELECT DISTINCT osrm_group FROM processing_batches") == [("cars",)]
     insert(empty_db, "car", fixes[40:80])  # still waiting when the dump is made
     before = contents(empty_db)
 

@@ -42,22 +42,23 @@ def test_stops_are_listed_with_their_length(page, town):
 
 def test_kinds_differ_by_colour_and_by_dashes(page, db, server):
     begin = recent_window(10)
-    kinds = {"good": "matched", "doubtful": "doubtful", "raw": "raw"}
-    for number, grade in enumerate(kinds):
+    kinds = {"matched": ("good", None), "doubtful": ("doubtful", None), "raw": ("raw", "NoMatch"),
+             "unmapped": ("raw", "NoSegment")}
+    for number, (grade, reason) in enumerate(kinds.values()):
         db.rows("""
-            INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count, grade)
-            SELECT 'mixed', %s, %s, encode_polyline('{24.93,24.95}', ARRAY[y, y]), 2, %s
+            INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count, grade, reason)
+            SELECT 'mixed', %s, %s, encode_polyline('{24.93,24.95}', ARRAY[y, y]), 2, %s, %s
               FROM (VALUES (60.16 + %s * 0.004)) AS v (y)""",
-                (begin + timedelta(minutes=number), begin + timedelta(minutes=number + 1), grade, number))
-    insert(db, "mixed", [(24.95 - n * 0.002, 60.175, begin + timedelta(minutes=4, seconds=10 * n)) for n in range(8)])
+                (begin + timedelta(minutes=number), begin + timedelta(minutes=number + 1), grade, reason, number))
+    insert(db, "mixed", [(24.95 - n * 0.002, 60.176, begin + timedelta(minutes=5, seconds=10 * n)) for n in range(8)])
     open_day(page, server, "mixed")
-    for kind in (*kinds.values(), "tail"):
+    for kind in (*kinds, "tail"):
         has_lines(page, kind)
         page.click(f"#show-{kind}")
         page.until(lambda: lines_of(page, kind) < 50, f"{kind} lines to be hidden")
         page.click(f"#show-{kind}")
     dashes = page.run("return [...document.querySelectorAll('#kinds path')].map((one) => one.getAttribute('stroke-dasharray'))")
-    assert len(set(dashes)) == len(dashes) == 4
+    assert len(set(dashes)) == len(dashes) == 5
     page.keep("kinds")
 
 

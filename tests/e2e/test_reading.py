@@ -64,7 +64,7 @@ def test_the_page_holds_the_same_lines_as_the_rows(driven):
     lines = driven.rows("SELECT encoded_polyline FROM get_device_paths('bus')")
     assert [path["encoded_polyline"] for path in page["paths"]] == [line for (line,) in lines]
     assert set(page["paths"][0]) == {"start_time", "end_time", "encoded_polyline", "osrm_confidence",
-                                     "point_count", "match_status", "grade"}
+                                     "point_count", "match_status", "grade", "reason"}
 
 
 def test_the_page_of_a_device_that_nobody_knows(db):

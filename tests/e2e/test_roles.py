@@ -21,7 +21,8 @@ READS = ["get_device_paths('bus')", "get_device_paths('bus', now() - interval '1
          "get_paths_geojson(NULL, now() - interval '1 h', now())", "get_changes(now())", "get_page_changes(now())", "get_device_positions()",
          "get_device_fixes('bus', now() - interval '1 h', now())", "get_map_page()", "get_map_page('bus', fixes => true)"]
 WORKS = ["process_pending_gps()", "make_batches()", "claim_batches()", "match_batches('{}')"]
-WATCHES = ["worker_status()", "worker_alerts()", "storage_advice()", "get_jobs()", "osrm_health()"]
+WATCHES = ["worker_status()", "worker_alerts()", "storage_advice()", "get_jobs()", "osrm_health()",
+           "get_osrm_servers()", "get_osrm_groups()"]
 ADMINISTERS = ["adopt_source('pg_class')", "release_source('pg_class')", "adopt_shards('pg_class')",
                "rematch_arrived()", "forget_departed()", "partition_points()", "_make_partitions()", "start_backfill(now() - interval '1 h', now())",
                "start_rematch(now() - interval '1 h', now())", "stop_job(1)", "resume_job(1)", "retry_failed()",
@@ -77,7 +78,8 @@ def test_a_role_with_no_rights_can_do_nothing(db, role):
     for procedure in ("process_pending()", "upkeep()"):
         assert nobody(f"CALL {procedure}") == DENIED
     for table in ("gps_coordinates", "cached_polylines", "processing_batches", "stops", "worker_runs",
-                  "adopted_sources", "matching_jobs", "path_reads", "worker_health", "cache_performance"):
+                  "adopted_sources", "matching_jobs", "path_reads", "worker_health", "cache_performance", "osrm_groups",
+                  "osrm_group_devices"):
         assert nobody(f"SELECT * FROM {table}") == DENIED
     assert nobody("SELECT encode_polyline('{24.9,24.91}', '{60.1,60.11}')") is None
     assert nobody("SET osrm_matcher.osrm_url = 'http://169.254.169.254'") == DENIED
@@ -119,6 +121,23 @@ def test_a_worker_cannot_choose_the_host_before_the_library_is_loaded(db, osrm, 
     assert worker("CALL process_pending()") is None
     assert db.value("SELECT count(*) FROM gps_coordinates WHERE NOT processed") == 0
     assert db.value("SELECT bool_and(match_status = 'matched') FROM cached_polylines") is True
+
+
+def test_only_the_owner_says_which_servers_groups_have_whatever_else_was_granted(db, role):
+    """The list of devices can be another's to write, for it names no server."""
+    db.rows("INSERT INTO osrm_groups (name, osrm_url) VALUES ('trucks', 'http://10.0.0.1:5000')")
+    writer = role()
+    insert_group = "INSERT INTO osrm_groups (name, osrm_url) VALUES ('g', 'http://169.254.169.254')"
+    change_group = "UPDATE osrm_groups SET osrm_url = 'http://169.254.169.254'"
+    list_device = "INSERT INTO osrm_group_devices VALUES ('bus', 'trucks')"
+    for statement in (insert_group, change_group, list_device):
+        assert writer(statement) == DENIED
+    db.rows(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {writer.name}")
+    for statement in (insert_group, change_group, "DELETE FROM osrm_groups", "TRUNCATE osrm_groups CASCADE"):
+        assert writer(statement) == DENIED
+    assert db.rows("SELECT name, osrm_url FROM osrm_groups") == [("trucks", "http://10.0.0.1:5000")]
+    assert writer(list_device) is None
+    assert db.rows("SELECT * FROM get_osrm_groups('{bus}')") == [("bus", "trucks")]
 
 
 def test_a_monitor_can_watch_and_nothing_else(db, role):

@@ -28,6 +28,7 @@ PGRX_PG_CONFIG_PATH = _ENV["PGRX_PG_CONFIG_PATH"]  # what a build of pgrx asks f
 OSRM_BIN = Path(_ENV["OSRM_BIN"])
 OSRM_PROFILES = Path(_ENV["OSRM_PROFILES"])
 OSRM_GRAPH = Path(_ENV["OSRM_GRAPH"])
+OSRM_BICYCLE_GRAPH = Path(_ENV["OSRM_BICYCLE_GRAPH"])
 # Programs that look at the extension from outside, for `make test` alone.
 UNPACKED = Path(_ENV.get("UNPACKED", TARGET / "unpacked"))
 # Clusters lie here: a folder that the cluster's user can reach.

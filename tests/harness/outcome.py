@@ -34,7 +34,7 @@ COLUMNS = {
     "stops": ("device_id", "start_time", "end_time", "longitude", "latitude", "source_coordinates_count"),
     "batches": (
         "device_id", "start_time", "end_time", "status", "coordinate_count", "error_code", "retry_count",
-        "context_start", "context_end", "duplicate_count", "outlier_count", "rejected_count"),
+        "context_start", "context_end", "duplicate_count", "outlier_count", "rejected_count", "osrm_group"),
 }
 _TABLES = {"paths": "cached_polylines", "stops": "stops", "batches": "processing_batches"}
 

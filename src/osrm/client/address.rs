@@ -79,7 +79,7 @@ fn check_url(url: &str) -> Result<String, String> {
 pub fn check_profile(profile: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if profile.is_empty() || !profile.chars().all(plain) {
-        return Err("osrm_matcher.profile may hold letters, digits, '_', '-' and '.' only".into());
+        return Err("a profile may hold letters, digits, '_', '-' and '.' only".into());
     }
     Ok(())
 }

@@ -15,8 +15,7 @@ use ureq::{Error as HttpError, Timeout};
 
 use super::reply::Away;
 use super::{MatchAnswer, MatchError, MatchRequest};
-use address::check_profile;
-pub use address::check_servers;
+pub use address::{check_profile, check_servers};
 pub use server::{Health, LeftOut};
 use server::{Server, describe};
 

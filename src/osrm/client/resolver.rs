@@ -1,6 +1,6 @@
 //! Where a server is: looked up once for all requests of a run.
 
-use std::sync::Mutex;
+use std::sync::OnceLock;
 
 use ureq::Error;
 use ureq::config::Config;
@@ -8,15 +8,13 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use super::server::lock;
-
 /// The addresses of the one host that an agent asks. By itself ureq looks them up before each request, on a
 /// thread made for it, even where the connection is kept and the host is an address already: a third of what a
 /// small request costs.
 #[derive(Debug, Default)]
 pub struct Once {
     resolver: DefaultResolver,
-    found: Mutex<Option<ResolvedSocketAddrs>>,
+    found: OnceLock<ResolvedSocketAddrs>,
 }
 
 impl Resolver for Once {
@@ -28,13 +26,11 @@ impl Resolver for Once {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        let known = lock(&self.found).clone();
-        if let Some(found) = known {
-            return Ok(found);
+        if let Some(found) = self.found.get() {
+            return Ok(found.clone());
         }
         let found = self.resolver.resolve(uri, config, timeout)?;
-        *lock(&self.found) = Some(found.clone());
-        Ok(found)
+        Ok(self.found.get_or_init(|| found).clone())
     }
 }
 

@@ -1,12 +1,13 @@
 //! What a thread does with a job: asks for its windows' lines, and tells a window that cannot be
 //! matched from a server that is away.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use super::panics::attempt;
+use super::unanswered::{TIMED_OUT, raw_outcome};
 use crate::error::{Error, Failure};
 use crate::osrm::client::Client;
-use crate::osrm::{MatchAnswer, MatchError, MatchRequest, Matcher, Refusal, Session};
+use crate::osrm::{MatchError, Refusal, Session};
 use crate::pipeline::reading::{Job, Target};
 use crate::store::{DeviceWindow, Status};
 use crate::track::{Fixes, Outcome, Recipe, Window, match_onward, match_windows};
@@ -118,7 +119,7 @@ impl Setback {
 
     fn timed_out() -> Self {
         Self::failed(
-            "TimedOut",
+            TIMED_OUT,
             "OSRM did not answer within osrm_matcher.request_timeout",
         )
     }
@@ -197,7 +198,7 @@ impl Shared {
                 (Status::Completed, 0, outcome.refusal.clone(), outcome)
             }
             Ok(outcome) if again > self.max_retries && !how.onward => {
-                let why = refusal("TimedOut", SMALLER_REQUESTS);
+                let why = refusal(TIMED_OUT, SMALLER_REQUESTS);
                 (Status::Failed, again, Some(why), outcome)
             }
             Ok(outcome) => {
@@ -223,54 +224,12 @@ impl Shared {
     }
 }
 
-/// What becomes of windows by one attempt each.
-type Results = Vec<Result<Outcome, MatchError>>;
-
-/// Matches windows together. A defect that shows as a panic must cost its own window only.
-fn attempt(windows: &[Window], work: &dyn Fn(&[Window]) -> Results) -> Results {
-    let together = catch_unwind(AssertUnwindSafe(|| work(windows)));
-    match (together, windows) {
-        (Ok(results), _) => results,
-        (Err(_), [_]) => {
-            vec![Err(MatchError::Unavailable(
-                "a defect of osrm_matcher: it panicked".into(),
-            ))]
-        }
-        (Err(_), _) => windows
-            .iter()
-            .flat_map(|w| attempt(std::slice::from_ref(w), work))
-            .collect(),
-    }
-}
-
-/// The outcome of a window that OSRM never answers for: raw paths that give the reason.
-fn raw_outcome(recipe: &Recipe, window: Window, fixes: &Fixes, why: &Refusal) -> Outcome {
-    struct RefuseAll<'a>(&'a Refusal);
-    impl Matcher for RefuseAll<'_> {
-        fn ask(&self, _: &MatchRequest) -> Result<MatchAnswer, MatchError> {
-            Err(MatchError::Refused(self.0.clone()))
-        }
-        fn max_size(&self) -> usize {
-            usize::MAX
-        }
-    }
-    let refuse = |windows: &[Window]| match_windows(windows, fixes, recipe, &RefuseAll(why));
-    attempt(&[window], &refuse)
-        .into_iter()
-        .next()
-        .and_then(Result::ok)
-        .unwrap_or_else(|| Outcome {
-            context: (window.start, window.end),
-            ..Outcome::default()
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::osrm::client::ClientSettings;
     use crate::pipeline::claiming::Claim;
-    use crate::track::{Fix, Micros, PathKind};
+    use crate::track::{Fix, Micros, PathKind, Reason};
 
     const SECOND: Micros = 1_000_000;
     const RECIPE: Recipe = Recipe {
@@ -292,7 +251,7 @@ mod tests {
             time: (start + 10 * step) * SECOND,
             lon: 25.0,
             lat: lat + 0.0009 * step as f64,
-            accuracy: None,
+            ..Fix::default()
         })
     }
 
@@ -323,30 +282,6 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_costs_its_own_window_only() {
-        struct PanicsInTheNorth;
-        impl Matcher for PanicsInTheNorth {
-            fn ask(&self, request: &MatchRequest) -> Result<MatchAnswer, MatchError> {
-                assert!(request.points[0].lat < 61.0);
-                Err(MatchError::Refused(Refusal {
-                    code: "NoMatch".into(),
-                    message: String::new(),
-                }))
-            }
-            fn max_size(&self) -> usize {
-                100
-            }
-        }
-        let fixes: Vec<Fix> = drive(0, 60.0).chain(drive(3600, 62.0)).collect();
-        let fixes = Fixes::from(fixes);
-        let windows = [window(0), window(3600)];
-        let work = |windows: &[Window]| match_windows(windows, &fixes, &RECIPE, &PanicsInTheNorth);
-        let results = attempt(&windows, &work);
-        assert!(!results[0].as_ref().unwrap().paths.is_empty());
-        assert!(matches!(results[1], Err(MatchError::Unavailable(_))));
-    }
-
-    #[test]
     fn a_window_that_fails_is_put_off_and_in_the_end_drawn_raw() {
         let fixes = Fixes::from(drive(0, 60.0).collect::<Vec<Fix>>());
         let fail = |retries| {
@@ -369,7 +304,7 @@ mod tests {
         assert!(!last.outcome.paths.is_empty());
         for path in &last.outcome.paths {
             assert_eq!(path.kind, PathKind::Raw);
-            assert_eq!(path.reason.as_deref(), Some("TimedOut"));
+            assert_eq!(path.reason, Some(Reason::TimedOut));
         }
     }
 

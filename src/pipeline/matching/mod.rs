@@ -1,14 +1,15 @@
 //! The threads of a run that ask OSRM, and the waiting for them.
 
 mod attempt;
+mod panics;
+mod unanswered;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::reading::Job;
-use crate::backend::interrupts;
 use crate::error::Error;
-use crate::osrm::client::{Client, LeftOut};
+use crate::osrm::client::{Client, ClientSettings, LeftOut};
 use crate::osrm::reply::Away;
 use crate::pool::Pool;
 use crate::settings::Settings;
@@ -29,8 +30,8 @@ enum Task {
     Match(Job),
 }
 
-/// A run's threads and what they share. Threads start with the first claim, so that a run with nothing to
-/// do starts none.
+/// A run's threads that ask the servers of a group, and what they share. Threads start with the first claim, so that a
+/// run with nothing to do starts none.
 pub struct Matchers {
     shared: Arc<Shared>,
     threads: usize,
@@ -39,8 +40,12 @@ pub struct Matchers {
 
 impl Matchers {
     /// `left_out` is what the last run knew of servers that failed.
-    pub fn new(settings: &Settings, left_out: &[LeftOut]) -> Result<Self, Error> {
-        let client = Client::new(&settings.client).map_err(Error::BadAddress)?;
+    pub fn new(
+        settings: &Settings,
+        client: &ClientSettings,
+        left_out: &[LeftOut],
+    ) -> Result<Self, Error> {
+        let client = Client::new(client).map_err(Error::BadAddress)?;
         client.recall(left_out);
         Ok(Self {
             shared: Arc::new(Shared {
@@ -54,8 +59,8 @@ impl Matchers {
         })
     }
 
-    /// Starts the threads, unless they run, and asks servers for a sign of life as it is time; false if none is
-    /// there.
+    /// Starts the threads, unless they run, and asks servers for a sign of life as it is time; true if the threads did
+    /// not run.
     pub fn start(&mut self) -> Result<bool, Error> {
         let first = self.pool.is_none();
         if first {
@@ -71,15 +76,12 @@ impl Matchers {
             self.pool = Some(pool);
         }
         self.probe(self.shared.client.due());
-        if first {
-            self.wait_for_a_server()?;
-            if self.away().is_some() {
-                // One that failed lately may be better than none.
-                self.probe(self.shared.client.unprobed());
-                self.wait_for_a_server()?;
-            }
-        }
-        Ok(self.away().is_none())
+        Ok(first)
+    }
+
+    /// Asks servers, too, that failed lately: one of them may be better than none.
+    pub fn ask_all(&mut self) {
+        self.probe(self.shared.client.unprobed());
     }
 
     fn probe(&mut self, servers: Vec<usize>) {
@@ -89,12 +91,13 @@ impl Matchers {
         }
     }
 
-    /// Waits until a server has given a sign of life, or none of those that were asked.
-    fn wait_for_a_server(&mut self) -> Result<(), Error> {
-        while self.open() > 0 && !self.shared.client.is_ready() {
-            self.receive(POLL)?;
-        }
-        Ok(())
+    /// Whether servers are asked for a sign of life, and none has given any yet.
+    pub fn awaits_a_server(&self) -> bool {
+        self.open() > 0 && !self.shared.client.is_ready()
+    }
+
+    pub fn is_started(&self) -> bool {
+        self.pool.is_some()
     }
 
     pub fn submit(&mut self, job: Job) {
@@ -116,7 +119,13 @@ impl Matchers {
 
     /// The next job that is done, waiting no longer than `wait`.
     pub fn receive(&mut self, wait: Duration) -> Result<Option<Done>, Error> {
-        receive(&mut self.pool, &self.shared.client, wait).map(Option::flatten)
+        let done = self.pool.as_mut().map(|pool| receive(pool, wait));
+        Ok(done.transpose()?.flatten().flatten())
+    }
+
+    /// Waits for the threads to end, whose requests have been.
+    pub fn stop(&mut self) {
+        self.pool = None;
     }
 
     /// Ends all requests; jobs come back with what they have.
@@ -128,9 +137,9 @@ impl Matchers {
         self.shared.client.away()
     }
 
-    /// Servers that are left out; nothing if none has been asked.
-    pub fn left_out(&self) -> Option<Vec<LeftOut>> {
-        (self.pool.as_ref()).map(|_| self.shared.client.left_out())
+    /// Servers that are left out.
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        self.shared.client.left_out()
     }
 
     pub fn calls(&self) -> u64 {
@@ -145,19 +154,12 @@ impl Drop for Matchers {
     }
 }
 
-/// The next result of threads that ask OSRM by `client`, waiting no longer than `wait`. Serves
-/// interrupts; where one ends the statement, the threads are stopped before.
+/// The next result of threads that ask OSRM, waiting no longer than `wait`.
 pub fn receive<J: Send + 'static, R: Send + 'static>(
-    pool: &mut Option<Pool<J, R>>,
-    client: &Client,
+    pool: &mut Pool<J, R>,
     wait: Duration,
 ) -> Result<Option<R>, Error> {
-    if interrupts::ending() {
-        client.cancel();
-        *pool = None;
-    }
-    interrupts::serve();
-    match pool.as_mut().and_then(|pool| pool.receive(wait)) {
+    match pool.receive(wait) {
         Some(Ok(result)) => Ok(Some(result)),
         Some(Err(_)) => Err(Error::Defect("a thread that asks OSRM panicked".into())),
         None => Ok(None),

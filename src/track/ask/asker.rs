@@ -166,6 +166,7 @@ fn request(trace: &[Observation], bound: f64) -> MatchRequest {
         lat: w.place[1],
         time: i as i64 * step,
         radius: w.radius,
+        course: w.course,
     });
     MatchRequest {
         points: points.collect(),
@@ -235,6 +236,7 @@ mod tests {
                     place: f.place(),
                     radius: 5.0,
                     silence: 1.0,
+                    course: None,
                 }
             })
             .collect()

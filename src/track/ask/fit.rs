@@ -7,6 +7,8 @@
 //! receivers change slowly and hide from every look at the fixes alone. So we begin with a small
 //! radius, look how far off the road the fixes came to lie, and ask once more if that was too much.
 
+use std::ops::RangeInclusive;
+
 use super::asker::Asker;
 use super::matched::{MatchedTrace, Observation, covered};
 use super::{median, relax};
@@ -24,6 +26,8 @@ pub struct Fitted {
     pub trace: Vec<Observation>,
     pub matched: MatchedTrace,
     pub radius: f64,
+    /// The gaps where the map has no road, once that was asked.
+    pub unmapped: Vec<RangeInclusive<usize>>,
 }
 
 /// Which ends of a trace lie on the road already.
@@ -88,10 +92,12 @@ pub fn fit(
 pub fn fit_roughly(thinned: &Thinned, asker: &Asker) -> Result<Fitted, MatchError> {
     let ask = |radius| {
         let trace = observations(thinned, Anchors::default(), radius);
-        asker.follow(&trace, onward::BOUND).map(|matched| Fitted {
+        let asked = directed(&trace, thinned);
+        asker.follow(&asked, onward::BOUND).map(|matched| Fitted {
             trace,
             matched,
             radius,
+            unmapped: Vec::new(),
         })
     };
     let fitted = ask(deviation(&thinned.kept).clamp(onward::RADIUSES.0, onward::RADIUSES.1))?;
@@ -109,11 +115,12 @@ pub fn ask(
     asker: &Asker,
 ) -> Result<Fitted, MatchError> {
     let trace = observations(thinned, anchors, radius);
-    let matched = asker.follow(&trace, BOUND)?;
+    let matched = asker.follow(&directed(&trace, thinned), BOUND)?;
     let fitted = Fitted {
         trace,
         matched,
         radius,
+        unmapped: Vec::new(),
     };
     match relax::relax(&fitted.trace, &fitted.matched, fitted.deviation(), asker) {
         Ok(Some(matched)) => Ok(Fitted { matched, ..fitted }),
@@ -136,6 +143,7 @@ pub fn observations(thinned: &Thinned, anchors: Anchors, radius: f64) -> Vec<Obs
             place: p.place,
             radius,
             silence,
+            course: None,
         }
     };
     let mut trace: Vec<Observation> = thinned.kept.iter().map(&mut observation).collect();
@@ -146,6 +154,16 @@ pub fn observations(thinned: &Thinned, anchors: Anchors, radius: f64) -> Vec<Obs
         last.radius = ANCHOR;
     }
     trace
+}
+
+/// The trace with the courses that are believed, but where it is held to a place. It is asked about so once: where
+/// that goes astray, all roads are looked at.
+fn directed(trace: &[Observation], thinned: &Thinned) -> Vec<Observation> {
+    let direct = |(o, fix): (&Observation, &Smoothed)| Observation {
+        course: fix.course.filter(|_| o.radius > ANCHOR),
+        ..*o
+    };
+    trace.iter().zip(&thinned.kept).map(direct).collect()
 }
 
 impl Fitted {
@@ -185,6 +203,7 @@ mod tests {
                     time: f.time,
                     place: f.place(),
                     deviation: None,
+                    course: None,
                 }
             })
             .collect();

@@ -20,6 +20,8 @@ pub struct Observation {
     pub radius: f64,
     /// The longest silence of the device since the observation before, in seconds.
     pub silence: f64,
+    /// Where the road under it must lead, in degrees clockwise from north; `None`: anywhere.
+    pub course: Option<f64>,
 }
 
 impl Observation {
@@ -28,6 +30,7 @@ impl Observation {
         Observation {
             place,
             radius: ANCHOR,
+            course: None,
             ..self
         }
     }

@@ -9,6 +9,7 @@ mod price;
 mod relax;
 mod repair;
 mod resample;
+mod unmapped;
 
 pub use asker::Asker;
 pub use calibrate::{Calibration, Noise, calibrate, side};
@@ -16,6 +17,7 @@ pub use choose::choose_answer;
 pub use fit::{Anchors, Fitted, first_radius, fit, fit_roughly};
 pub use matched::{MatchedLeg, MatchedTrace, Observation, way};
 pub use repair::repair;
+pub use unmapped::find_unmapped;
 
 /// The middle one of some values.
 fn median(values: &mut [f64]) -> Option<f64> {

@@ -262,6 +262,7 @@ mod tests {
             trace: trace.to_vec(),
             matched: Asker::new(&City::default()).follow(trace, BOUND).unwrap(),
             radius: 5.0,
+            unmapped: Vec::new(),
         };
         spoil(&mut fitted.matched);
         repair(&mut fitted, &fixes, &Asker::new(server)).unwrap();

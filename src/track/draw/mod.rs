@@ -6,11 +6,13 @@ mod simplify;
 mod spikes;
 mod strands;
 
+use std::ops::RangeInclusive;
+
 pub use paths::{Stretch, join_stops, paths, stop};
 pub use strands::Fixed;
 
 use super::ask::Fitted;
-use super::model::{Micros, PathKind, Window};
+use super::model::{Micros, PathKind, Reason, Window};
 use super::recipe::Recipe;
 use strands::{Strand, strands};
 
@@ -26,7 +28,12 @@ pub fn draw(
     recipe: &Recipe,
     moving: &[Micros],
 ) -> Vec<Stretch> {
-    let Fitted { trace, matched, .. } = fitted;
+    let Fitted {
+        trace,
+        matched,
+        unmapped,
+        ..
+    } = fitted;
     // A window's edge parts strands, but none may begin beyond the slot's end.
     let last_in = trace
         .partition_point(|o| o.time < slot.end)
@@ -34,8 +41,15 @@ pub fn draw(
     let window = |i: usize| recipe.window_number(trace[i].time);
     let parted = |a: usize, b: usize| b <= last_in && window(a) != window(b);
     let drawn = strands(matched, trace, fixed, spike, &parted);
-    let reason = matched.refusal.as_ref().map_or("NoRoad", |r| &r.code);
     let count = drawn.len();
+    let reason = |strand: &Strand| {
+        let holds =
+            |gap: &RangeInclusive<usize>| *gap.start() <= strand.from && strand.to <= *gap.end();
+        match unmapped.iter().any(holds) {
+            true => Reason::NoSegment,
+            false => Reason::NoMatch,
+        }
+    };
     let stretch = |(i, strand): (usize, Strand)| {
         let open = i + 1 == count && fixed.last.is_none();
         // A strand that begins beyond the slot's end belongs to it all the same.
@@ -50,13 +64,13 @@ pub fn draw(
         let before = |time: Micros| moving.partition_point(|t| *t < time);
         Stretch {
             kind: strand.kind,
+            reason: (strand.kind == PathKind::Raw).then(|| reason(&strand)),
             start,
             end,
             line: strand.line,
             confidence: strand.confidence,
             tally: strand.tally,
             fixes: before(until).saturating_sub(before(start)),
-            reason: (strand.kind == PathKind::Raw).then(|| reason.to_owned()),
         }
     };
     drawn.into_iter().enumerate().map(stretch).collect()
@@ -83,6 +97,7 @@ mod tests {
             trace: trace.clone(),
             matched,
             radius: 5.0,
+            unmapped: Vec::new(),
         };
         let fixed = Fixed {
             first: Some(trace[0].place),

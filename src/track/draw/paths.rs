@@ -3,7 +3,7 @@
 use super::quality::Tally;
 use super::simplify::simplify;
 use crate::track::geo::{self, Place};
-use crate::track::model::{Micros, Path, PathKind, Stop, Window};
+use crate::track::model::{Micros, Path, PathKind, Reason, Stop, Window};
 use crate::track::prepare::{Cleaned, Standing};
 
 /// A piece of line of one kind.
@@ -17,7 +17,7 @@ pub struct Stretch {
     pub confidence: f64,
     pub tally: Tally,
     pub fixes: usize,
-    pub reason: Option<String>,
+    pub reason: Option<Reason>,
 }
 
 impl Stretch {

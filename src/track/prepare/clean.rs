@@ -164,7 +164,7 @@ mod tests {
             time: (second * SECOND as f64) as Micros,
             lon,
             lat,
-            accuracy: None,
+            ..Fix::default()
         }
     }
 

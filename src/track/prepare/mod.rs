@@ -1,6 +1,7 @@
 //! Stage 1: from raw fixes to segments of driving that OSRM can be asked about.
 
 mod clean;
+mod course;
 mod smooth;
 mod stops;
 mod thin;
@@ -27,7 +28,10 @@ pub fn prepare(sorted: &[Fix], recipe: &Recipe, hidden: Option<f64>) -> Prepared
     let cleaned = clean(sorted);
     let smoothed = smooth::smooth(&cleaned.fixes, recipe, hidden);
     let standings = stops::find(&smoothed, recipe);
-    let segments = stops::segments(&smoothed, &standings, recipe);
+    let mut segments = stops::segments(&smoothed, &standings, recipe);
+    for segment in &mut segments {
+        course::believe(segment);
+    }
     Prepared {
         cleaned,
         standings,

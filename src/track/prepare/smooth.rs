@@ -7,8 +7,8 @@
 use crate::track::geo::{Place, Plane};
 use crate::track::model::{Fix, Micros, seconds};
 use crate::track::recipe::prepare::{
-    ACCELERATION, FEWEST_TRIPLES, LEAST_CHORD, LEAST_NOISE, LONGEST_STEP, MOST_NOISE, RESTART,
-    UNKNOWN_PLACE, UNKNOWN_SPEED,
+    ACCELERATION, FEWEST_TRIPLES, LEAST_CHORD, LEAST_NOISE, LEAST_SPEED, LONGEST_STEP, MOST_NOISE,
+    RESTART, UNKNOWN_PLACE, UNKNOWN_SPEED,
 };
 use crate::track::recipe::{MEDIAN_TO_DEVIATION, Recipe};
 
@@ -19,6 +19,8 @@ pub struct Smoothed {
     pub place: Place,
     /// Standard deviation of the place in metres; `None` where nothing is known of it.
     pub deviation: Option<f64>,
+    /// Direction of travel in degrees clockwise from north, as the device reported it at speed.
+    pub course: Option<f64>,
 }
 
 /// Standard deviation of the fixes in metres, from how far each lies off the line between its
@@ -82,6 +84,7 @@ fn smooth_run(run: &[Fix], deviation: &dyn Fn(&Fix) -> Option<f64>, out: &mut Ve
             time: f.time,
             place: f.place(),
             deviation: deviation(f),
+            course: course(f),
         }));
         return;
     }
@@ -109,7 +112,14 @@ fn smooth_run(run: &[Fix], deviation: &dyn Fn(&Fix) -> Option<f64>, out: &mut Ve
         time: fix.time,
         place: plane.unproject(s.x),
         deviation: Some(s.p[0].max(0.0).sqrt()),
+        course: course(fix),
     }));
+}
+
+/// A device whose speed is unknown may stand.
+fn course(fix: &Fix) -> Option<f64> {
+    fix.course
+        .filter(|_| fix.speed.is_some_and(|v| v >= LEAST_SPEED))
 }
 
 fn predict(s: State, dt: f64) -> State {
@@ -211,6 +221,7 @@ mod tests {
                 time: f.time,
                 place: f.place(),
                 deviation: None,
+                course: None,
             })
             .collect();
         assert!(

@@ -110,6 +110,7 @@ pub fn segments(fixes: &[Smoothed], stops: &[Standing], recipe: &Recipe) -> Vec<
             Some(stop) if stop.start <= fix.time => {
                 let parked = Smoothed {
                     place: stop.place,
+                    course: None,
                     ..*fix
                 };
                 if fix.time == stop.start {
@@ -145,6 +146,7 @@ mod tests {
             time: f.time,
             place: f.place(),
             deviation: None,
+            course: None,
         }
     }
 

@@ -116,6 +116,7 @@ mod tests {
                 time: f.time,
                 place: f.place(),
                 deviation: None,
+                course: None,
             }
         };
         ways.iter().enumerate().map(at).collect()

@@ -35,6 +35,7 @@ pub fn trace(places: &[(f64, f64)]) -> Vec<Observation> {
             place: f.place(),
             radius: 5.0,
             silence: 10.0,
+            course: None,
         }
     };
     places.iter().enumerate().map(at).collect()
@@ -46,6 +47,7 @@ pub fn fixes_at(trace: &[Observation]) -> Vec<Smoothed> {
         time: o.time,
         place: o.place,
         deviation: None,
+        course: None,
     };
     trace.iter().map(fix).collect()
 }
@@ -70,7 +72,7 @@ pub fn fix(second: f64, x: f64, y: f64) -> Fix {
         time: START + (second * SECOND as f64) as Micros,
         lon,
         lat,
-        accuracy: None,
+        ..Fix::default()
     }
 }
 
@@ -126,14 +128,15 @@ impl Matcher for City {
             .iter()
             .map(|p| if self.empty { None } else { snap(p) })
             .collect();
-        if spots.iter().flatten().count() < 2 {
-            let (code, message) = (
-                "NoMatch".to_owned(),
-                "Could not match the trace.".to_owned(),
-            );
-            return Err(MatchError::Refused(Refusal { code, message }));
-        }
-        Ok(answer(&spots))
+        let code = match spots.iter().flatten().count() {
+            0 => "NoSegment",
+            1 => "NoMatch",
+            _ => return Ok(answer(&spots)),
+        };
+        Err(MatchError::Refused(Refusal {
+            code: code.to_owned(),
+            message: "Could not match the trace.".to_owned(),
+        }))
     }
 
     fn max_size(&self) -> usize {

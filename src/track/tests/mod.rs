@@ -182,10 +182,10 @@ fn no_road_leaves_one_raw_path() {
         (path.kind, path.line.len(), path.fixes),
         (PathKind::Raw, 3, 3)
     );
-    assert_eq!(path.reason.as_deref(), Some("NoMatch"));
+    assert_eq!(path.reason, Some(Reason::NoSegment));
     assert_eq!(
         outcome.refusal.as_ref().map(|r| r.code.as_str()),
-        Some("NoMatch")
+        Some("NoSegment")
     );
 }
 

@@ -68,12 +68,18 @@ fn hostile() -> impl Strategy<Value = Vec<Fix>> {
         60.2..60.21f64
     ];
     let accuracy = proptest::option::of(prop_oneof![1e-300..1e300f64, 1.0..30.0f64]);
-    let fix = (time, lon, lat, accuracy).prop_map(|(time, lon, lat, accuracy)| Fix {
-        time,
-        lon,
-        lat,
-        accuracy,
-    });
+    let course = proptest::option::of(-360.0..=360.0f64);
+    let speed = proptest::option::of(prop_oneof![0.0..1e300f64, 0.0..30.0f64]);
+    let fix = (time, lon, lat, accuracy, course, speed).prop_map(
+        |(time, lon, lat, accuracy, course, speed)| Fix {
+            time,
+            lon,
+            lat,
+            accuracy,
+            course,
+            speed,
+        },
+    );
     proptest::collection::vec(fix, 0..60)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::source::Source;
-use super::statement::rows;
+use super::statement::read_rows;
 use crate::backend::{self, timestamp};
 use crate::error::Error;
 use crate::track::Micros;
@@ -25,7 +25,7 @@ const CLOCK_AHEAD: Micros = DAY;
 
 /// All groups.
 pub fn groups() -> Result<Vec<GroupRow>, Error> {
-    rows(
+    read_rows(
         "read the groups of devices",
         "SELECT name, osrm_url, profile FROM @extschema@.osrm_groups ORDER BY name",
         &[],
@@ -43,7 +43,7 @@ pub fn groups() -> Result<Vec<GroupRow>, Error> {
 pub fn groups_of(sources: &[Source], devices: &[String]) -> Result<HashMap<String, Group>, Error> {
     let said = said_of(sources, devices)?;
     let said: Vec<Group> = devices.iter().map(|d| said.get(d).cloned()).collect();
-    let found = rows(
+    let found = read_rows(
         "look up the groups of devices",
         "SELECT device_id, osrm_group FROM @extschema@._groups_of($1, $2)",
         &[devices.to_vec().into(), said.into()],
@@ -54,7 +54,7 @@ pub fn groups_of(sources: &[Source], devices: &[String]) -> Result<HashMap<Strin
 
 /// Devices that have paths.
 pub fn devices_with_paths() -> Result<Vec<String>, Error> {
-    rows(
+    read_rows(
         "look for devices",
         "SELECT device_id FROM @extschema@.get_devices()",
         &[],

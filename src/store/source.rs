@@ -14,7 +14,7 @@ use pgrx::pg_sys;
 use serde_json::Value;
 
 use super::schema::schema;
-use super::statement::{Columns, execute, read, read_as_seen, rows, run};
+use super::statement::{Columns, execute, read, read_as_seen, read_rows, rows, run};
 use crate::backend::{self, Actor, Options};
 use crate::error::{Error, Failure};
 
@@ -127,7 +127,7 @@ impl Source {
     ) -> Result<Vec<T>, Error> {
         let sql = self.fragments.fill(template);
         let Some(reader) = self.fragments.reader() else {
-            return run(doing, &sql, args, value);
+            return read(doing, &sql, args, value);
         };
         if self.is_aside() {
             return Ok(Vec::new());
@@ -222,9 +222,12 @@ impl Source {
     }
 
     /// Leaves the table out of this run and, unless it was but locked, out of those of the next
-    /// minutes.
+    /// minutes. Who only reads has no run to tell.
     pub fn set_aside(&self, why: &Failure) -> Result<(), Error> {
         self.aside.set(true);
+        if backend::require_writable().is_err() {
+            return Ok(());
+        }
         execute(
             "set a source aside",
             include_str!("set_aside.sql"),
@@ -268,7 +271,7 @@ pub fn ask_source(
 
 /// All sources, the extension's own table first.
 pub fn sources() -> Result<Vec<Source>, Error> {
-    rows(
+    read_rows(
         "read the sources of points",
         include_str!("sources.sql"),
         &[],

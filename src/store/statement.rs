@@ -56,7 +56,17 @@ pub fn rows<T>(
     run(doing, &qualified(template)?, args, value)
 }
 
-/// The same with a statement that is whole as it is.
+/// The same for a query of what can be asked on a standby, too, which has no transaction id to give.
+pub fn read_rows<T>(
+    doing: &'static str,
+    template: &str,
+    args: &[DatumWithOid<'_>],
+    value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    read(doing, &qualified(template)?, args, value)
+}
+
+/// The same with a statement that is whole as it is, and may change something.
 pub fn run<T>(
     doing: &'static str,
     sql: &str,

@@ -3,6 +3,7 @@
 import psycopg2
 import pytest
 from drives import drive, insert, process_all, recent_window
+from grouped import groups, make_group
 from harness.database import Database
 
 
@@ -64,7 +65,18 @@ def test_what_watches_works_and_what_works_is_refused(own_db, standby, osrm):
     assert standby.row("SELECT * FROM cache_performance")["hit_rate"] is None
     for view in ("worker_health", "worker_alerts()", "storage_advice()", "get_jobs()"):
         standby.rows(f"SELECT * FROM {view}")
+    assert standby.value("SELECT reachable FROM osrm_health()") is True
     standby.rows("CALL process_pending()")
     standby.rows("CALL upkeep()")
     with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
         standby.rows("SELECT process_pending_gps()")
+
+
+def test_which_group_a_device_is_in_is_told_though_a_table_cannot_be_read(own_db, standby):
+    own_db.rows("CREATE TABLE fleeting (username text, coords float8[], created_at timestamptz, vehicle_type text)")
+    own_db.rows("SELECT * FROM adopt_source('fleeting'); ALTER TABLE fleeting SET UNLOGGED")
+    make_group(own_db, "trucks", "http://127.0.0.1:1", source_column="vehicle_type", source_value="truck")
+    own_db.rows("""INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at, vehicle_type)
+                   VALUES ('bus', 24.94, 60.17, now(), 'truck')""")
+    follow(own_db, standby)
+    assert groups(standby, ("bus", "tram")) == groups(own_db, ("bus", "tram")) == {"bus": "trucks", "tram": None}

@@ -120,11 +120,14 @@ impl Groups {
             self.all.values_mut().for_each(Matchers::stop);
         }
         interrupts::serve();
-        let several = self.all.values().filter(|m| m.open() > 0).count() > 1;
-        let turn = if several { wait.min(TURN) } else { wait };
-        for matchers in self.all.values_mut().filter(|m| m.open() > 0) {
-            if let Some(done) = matchers.receive(turn)? {
-                return Ok(Some(done));
+        let mut open: Vec<&mut Matchers> = self.all.values_mut().filter(|m| m.open() > 0).collect();
+        let turn = if open.len() > 1 { wait.min(TURN) } else { wait };
+        // What is there is taken first: nobody waits for threads of a group whose servers are slow.
+        for wait in [Duration::ZERO, turn] {
+            for matchers in &mut open {
+                if let Some(done) = matchers.receive(wait)? {
+                    return Ok(Some(done));
+                }
             }
         }
         Ok(None)

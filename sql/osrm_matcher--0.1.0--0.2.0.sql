@@ -53,10 +53,9 @@ ALTER TABLE worker_runs ADD COLUMN search_pages bigint, ADD COLUMN servers_left_
 COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog(); null where old ones were not searched for';
 COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows looked at in vain; null where it was not made, or not to its end';
 COMMENT ON COLUMN worker_runs.servers_left_out IS 'OSRM servers that failed, each with why, since when, and until when it is left out; null where none did';
--- A scan of the table, for which readers wait: a second or so for a million paths.
+-- A scan of the table: a second or so for a million paths.
 UPDATE cached_polylines SET reason = CASE WHEN reason IN ('TooBig', 'Refused') THEN 'Unavailable' ELSE 'NoMatch' END
  WHERE reason NOT IN ('NoSegment', 'NoMatch', 'TimedOut', 'Unavailable');
-ALTER TABLE cached_polylines ADD CHECK (reason IN ('NoSegment', 'NoMatch', 'TimedOut', 'Unavailable'));
 COMMENT ON COLUMN cached_polylines.reason IS 'why the path is raw: NoSegment: the map has no road there; NoMatch: none of its roads fits; TimedOut, Unavailable: OSRM gave no answer; null for a matched path';
 ALTER TYPE device_path ADD ATTRIBUTE reason text;
 COMMENT ON COLUMN device_path.reason IS 'why the line is raw: NoSegment: the map has no road there; NoMatch: none of its roads fits; TimedOut, Unavailable: OSRM gave no answer; null where it is not raw';

@@ -231,7 +231,8 @@ CREATE TABLE cached_polylines (
     length_m                 real,
     fixes_length_m           real,
     max_speed_mps            real,
-    reason                   text CHECK (reason IN ('NoSegment', 'NoMatch', 'TimedOut', 'Unavailable')),
+    -- Dumps of 0.1.0 have other words here, and have to be restored.
+    reason                   text,
     batch_id                 uuid,
     UNIQUE (device_id, start_time)
 );

@@ -11,6 +11,7 @@ from catalog import catalog, differences
 from drives import drive, insert, process_all, recent_window, waiting
 from harness import env
 from harness.outcome import leftovers
+from test_dump_restore import second_db  # noqa: F401
 from test_roles import READS, WATCHES, WORKS
 
 RELEASED = sorted((env.ROOT / "tests/upgrade").glob("osrm_matcher--*.sql.gz"))
@@ -144,3 +145,15 @@ def test_no_difference_escapes_the_comparison(db, empty_db, change):
     assert differences(catalog(db), fresh) == []
     db.rows(change)
     assert differences(catalog(db), fresh) != []
+
+
+def test_a_dump_of_an_older_version_is_restored(old_db, second_db):
+    insert(old_db, "bus", [(24.94, 60.17, recent_window())])
+    old_db.rows("""INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count,
+                                                 source_coordinates_count, match_status, grade, reason)
+                   VALUES ('old', now(), now(), encode_polyline('{24.94,24.95}', '{60.17,60.18}'), 2, 2, 'raw', 'raw', 'NoRoad')""")
+    second_db.psql("-q", input=old_db.cluster.run("pg_dump", "-d", old_db.name).stdout)
+    assert second_db.value("SELECT extversion FROM pg_extension WHERE extname = 'osrm_matcher'") != old_db.value(
+        "SELECT extversion FROM pg_extension WHERE extname = 'osrm_matcher'")
+    assert waiting(second_db) == 1
+    assert second_db.value("SELECT match_status FROM get_device_paths('old', '-infinity', 'infinity')") == "raw"

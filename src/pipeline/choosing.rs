@@ -17,8 +17,6 @@ use crate::store::{self, DeviceWindow, Source};
 use crate::track::Micros;
 
 const MINUTE: Micros = 60_000_000;
-/// A device's clock may be ahead by this much; points later than that wait for their time.
-const CLOCK_AHEAD: Micros = 24 * 60 * MINUTE;
 /// Windows of one device that are worth taking together: neighbours share what is decided at
 /// their common edge.
 const TOGETHER: usize = 12;
@@ -51,7 +49,7 @@ pub fn choose(
 ) -> Result<(Wanted, bool), Error> {
     let now = backend::now();
     let length = settings.recipe.window;
-    let (since, until) = (now - settings.look_back, now + CLOCK_AHEAD);
+    let (since, until) = (now - settings.look_back, now + store::CLOCK_AHEAD);
     // The window before the present one is live too: it settles only now.
     let live_since = floor(now - length.max(5 * MINUTE), length).max(since);
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::source::Source;
+use super::source::{CLOCK_AHEAD, Source};
 use super::statement::read_rows;
 use crate::backend::{self, timestamp};
 use crate::error::Error;
@@ -20,8 +20,6 @@ pub struct GroupRow {
 }
 
 const DAY: Micros = 86_400_000_000;
-/// A device's clock may be ahead by this much.
-const CLOCK_AHEAD: Micros = DAY;
 
 /// All groups.
 pub fn groups() -> Result<Vec<GroupRow>, Error> {

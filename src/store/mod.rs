@@ -31,4 +31,4 @@ pub use runs::{
     Delay, RunRow, ServerLeftOut, advance_jobs, osrm_as_seen, others_have_run, record_run,
     search_is_due, snapshot, store_reads,
 };
-pub use source::{Fragments, Source, are_grouped, ask_source, sources};
+pub use source::{CLOCK_AHEAD, Fragments, Source, are_grouped, ask_source, sources};

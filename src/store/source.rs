@@ -17,6 +17,10 @@ use super::schema::schema;
 use super::statement::{Columns, execute, read, read_as_seen, read_rows, rows, run};
 use crate::backend::{self, Actor, Options};
 use crate::error::{Error, Failure};
+use crate::track::Micros;
+
+/// A device's clock may be ahead by this much; points later than that wait for their time.
+pub const CLOCK_AHEAD: Micros = 24 * 3_600_000_000;
 
 /// A table of points.
 #[derive(Debug)]

@@ -26,6 +26,12 @@ BEGIN
         RAISE EXCEPTION 'a % of no devices does nothing', kind
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave device_ids out, or give null, for all devices.';
     END IF;
+    -- A re-match is one of whole windows, and of those of this moment: what forget_device() has deleted of them
+    -- comes back although windows may have another length when the job gets there.
+    IF kind = 'rematch' THEN
+        from_time := date_bin(@extschema@._window(), from_time, 'epoch');
+        to_time := date_bin(@extschema@._window(), to_time + @extschema@._window() - interval '1 us', 'epoch');
+    END IF;
     FOR source IN SELECT s.fragments FROM @extschema@._sources() s LOOP
         IF device_ids IS NOT NULL THEN
             found := cardinality(device_ids);

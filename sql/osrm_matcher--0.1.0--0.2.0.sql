@@ -2261,6 +2261,58 @@ BEGIN ATOMIC
       FROM failed f;
 END;
 
+CREATE OR REPLACE FUNCTION _start_job(kind text, from_time timestamptz, to_time timestamptz, device_ids text[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    source record;
+    found bigint;
+    total bigint := 0;
+    job bigint;
+BEGIN
+    IF from_time IS NULL OR to_time IS NULL OR NOT isfinite(from_time) OR NOT isfinite(to_time)
+       OR from_time >= to_time
+    THEN
+        RAISE EXCEPTION 'a % needs a finite range of times with its begin before its end', kind
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF cardinality(device_ids) = 0 THEN
+        RAISE EXCEPTION 'a % of no devices does nothing', kind
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave device_ids out, or give null, for all devices.';
+    END IF;
+    -- A re-match is one of whole windows, and of those of this moment: what forget_device() has deleted of them
+    -- comes back although windows may have another length when the job gets there.
+    IF kind = 'rematch' THEN
+        from_time := date_bin(@extschema@._window(), from_time, 'epoch');
+        to_time := date_bin(@extschema@._window(), to_time + @extschema@._window() - interval '1 us', 'epoch');
+    END IF;
+    FOR source IN SELECT s.fragments FROM @extschema@._sources() s LOOP
+        IF device_ids IS NOT NULL THEN
+            found := cardinality(device_ids);
+        ELSE
+            SELECT q.found INTO found FROM json_to_recordset(@extschema@._ask_source(source.fragments,
+                'WITH RECURSIVE known AS (
+                    (SELECT p.{device} AS device FROM {relation} p WHERE p.{device} IS NOT NULL
+                      ORDER BY p.{device} LIMIT 1)
+                    UNION ALL
+                    SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device
+                             ORDER BY p.{device} LIMIT 1)
+                      FROM known k WHERE k.device IS NOT NULL
+                ) SELECT count(k.device) AS found FROM known k')) AS q (found bigint);
+        END IF;
+        total := total + coalesce(found, 0);
+    END LOOP;
+    INSERT INTO @extschema@.matching_jobs AS j (kind, from_time, to_time, device_ids, devices_total)
+    SELECT _start_job.kind, _start_job.from_time, _start_job.to_time,
+           CASE WHEN _start_job.device_ids IS NOT NULL
+                THEN ARRAY(SELECT DISTINCT d FROM unnest(_start_job.device_ids) d
+                            WHERE d IS NOT NULL ORDER BY d) END,
+           total
+    RETURNING j.job_id INTO job;
+    RETURN job;
+END
+$$;
 CREATE OR REPLACE FUNCTION start_backfill(from_time timestamptz, to_time timestamptz, device_ids text[] DEFAULT NULL)
 RETURNS bigint
 LANGUAGE sql VOLATILE

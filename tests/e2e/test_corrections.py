@@ -155,6 +155,18 @@ def test_a_rematch_of_a_moment_matches_its_window_though_no_point_lies_in_it(mat
     assert shown(matched) == before
 
 
+def test_what_was_forgotten_of_a_long_window_comes_back_though_windows_are_short_when_the_job_gets_there(db, osrm):
+    start = recent_window(120, 60)
+    insert(db, "car", drive(osrm, start, 1200))
+    db.set("osrm_matcher.window", "1h")
+    process_all(db)
+    minute = (start + WINDOW, start + WINDOW + timedelta(minutes=1))
+    db.rows("SELECT forget_device('car', %s, %s)", minute)
+    db.rows("SELECT start_rematch(%s, %s, '{car}')", minute)
+    db.set("osrm_matcher.window", "1min")
+    assert_as_from_scratch(db)
+
+
 @pytest.mark.parametrize("before_the_hour", [0, 3], ids=["within one hour", "at the edge of two"])
 def test_a_rematch_sees_what_was_deleted_from_longer_windows_of_earlier(db, osrm, before_the_hour):
     start = recent_window(120, 60) - before_the_hour * WINDOW

@@ -1,10 +1,11 @@
--- One row a window. A batch that is put off keeps what is known of its last outcome.
+-- One row a window. A batch that is put off keeps what is known of its last outcome. Windows that are written
+-- together have one time of completion, so that the index on it holds it once.
 INSERT INTO @extschema@.processing_batches AS b (
     batch_id, device_id, start_time, end_time, status, coordinate_count, osrm_calls,
     processing_started_at, error_message, error_code, retry_count, next_attempt_at,
     context_start, context_end, duplicate_count, outlier_count, rejected_count, settles_at,
     osrm_group, processing_completed_at, outcome_xid)
-SELECT n.*, CASE WHEN n.status <> 'pending' THEN clock_timestamp() END,
+SELECT n.*, CASE WHEN n.status <> 'pending' THEN (SELECT clock_timestamp()) END,
        CASE WHEN n.status <> 'pending' THEN pg_current_xact_id() END
   FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[],
               $6::integer[], $7::integer[], $8::timestamptz[], $9::text[], $10::text[],

@@ -5,7 +5,7 @@ INSERT INTO @extschema@.processing_batches AS b (
     context_start, context_end, osrm_group, processing_completed_at, outcome_xid)
 SELECT n.batch, n.device, n.start, n."end", 'completed', n.points, n.calls,
        n.started, n.message, n.code, n.settles, n.rejected,
-       n.start, n."end", n.osrm_group, clock_timestamp(), pg_current_xact_id()
+       n.start, n."end", n.osrm_group, (SELECT clock_timestamp()), pg_current_xact_id()
   FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::integer[], $6::integer[],
               $7::timestamptz[], $8::text[], $9::text[], $10::timestamptz[], $11::integer[],
               $12::text[])

@@ -23,7 +23,8 @@ _numbers = itertools.count(1)
 
 
 def pytest_configure():
-    exit_on_signals()
+    # To pytest, a SystemExit is one more test that failed, and the next one begins.
+    exit_on_signals(lambda code: pytest.exit(f"ended by signal {code - 128}", code))
 
 
 @pytest.fixture(scope="session")

@@ -74,11 +74,11 @@ def as_user(user):
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
-def exit_on_signals():
+def exit_on_signals(end=sys.exit):
     """Makes Ctrl-C, SIGTERM and SIGHUP end the program in order: through every `with` block."""
 
     def leave(number, _frame):
-        sys.exit(128 + number)
+        end(128 + number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)

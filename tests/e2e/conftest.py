@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.cluster import Cluster  # noqa: E402
 from harness.database import Database  # noqa: E402
+from harness.memory import clusters_in_memory  # noqa: E402
 from harness.osrm import Osrm  # noqa: E402
 from harness.process import exit_on_signals  # noqa: E402
 from storm.faults import Faults  # noqa: E402
@@ -28,7 +29,13 @@ def pytest_configure():
 
 
 @pytest.fixture(scope="session")
-def new_cluster():
+def in_memory():
+    with clusters_in_memory():
+        yield
+
+
+@pytest.fixture(scope="session")
+def new_cluster(in_memory):
     """Makes clusters, not yet started, whose databases ask the OSRM at `url`."""
 
     def make(name, url, **conf):

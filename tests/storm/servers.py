@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 from harness.cluster import Cluster
 from harness.database import Database
+from harness.memory import clusters_in_memory
 from harness.osrm import Osrm
 
 from .faults import Faults
@@ -15,7 +16,7 @@ SHOWN = 10  # differences
 @contextmanager
 def servers(name):
     """A cluster, the name of a database in it with the extension, an OSRM that may be killed, a proxy that fails."""
-    with Osrm(name=f"osrm-{name}") as osrm, Faults(osrm) as faults, \
+    with clusters_in_memory(), Osrm(name=f"osrm-{name}") as osrm, Faults(osrm) as faults, \
             Cluster(name, conf={"osrm_matcher.osrm_url": osrm.url, "fsync": "off"}) as cluster:
         cluster.create_database(TEMPLATE)
         template = Database(cluster, TEMPLATE)

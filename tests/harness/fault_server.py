@@ -157,7 +157,8 @@ class _Handler(socketserver.BaseRequestHandler):
     def handle(self):
         served = 0
         while True:
-            self.request.settimeout(self.faults.close_idle)
+            # A new connection is given its time: on a busy machine a first request comes late, too.
+            self.request.settimeout(self.faults.close_idle if served else None)
             try:
                 target = self._read_request()
             except OSError:

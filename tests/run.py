@@ -15,6 +15,8 @@ from harness import env
 from harness.process import exit_on_signals
 
 PYTHON = "/usr/bin/python3"  # the one whose packages setup installs
+# Each with a cluster and an OSRM of its own: half of the time a test waits for one of them. A file stays in one piece.
+PROCESSES = ["--numprocesses=2", "--dist=loadfile"]
 
 
 def stream(command, **options):
@@ -60,7 +62,7 @@ def end_to_end():
     report.unlink(missing_ok=True)
     code, _ = stream(
         [PYTHON, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs", "--durations=10",
-         f"--junitxml={report}", env.ROOT / "tests"],
+         *PROCESSES, f"--junitxml={report}", env.ROOT / "tests"],
     )
     if not report.exists():
         return code, Counter()

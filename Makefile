@@ -23,7 +23,7 @@ test: ## set up, then run every test
 lint: ## formatting, clippy and shellcheck, warnings denied
 	@$(prepare) test
 	cargo fmt --all --check
-	source target/setup.env && export PGRX_PG_CONFIG_PATH && cargo clippy --locked --workspace --all-targets \
+	source target/setup.env && export PGRX_PG_CONFIG_PATH && cargo clippy --release --locked --workspace --all-targets \
 		--no-default-features --features "osrm_matcher/pg$$PG_MAJOR" -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -x tests/setup/*.sh tests/installs/*.sh tests/matrix/*.sh .ci/run; fi
 

@@ -17,6 +17,9 @@ from harness.process import exit_on_signals
 PYTHON = "/usr/bin/python3"  # the one whose packages setup installs
 # Each with a cluster and an OSRM of its own: half of the time a test waits for one of them. A file stays in one piece.
 PROCESSES = ["--numprocesses=2", "--dist=loadfile"]
+# The crates are those that the build has compiled already; our own one is checked at every step, as in a debug build.
+CHECKED = [word for setting in ("opt-level=0", "debug-assertions=true", "overflow-checks=true")
+           for word in ("--config", f"profile.release.package.osrm_matcher.{setting}")]
 
 
 def stream(command, **options):
@@ -40,7 +43,8 @@ def stream(command, **options):
 def unit():
     """Tests of the modules that know no PostgreSQL."""
     code, lines = stream(
-        ["cargo", "test", "--quiet", "--locked", "--no-default-features", "--features", f"pg{env.PG_MAJOR}"],
+        ["cargo", "test", "--release", *CHECKED, "--quiet", "--locked",
+         "--no-default-features", "--features", f"pg{env.PG_MAJOR}"],
         env={**os.environ, "PGRX_PG_CONFIG_PATH": env.PGRX_PG_CONFIG_PATH},
     )
     counts = [re.match(r"test result: .*? (\d+) passed; (\d+) failed", line) for line in lines]

@@ -6,12 +6,9 @@
 # shellcheck source=/dev/null
 . "$env_file"
 
-# The linker must keep what pgrx writes into the library for the install script, though nothing calls it.
-keep_all='target."cfg(unix)".rustflags = ["-C", "link-arg=-Wl,--no-gc-sections"]'
-
 build() {
     cd "$root"
-    PGRX_PG_CONFIG_PATH=$PG_CONFIG cargo --config "$keep_all" build --release --locked \
+    PGRX_PG_CONFIG_PATH=$PG_CONFIG cargo build --release --locked \
         --package osrm_matcher --package install_script \
         --no-default-features --features "osrm_matcher/pg$PG_MAJOR"
 }

@@ -108,7 +108,7 @@ class Browser:
         """What the console has been told since the last time."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
-    def until(self, condition, what, timeout=20):
+    def until(self, condition, what, timeout=60):
         try:
             return wait_for(condition, timeout, what)
         except TimeoutError:

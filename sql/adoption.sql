@@ -69,9 +69,10 @@ BEGIN
         source.added := source.added || context;
     END IF;
     -- An index of four megabytes of table is built in a tenth of a second or so, and so are those of 64 small tables.
-    source.ready := NOT @extschema@._is_half_adopted(relation)
-        AND ((SELECT sum(pg_relation_size(t.part)) <= 4 * 1024 * 1024 AND count(*) <= 64 FROM @extschema@._tables_of(relation) t)
-             OR @extschema@._has_indexes(relation, device_column, time_column));
+    source.ready := @extschema@._has_indexes(relation, device_column, time_column)
+        OR NOT @extschema@._is_half_adopted(relation)
+           AND (SELECT sum(pg_relation_size(t.part)) <= 4 * 1024 * 1024 AND count(*) <= 64 FROM @extschema@._tables_of(relation) t);
+    source.readable := @extschema@._readable(relation);
     source.adopted_at := now();
     RETURN source;
 END
@@ -88,7 +89,7 @@ AS $$
 DECLARE
     qualified text := @extschema@._qualified(source.relation);
     has_columns boolean := @extschema@._has_columns(source.relation);
-    partitioned boolean := (@extschema@._relation(source.relation)).relkind = 'p';
+    partitioned boolean := (SELECT t.partitioned FROM @extschema@._tables_of(source.relation) t WHERE t.level = 0);
     by_hand text := 'run this yourself, outside of a transaction; it holds up nobody. The index ';
     wanted record;
 BEGIN
@@ -239,14 +240,17 @@ BEGIN
     END IF;
     PERFORM @extschema@._lock_table(
         relation, 'A run or a long transaction is using the table; release it when that has ended.');
-    -- Those of partitions that are attached go with their parents'.
+    -- Those of partitions that are attached go with their parents', and so do those that TimescaleDB has made.
     FOR item IN SELECT i.indexrelid
                   FROM @extschema@._tables_of(relation) t
                   JOIN pg_index i ON i.indrelid = t.part
                  CROSS JOIN LATERAL @extschema@._relation(i.indexrelid) c
                  WHERE NOT c.relispartition AND CASE WHEN t.part = relation THEN c.relname = ANY (source.added)
-                            ELSE @extschema@._suffix(c.relname) IS NOT NULL END LOOP
-        EXECUTE format('DROP INDEX %s', item);
+                            ELSE @extschema@._suffix(c.relname) IS NOT NULL END
+                 ORDER BY t.level LOOP
+        IF (@extschema@._relation(item)).oid IS NOT NULL THEN
+            EXECUTE format('DROP INDEX %s', item);
+        END IF;
     END LOOP;
     EXECUTE format('ALTER TABLE %s DROP COLUMN IF EXISTS processed, DROP COLUMN IF EXISTS batch_id', relation);
     RETURN true;
@@ -274,6 +278,13 @@ BEGIN
          WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty'
            AND @extschema@._has_indexes(a.relation, a.device_column, a.time_column);
     END IF;
+    IF @extschema@._is_of_timescaledb('timescaledb_information.chunks') THEN
+        UPDATE @extschema@.adopted_sources a
+           SET readable = r.readable
+          FROM (SELECT s.relation, @extschema@._readable(s.relation) AS readable FROM @extschema@.adopted_sources s) r
+         WHERE r.relation = a.relation AND r.readable IS DISTINCT FROM a.readable;
+    END IF;
 END
 $$;
-COMMENT ON FUNCTION _use_ready_sources IS 'takes adopted tables into use that have their indexes by now, and forgets those that were dropped; volatile';
+COMMENT ON FUNCTION _use_ready_sources IS
+    'takes adopted tables into use that have their indexes by now, forgets those that were dropped, and looks what of them is compressed; volatile';

@@ -76,6 +76,13 @@ BEGIN ATOMIC
       FROM adopted_sources a
      WHERE a.set_aside_at IS NOT NULL
     UNION ALL
+    SELECT 'warning', 'points_compressed',
+           format('%s points of table %s have come into %s, which is compressed: they are in no path', l.points, s.relation, l.chunk),
+           format('SELECT decompress_chunk(%L); those from before the look-back then wait for start_backfill(). Compress chunks later than points come.', l.chunk)
+      FROM _sources() s
+      JOIN adopted_sources a ON a.relation = s.relation AND a.readable IS NOT NULL
+     CROSS JOIN LATERAL _came_late(s.relation, s.fragments) l
+    UNION ALL
     SELECT 'warning', 'windows_hindered', format('%s windows are put off: %s', count(*), max(b.error_message)),
            CASE b.error_code
                WHEN 'NotMarked' THEN 'A trigger or a rule of the table of points undoes the mark: it must let processed become true.'

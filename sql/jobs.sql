@@ -38,10 +38,10 @@ BEGIN
         ELSE
             SELECT q.found INTO found FROM json_to_recordset(@extschema@._ask_source(source.fragments,
                 'WITH RECURSIVE known AS (
-                    (SELECT p.{device} AS device FROM {relation} p WHERE p.{device} IS NOT NULL
+                    (SELECT p.{device} AS device FROM {relation} p WHERE p.{device} IS NOT NULL AND {readable}
                       ORDER BY p.{device} LIMIT 1)
                     UNION ALL
-                    SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device
+                    SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device AND {readable}
                              ORDER BY p.{device} LIMIT 1)
                       FROM known k WHERE k.device IS NOT NULL
                 ) SELECT count(k.device) AS found FROM known k')) AS q (found bigint);
@@ -108,7 +108,7 @@ BEGIN
       FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(fragments,
         'SELECT p.{device}::text AS device FROM {relation} p
           WHERE ' || CASE WHEN after IS NULL THEN 'p.{device} IS NOT NULL' ELSE 'p.{device} > {named:$1}' END
-        || ' ORDER BY p.{device} LIMIT 1', after))) AS q (device text);
+        || ' AND {readable} ORDER BY p.{device} LIMIT 1', after))) AS q (device text);
     RETURN next_device;
 END
 $$;
@@ -163,7 +163,7 @@ BEGIN
         SELECT least(oldest, min(q.at)) INTO oldest
           FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(source.fragments,
             'SELECT {time_expression} AS at FROM {relation} p
-              WHERE p.{device} = {named:$1} AND isfinite({time_expression})
+              WHERE p.{device} = {named:$1} AND isfinite({time_expression}) AND {readable}
               ORDER BY p.{time} LIMIT 1', device_id))) AS q (at timestamptz);
     END LOOP;
     RETURN oldest;

@@ -75,14 +75,103 @@ DROP ROUTINE adopt_source;
 DROP ROUTINE _lock_table;
 DROP ROUTINE _sources;
 
-ALTER TABLE adopted_sources ADD COLUMN device_key text, ADD COLUMN holds int8range, ADD COLUMN shard_of regclass;
+ALTER TABLE adopted_sources ADD COLUMN device_key text, ADD COLUMN holds int8range, ADD COLUMN shard_of regclass,
+    ADD COLUMN readable text;
 COMMENT ON COLUMN adopted_sources.device_key IS 'an expression over device_id that gives a number';
 COMMENT ON COLUMN adopted_sources.holds IS 'which of these numbers the table''s devices have; empty: a distributed table, which is not read itself; null: it may hold any device';
 COMMENT ON COLUMN adopted_sources.shard_of IS 'the distributed table that it is a shard of';
+COMMENT ON COLUMN adopted_sources.readable IS 'the condition on row p that keeps compressed chunks of a hypertable, and older ones, from being read; null: all are read';
 
 CREATE FUNCTION _relation(relation oid) RETURNS pg_catalog.pg_class
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_relation_wrapper';
 COMMENT ON FUNCTION _relation IS 'the row of pg_class of a relation, from the cache; null if there is none; stable, strict, parallel safe';
+
+-- Hypertables of TimescaleDB, whose rows lie in chunks: tables that inherit from them. They are adopted as a
+-- partitioned table is, but for the indexes of chunks, which are no parts of the hypertable's.
+--
+-- What TimescaleDB's catalogs say is asked by dynamic statements only: they may be missing. A relation of such a
+-- name that is none of its own is anybody's, and is not asked.
+
+CREATE FUNCTION _is_of_timescaledb(relation text) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+                    WHERE d.classid = 'pg_class'::regclass AND d.objid = to_regclass(_is_of_timescaledb.relation)
+                      AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'timescaledb');
+END;
+COMMENT ON FUNCTION _is_of_timescaledb IS 'whether a relation of this name belongs to TimescaleDB; stable';
+
+CREATE FUNCTION _is_hypertable(relation regclass) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found boolean := false;
+BEGIN
+    IF @extschema@._is_of_timescaledb('_timescaledb_catalog.hypertable') THEN
+        EXECUTE 'SELECT EXISTS (SELECT FROM _timescaledb_catalog.hypertable h JOIN pg_namespace n ON n.nspname = h.schema_name
+                                 WHERE h.table_name = $1 AND n.oid = $2)'
+           INTO found
+          USING (@extschema@._relation(relation)).relname, (@extschema@._relation(relation)).relnamespace;
+    END IF;
+    RETURN found;
+END
+$$;
+COMMENT ON FUNCTION _is_hypertable IS 'whether a table is a hypertable of TimescaleDB; stable';
+
+-- ---------------------------------------------------------------------------------------------
+-- Compressed chunks
+-- ---------------------------------------------------------------------------------------------
+-- A compressed row has no address to be marked by, so those chunks are not read: points in them are to us as if they had
+-- been deleted for their age. To leave them out by a bound of the time that chunks are cut by keeps them out of
+-- each plan, too. That column need not be the one that points are read by.
+CREATE FUNCTION _readable(relation regclass) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    condition text;
+BEGIN
+    IF @extschema@._is_hypertable(relation) THEN
+        EXECUTE 'SELECT format(''p.%I >= %s'', k.primary_dimension,
+                               coalesce(max(k.range_end_integer)::text,
+                                        format(''%L::%s'', to_char(max(k.range_end) AT TIME ZONE ''UTC'', ''YYYY-MM-DD HH24:MI:SS.US"Z"''),
+                                               k.primary_dimension_type)))
+                   FROM timescaledb_information.chunks k JOIN pg_namespace n ON n.nspname = k.hypertable_schema
+                  WHERE k.hypertable_name = $1 AND n.oid = $2 AND k.is_compressed
+                  GROUP BY k.primary_dimension, k.primary_dimension_type'
+           INTO condition
+          USING (@extschema@._relation(relation)).relname, (@extschema@._relation(relation)).relnamespace;
+    END IF;
+    RETURN condition;
+END
+$$;
+COMMENT ON FUNCTION _readable IS
+    'the condition on row p of a hypertable that is true of none in a chunk that is compressed, or older than one; null if none is; stable';
+
+-- What comes into a compressed chunk lies uncompressed beside the rest, until that is compressed again.
+CREATE FUNCTION _came_late(relation regclass, fragments json) RETURNS TABLE (chunk regclass, points bigint)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    FOR chunk IN
+        EXECUTE 'SELECT format(''%I.%I'', k.chunk_schema, k.chunk_name)::regclass
+                   FROM timescaledb_information.chunks k JOIN pg_namespace n ON n.nspname = k.hypertable_schema
+                  WHERE k.hypertable_name = $1 AND n.oid = $2 AND k.is_compressed ORDER BY k.chunk_name'
+          USING (@extschema@._relation(relation)).relname, (@extschema@._relation(relation)).relnamespace
+    LOOP
+        SELECT q.points INTO points FROM json_to_recordset(@extschema@._ask_source(
+            (fragments::jsonb || jsonb_build_object('relation', @extschema@._qualified(chunk)))::json,
+            'SELECT count(*) AS points FROM (SELECT FROM ONLY {relation} p WHERE NOT p.processed LIMIT 5000) late')) AS q (points bigint);
+        IF points > 0 THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION _came_late IS
+    'compressed chunks of an adopted hypertable that unprocessed points have come into since, and how many, counted up to 5,000; stable';
 
 CREATE FUNCTION _device_keys(device_id text) RETURNS TABLE (device_key text, value bigint)
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE
@@ -133,7 +222,8 @@ BEGIN ATOMIC
                'time', quote_ident(s.time_column), 'bound', s.bound_expression,
                'since', format(CASE WHEN s.local_time THEN 'p.%1$I >= least(%3$s) AND %4$s >= $value'
                                     ELSE 'p.%1$I >= %2$s' END,
-                               s.time_column, s.bound_expression, b.around, s.time_expression),
+                               s.time_column, s.bound_expression, b.around, s.time_expression) || coalesce(' AND ' || s.readable, ''),
+               'readable', coalesce(s.readable, 'true'),
                'until', format(CASE WHEN s.local_time THEN 'p.%1$I < greatest(%3$s) AND %4$s < $value'
                                     ELSE 'p.%1$I < %2$s' END,
                                s.time_column, s.bound_expression, b.around, s.time_expression),
@@ -153,12 +243,12 @@ BEGIN ATOMIC
                    'p.longitude' AS longitude_expression, 'p.latitude' AS latitude_expression,
                    'p.accuracy' AS accuracy_expression, 'p.course' AS course_expression,
                    'p.speed' AS speed_expression, NULL::timestamptz AS set_aside_until,
-                   NULL AS device_key, NULL::int8range AS holds
+                   NULL AS device_key, NULL::int8range AS holds, NULL AS readable
             UNION ALL
             SELECT true, a.relation, a.device_column, a.device_value, a.time_column, a.bound_expression,
                    a.time_expression, a.local_time, a.time_expression, a.longitude_expression, a.latitude_expression,
                    coalesce(a.accuracy_expression, n.number), coalesce(a.course_expression, n.number),
-                   coalesce(a.speed_expression, n.number), a.set_aside_until, a.device_key, a.holds
+                   coalesce(a.speed_expression, n.number), a.set_aside_until, a.device_key, a.holds, a.readable
               FROM adopted_sources a
              CROSS JOIN (VALUES ('NULL::double precision')) AS n (number)
              WHERE a.ready
@@ -197,14 +287,19 @@ COMMENT ON FUNCTION _stored_paths IS
 CREATE OR REPLACE FUNCTION _tables_of(relation regclass) RETURNS TABLE (part regclass, parent regclass, level integer, partitioned boolean)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT c.oid::regclass, NULL::regclass, 0, c.relkind = 'p' FROM _relation(_tables_of.relation) c WHERE c.oid IS NOT NULL
+    SELECT c.oid::regclass, NULL::regclass, 0, c.relkind = 'p' OR _is_hypertable(c.oid)
+      FROM _relation(_tables_of.relation) c WHERE c.oid IS NOT NULL
     UNION ALL
     SELECT t.relid, t.parentrelid, t.level, NOT t.isleaf
       FROM pg_partition_tree(_tables_of.relation) t
-     WHERE t.relid <> _tables_of.relation;
+     WHERE t.relid <> _tables_of.relation
+    UNION ALL
+    SELECT i.inhrelid, i.inhparent, 1, false
+      FROM pg_inherits i
+     WHERE i.inhparent = _tables_of.relation AND (SELECT _is_hypertable(_tables_of.relation));
 END;
-
-COMMENT ON FUNCTION _tables_of IS 'a table and, if it is partitioned, all partitions of it, at any level; stable';
+COMMENT ON FUNCTION _tables_of IS
+    'a table and, if it is partitioned, all partitions of it, at any level, or the chunks of a hypertable; none but leaves hold rows; stable';
 
 CREATE OR REPLACE FUNCTION _qualified(relation regclass) RETURNS text
 LANGUAGE sql STABLE
@@ -259,10 +354,11 @@ CREATE FUNCTION _is_half_adopted(relation regclass) RETURNS boolean
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT EXISTS (SELECT FROM pg_index i CROSS JOIN LATERAL _relation(i.indexrelid) c
-                    WHERE i.indrelid = _is_half_adopted.relation AND c.relkind = 'I' AND NOT i.indisvalid
-                      AND _suffix(c.relname) IS NOT NULL);
+                    WHERE i.indrelid = _is_half_adopted.relation AND _suffix(c.relname) IS NOT NULL
+                      AND (c.relkind = 'I' AND NOT i.indisvalid OR (SELECT _is_hypertable(_is_half_adopted.relation))));
 END;
-COMMENT ON FUNCTION _is_half_adopted IS 'whether a partitioned table has indexes that adoption has begun and not all partitions have; stable';
+COMMENT ON FUNCTION _is_half_adopted IS
+    'whether a partitioned table has indexes that adoption has begun and not all partitions may have; stable';
 
 CREATE OR REPLACE FUNCTION _index_name(relation regclass, suffix text) RETURNS name
 LANGUAGE plpgsql STABLE
@@ -282,7 +378,9 @@ BEGIN
     IF FOUND THEN
         RETURN candidate;
     END IF;
-    SELECT c.relname, c.relnamespace, CASE WHEN c.relispartition AND octet_length(c.relname) > 40 THEN '_' || c.oid ELSE '' END
+    SELECT c.relname, c.relnamespace,
+           CASE WHEN octet_length(c.relname) > 40 AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = c.oid)
+                THEN '_' || c.oid ELSE '' END
       INTO base, space, tail
       FROM @extschema@._relation(relation) c;
     WHILE octet_length(base) > CASE WHEN tail = '' THEN 40 ELSE 35 END LOOP
@@ -327,18 +425,20 @@ RETURNS TABLE (step integer, what text, statement text, at_once boolean)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     WITH parts AS (
-        SELECT t.*, t.partitioned OR pg_relation_size(t.part) = 0 AND count(*) OVER () <= 64 AS quick
+        SELECT t.*, t.partitioned OR pg_relation_size(t.part) = 0 AND count(*) OVER () <= 64 AS quick,
+               (SELECT _is_hypertable(_partition_steps.source.relation)) AS chunk
           FROM _tables_of(_partition_steps.source.relation) t
          WHERE t.level > 0
     ), indexes AS (
         SELECT p.*, w.suffix, w.title, w.definition, _index_name(p.part, w.suffix) AS name
           FROM parts p CROSS JOIN _wanted_indexes(_partition_steps.source) w
          WHERE w.name IS NOT NULL
+           AND NOT (p.chunk AND _has_indexes(p.part, _partition_steps.source.device_column, _partition_steps.source.time_column))
     ), steps AS (
         SELECT i.partitioned, i.level, i.part, i.suffix, i.quick,
-               CASE WHEN i.quick THEN format('adds %s to partition %s', i.title, i.part)
-                    ELSE format('run this yourself, outside of a transaction; it holds up nobody. It adds %s to partition %s',
-                                i.title, i.part) END AS what,
+               format(CASE WHEN i.quick THEN 'adds %s to %s %s'
+                           ELSE 'run this yourself, outside of a transaction; it holds up nobody. It adds %s to %s %s' END,
+                      i.title, CASE WHEN i.chunk THEN 'chunk' ELSE 'partition' END, i.part) AS what,
                format('CREATE INDEX %s%I ON %s%s %s', CASE WHEN NOT i.quick THEN 'CONCURRENTLY ' ELSE '' END, i.name,
                       CASE WHEN i.partitioned THEN 'ONLY ' ELSE '' END, _qualified(i.part), i.definition) AS statement
           FROM indexes i
@@ -349,13 +449,13 @@ BEGIN ATOMIC
                     ELSE format('then this: it makes them part of those of the table that %s belongs to', p.part) END,
                format('SELECT %s.attach_indexes(%L)', '@extschema@', _qualified(p.part))
           FROM parts p
+         WHERE NOT p.chunk
     )
     SELECT (row_number() OVER (ORDER BY s.partitioned DESC, s.level, s.quick DESC, s.part, s.suffix))::integer, s.what, s.statement, s.quick
       FROM steps s
      ORDER BY 1;
 END;
-
-COMMENT ON FUNCTION _partition_steps IS 'what the indexes of a partitioned table take in its partitions; stable';
+COMMENT ON FUNCTION _partition_steps IS 'what the indexes of a partitioned table take in its partitions, or those of a hypertable in its chunks; stable';
 
 CREATE OR REPLACE FUNCTION attach_indexes(partition regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT
@@ -747,14 +847,16 @@ CREATE OR REPLACE FUNCTION _family_refusals(relation regclass) RETURNS TABLE (pr
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE WHEN a.relation IS NOT NULL
-                THEN format('table %s is a partition of %s, which is adopted: its points are read already', c.oid::regclass, r.root)
-                ELSE format('table %s is a partition of %s', c.oid::regclass, r.root) END,
+                THEN format('table %s is a %s of %s, which is adopted: its points are read already', c.oid::regclass, r.what, r.root)
+                ELSE format('table %s is a %s of %s', c.oid::regclass, r.what, r.root) END,
            CASE WHEN a.relation IS NOT NULL THEN 'There is nothing to do.'
-                ELSE format('Adopt %s, with all its partitions.', r.root) END
+                ELSE format('Adopt %s, with all its %ss.', r.root, r.what) END
       FROM _relation(_family_refusals.relation) c
-     CROSS JOIN LATERAL (SELECT pg_partition_root(c.oid) AS root) r
+     CROSS JOIN LATERAL (
+        SELECT 'partition' AS what, pg_partition_root(c.oid) AS root WHERE c.relispartition
+        UNION ALL
+        SELECT 'chunk', i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.oid AND _is_hypertable(i.inhparent)) r
       LEFT JOIN adopted_sources a ON a.relation = r.root
-     WHERE c.relispartition
     UNION ALL
     SELECT format('table %s has tables that inherit from it: an index of it holds none of their rows', c.oid::regclass),
            format('Adopt each of them that points are written to: %s.', k.children)
@@ -762,16 +864,14 @@ BEGIN ATOMIC
      CROSS JOIN LATERAL (
         SELECT string_agg(i.inhrelid::regclass::text, ', ' ORDER BY i.inhrelid) AS children
           FROM pg_inherits i
-         CROSS JOIN LATERAL _relation(i.inhrelid) k
-         WHERE i.inhparent = c.oid AND k.relnamespace::regnamespace::text <> '_timescaledb_internal') k
-     WHERE c.relkind = 'r' AND k.children IS NOT NULL
+         WHERE i.inhparent = c.oid) k
+     WHERE c.relkind = 'r' AND k.children IS NOT NULL AND NOT _is_hypertable(c.oid)
     UNION ALL
     SELECT format('partition of table %s: %s', _family_refusals.relation, k.problem), k.hint
       FROM _tables_of(_family_refusals.relation) t
      CROSS JOIN LATERAL _kind_refusals(t.part) k
      WHERE t.part <> _family_refusals.relation;
 END;
-
 COMMENT ON FUNCTION _family_refusals IS
     'why the tables that a table belongs to, or that belong to it, keep it from being adopted, and what to do; stable';
 
@@ -1389,9 +1489,10 @@ BEGIN
         source.added := source.added || context;
     END IF;
     -- An index of four megabytes of table is built in a tenth of a second or so, and so are those of 64 small tables.
-    source.ready := NOT @extschema@._is_half_adopted(relation)
-        AND ((SELECT sum(pg_relation_size(t.part)) <= 4 * 1024 * 1024 AND count(*) <= 64 FROM @extschema@._tables_of(relation) t)
-             OR @extschema@._has_indexes(relation, device_column, time_column));
+    source.ready := @extschema@._has_indexes(relation, device_column, time_column)
+        OR NOT @extschema@._is_half_adopted(relation)
+           AND (SELECT sum(pg_relation_size(t.part)) <= 4 * 1024 * 1024 AND count(*) <= 64 FROM @extschema@._tables_of(relation) t);
+    source.readable := @extschema@._readable(relation);
     source.adopted_at := now();
     RETURN source;
 END
@@ -1407,7 +1508,7 @@ AS $$
 DECLARE
     qualified text := @extschema@._qualified(source.relation);
     has_columns boolean := @extschema@._has_columns(source.relation);
-    partitioned boolean := (@extschema@._relation(source.relation)).relkind = 'p';
+    partitioned boolean := (SELECT t.partitioned FROM @extschema@._tables_of(source.relation) t WHERE t.level = 0);
     by_hand text := 'run this yourself, outside of a transaction; it holds up nobody. The index ';
     wanted record;
 BEGIN
@@ -1557,14 +1658,17 @@ BEGIN
     END IF;
     PERFORM @extschema@._lock_table(
         relation, 'A run or a long transaction is using the table; release it when that has ended.');
-    -- Those of partitions that are attached go with their parents'.
+    -- Those of partitions that are attached go with their parents', and so do those that TimescaleDB has made.
     FOR item IN SELECT i.indexrelid
                   FROM @extschema@._tables_of(relation) t
                   JOIN pg_index i ON i.indrelid = t.part
                  CROSS JOIN LATERAL @extschema@._relation(i.indexrelid) c
                  WHERE NOT c.relispartition AND CASE WHEN t.part = relation THEN c.relname = ANY (source.added)
-                            ELSE @extschema@._suffix(c.relname) IS NOT NULL END LOOP
-        EXECUTE format('DROP INDEX %s', item);
+                            ELSE @extschema@._suffix(c.relname) IS NOT NULL END
+                 ORDER BY t.level LOOP
+        IF (@extschema@._relation(item)).oid IS NOT NULL THEN
+            EXECUTE format('DROP INDEX %s', item);
+        END IF;
     END LOOP;
     EXECUTE format('ALTER TABLE %s DROP COLUMN IF EXISTS processed, DROP COLUMN IF EXISTS batch_id', relation);
     RETURN true;
@@ -1589,9 +1693,16 @@ BEGIN
          WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty'
            AND @extschema@._has_indexes(a.relation, a.device_column, a.time_column);
     END IF;
+    IF @extschema@._is_of_timescaledb('timescaledb_information.chunks') THEN
+        UPDATE @extschema@.adopted_sources a
+           SET readable = r.readable
+          FROM (SELECT s.relation, @extschema@._readable(s.relation) AS readable FROM @extschema@.adopted_sources s) r
+         WHERE r.relation = a.relation AND r.readable IS DISTINCT FROM a.readable;
+    END IF;
 END
 $$;
-COMMENT ON FUNCTION _use_ready_sources IS 'takes adopted tables into use that have their indexes by now, and forgets those that were dropped; volatile';
+COMMENT ON FUNCTION _use_ready_sources IS
+    'takes adopted tables into use that have their indexes by now, forgets those that were dropped, and looks what of them is compressed; volatile';
 
 
 CREATE FUNCTION _check_key(device_key text, holds int8range) RETURNS void
@@ -1835,6 +1946,13 @@ BEGIN ATOMIC
            'Mend the table; runs try it again by themselves. If it is to be read no more: release_source().'
       FROM adopted_sources a
      WHERE a.set_aside_at IS NOT NULL
+    UNION ALL
+    SELECT 'warning', 'points_compressed',
+           format('%s points of table %s have come into %s, which is compressed: they are in no path', l.points, s.relation, l.chunk),
+           format('SELECT decompress_chunk(%L); those from before the look-back then wait for start_backfill(). Compress chunks later than points come.', l.chunk)
+      FROM _sources() s
+      JOIN adopted_sources a ON a.relation = s.relation AND a.readable IS NOT NULL
+     CROSS JOIN LATERAL _came_late(s.relation, s.fragments) l
     UNION ALL
     SELECT 'warning', 'windows_hindered', format('%s windows are put off: %s', count(*), max(b.error_message)),
            CASE b.error_code
@@ -2350,14 +2468,79 @@ BEGIN
         SELECT least(oldest, min(q.at)) INTO oldest
           FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(source.fragments,
             'SELECT {time_expression} AS at FROM {relation} p
-              WHERE p.{device} = {named:$1} AND isfinite({time_expression})
+              WHERE p.{device} = {named:$1} AND isfinite({time_expression}) AND {readable}
               ORDER BY p.{time} LIMIT 1', device_id))) AS q (at timestamptz);
     END LOOP;
     RETURN oldest;
 END
 $$;
-
 COMMENT ON FUNCTION _oldest_point IS 'the time of the oldest point that a device still has; stable';
+
+CREATE OR REPLACE FUNCTION _start_job(kind text, from_time timestamptz, to_time timestamptz, device_ids text[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    source record;
+    found bigint;
+    total bigint := 0;
+    job bigint;
+BEGIN
+    IF from_time IS NULL OR to_time IS NULL OR NOT isfinite(from_time) OR NOT isfinite(to_time)
+       OR from_time >= to_time
+    THEN
+        RAISE EXCEPTION 'a % needs a finite range of times with its begin before its end', kind
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF cardinality(device_ids) = 0 THEN
+        RAISE EXCEPTION 'a % of no devices does nothing', kind
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave device_ids out, or give null, for all devices.';
+    END IF;
+    FOR source IN SELECT s.fragments FROM @extschema@._sources() s LOOP
+        IF device_ids IS NOT NULL THEN
+            found := cardinality(device_ids);
+        ELSE
+            SELECT q.found INTO found FROM json_to_recordset(@extschema@._ask_source(source.fragments,
+                'WITH RECURSIVE known AS (
+                    (SELECT p.{device} AS device FROM {relation} p WHERE p.{device} IS NOT NULL AND {readable}
+                      ORDER BY p.{device} LIMIT 1)
+                    UNION ALL
+                    SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device AND {readable}
+                             ORDER BY p.{device} LIMIT 1)
+                      FROM known k WHERE k.device IS NOT NULL
+                ) SELECT count(k.device) AS found FROM known k')) AS q (found bigint);
+        END IF;
+        total := total + coalesce(found, 0);
+    END LOOP;
+    INSERT INTO @extschema@.matching_jobs AS j (kind, from_time, to_time, device_ids, devices_total)
+    SELECT _start_job.kind, _start_job.from_time, _start_job.to_time,
+           CASE WHEN _start_job.device_ids IS NOT NULL
+                THEN ARRAY(SELECT DISTINCT d FROM unnest(_start_job.device_ids) d
+                            WHERE d IS NOT NULL ORDER BY d) END,
+           total
+    RETURNING j.job_id INTO job;
+    RETURN job;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _next_device(fragments json, device_ids text[], after text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    next_device text;
+BEGIN
+    IF device_ids IS NOT NULL THEN
+        RETURN (SELECT min(d) FROM unnest(device_ids) d WHERE after IS NULL OR d > after);
+    END IF;
+    SELECT q.device INTO next_device
+      FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(fragments,
+        'SELECT p.{device}::text AS device FROM {relation} p
+          WHERE ' || CASE WHEN after IS NULL THEN 'p.{device} IS NOT NULL' ELSE 'p.{device} > {named:$1}' END
+        || ' AND {readable} ORDER BY p.{device} LIMIT 1', after))) AS q (device text);
+    RETURN next_device;
+END
+$$;
 
 CREATE OR REPLACE FUNCTION _windows_on_record(device_id text, from_time timestamptz, to_time timestamptz, most integer)
 RETURNS timestamptz[]

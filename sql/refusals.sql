@@ -25,19 +25,21 @@ END;
 COMMENT ON FUNCTION _kind_refusals IS 'why a relation is of a kind that cannot hold points for us, and what to do; stable';
 
 -- Columns cannot be added to a partition alone. An inheritance parent has neither common indexes, nor has a child
--- that comes later any of them. TimescaleDB, whose chunks are children, sees to both.
+-- that comes later any of them. TimescaleDB, whose chunks are children, sees to the latter.
 CREATE FUNCTION _family_refusals(relation regclass) RETURNS TABLE (problem text, hint text)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE WHEN a.relation IS NOT NULL
-                THEN format('table %s is a partition of %s, which is adopted: its points are read already', c.oid::regclass, r.root)
-                ELSE format('table %s is a partition of %s', c.oid::regclass, r.root) END,
+                THEN format('table %s is a %s of %s, which is adopted: its points are read already', c.oid::regclass, r.what, r.root)
+                ELSE format('table %s is a %s of %s', c.oid::regclass, r.what, r.root) END,
            CASE WHEN a.relation IS NOT NULL THEN 'There is nothing to do.'
-                ELSE format('Adopt %s, with all its partitions.', r.root) END
+                ELSE format('Adopt %s, with all its %ss.', r.root, r.what) END
       FROM _relation(_family_refusals.relation) c
-     CROSS JOIN LATERAL (SELECT pg_partition_root(c.oid) AS root) r
+     CROSS JOIN LATERAL (
+        SELECT 'partition' AS what, pg_partition_root(c.oid) AS root WHERE c.relispartition
+        UNION ALL
+        SELECT 'chunk', i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.oid AND _is_hypertable(i.inhparent)) r
       LEFT JOIN adopted_sources a ON a.relation = r.root
-     WHERE c.relispartition
     UNION ALL
     SELECT format('table %s has tables that inherit from it: an index of it holds none of their rows', c.oid::regclass),
            format('Adopt each of them that points are written to: %s.', k.children)
@@ -45,9 +47,8 @@ BEGIN ATOMIC
      CROSS JOIN LATERAL (
         SELECT string_agg(i.inhrelid::regclass::text, ', ' ORDER BY i.inhrelid) AS children
           FROM pg_inherits i
-         CROSS JOIN LATERAL _relation(i.inhrelid) k
-         WHERE i.inhparent = c.oid AND k.relnamespace::regnamespace::text <> '_timescaledb_internal') k
-     WHERE c.relkind = 'r' AND k.children IS NOT NULL
+         WHERE i.inhparent = c.oid) k
+     WHERE c.relkind = 'r' AND k.children IS NOT NULL AND NOT _is_hypertable(c.oid)
     UNION ALL
     SELECT format('partition of table %s: %s', _family_refusals.relation, k.problem), k.hint
       FROM _tables_of(_family_refusals.relation) t

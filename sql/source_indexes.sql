@@ -1,7 +1,8 @@
 -- Indexes of sources, over all tables of a partitioned one.
 --
 -- The index of a partitioned table is there from adoption on, so that partitions that are made later or attached
--- get theirs by PostgreSQL; those of partitions that are there are built one by one, and attached to it.
+-- get theirs by PostgreSQL; those of partitions that are there are built one by one, and attached to it. The chunks of
+-- a hypertable get theirs in the same way, without being attached: an index that inherits is known to TimescaleDB alone.
 
 -- ---------------------------------------------------------------------------------------------
 -- The tables of a tree
@@ -12,13 +13,19 @@ COMMENT ON FUNCTION _relation IS 'the row of pg_class of a relation, from the ca
 CREATE FUNCTION _tables_of(relation regclass) RETURNS TABLE (part regclass, parent regclass, level integer, partitioned boolean)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT c.oid::regclass, NULL::regclass, 0, c.relkind = 'p' FROM _relation(_tables_of.relation) c WHERE c.oid IS NOT NULL
+    SELECT c.oid::regclass, NULL::regclass, 0, c.relkind = 'p' OR _is_hypertable(c.oid)
+      FROM _relation(_tables_of.relation) c WHERE c.oid IS NOT NULL
     UNION ALL
     SELECT t.relid, t.parentrelid, t.level, NOT t.isleaf
       FROM pg_partition_tree(_tables_of.relation) t
-     WHERE t.relid <> _tables_of.relation;
+     WHERE t.relid <> _tables_of.relation
+    UNION ALL
+    SELECT i.inhrelid, i.inhparent, 1, false
+      FROM pg_inherits i
+     WHERE i.inhparent = _tables_of.relation AND (SELECT _is_hypertable(_tables_of.relation));
 END;
-COMMENT ON FUNCTION _tables_of IS 'a table and, if it is partitioned, all partitions of it, at any level; stable';
+COMMENT ON FUNCTION _tables_of IS
+    'a table and, if it is partitioned, all partitions of it, at any level, or the chunks of a hypertable; none but leaves hold rows; stable';
 
 CREATE FUNCTION _qualified(relation regclass) RETURNS text
 LANGUAGE sql STABLE
@@ -75,16 +82,17 @@ CREATE FUNCTION _is_half_adopted(relation regclass) RETURNS boolean
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT EXISTS (SELECT FROM pg_index i CROSS JOIN LATERAL _relation(i.indexrelid) c
-                    WHERE i.indrelid = _is_half_adopted.relation AND c.relkind = 'I' AND NOT i.indisvalid
-                      AND _suffix(c.relname) IS NOT NULL);
+                    WHERE i.indrelid = _is_half_adopted.relation AND _suffix(c.relname) IS NOT NULL
+                      AND (c.relkind = 'I' AND NOT i.indisvalid OR (SELECT _is_hypertable(_is_half_adopted.relation))));
 END;
-COMMENT ON FUNCTION _is_half_adopted IS 'whether a partitioned table has indexes that adoption has begun and not all partitions have; stable';
+COMMENT ON FUNCTION _is_half_adopted IS
+    'whether a partitioned table has indexes that adoption has begun and not all partitions may have; stable';
 
 -- ---------------------------------------------------------------------------------------------
 -- What is to be there
 -- ---------------------------------------------------------------------------------------------
 -- The index of an earlier adoption, or else a name that no other relation of the schema has or is to have. A
--- partition has its number in it where its name is cut: others begin alike.
+-- partition or chunk has its number in it where its name is cut: others begin alike.
 CREATE FUNCTION _index_name(relation regclass, suffix text) RETURNS name
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -103,7 +111,9 @@ BEGIN
     IF FOUND THEN
         RETURN candidate;
     END IF;
-    SELECT c.relname, c.relnamespace, CASE WHEN c.relispartition AND octet_length(c.relname) > 40 THEN '_' || c.oid ELSE '' END
+    SELECT c.relname, c.relnamespace,
+           CASE WHEN octet_length(c.relname) > 40 AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = c.oid)
+                THEN '_' || c.oid ELSE '' END
       INTO base, space, tail
       FROM @extschema@._relation(relation) c;
     WHILE octet_length(base) > CASE WHEN tail = '' THEN 40 ELSE 35 END LOOP
@@ -144,23 +154,26 @@ END;
 COMMENT ON FUNCTION _wanted_indexes IS 'the indexes of a source, and which of them its table has; stable';
 
 -- Partitions between come first, for those below to be attached to. An empty one takes no time, but hundreds of them do.
+-- Where TimescaleDB has made a chunk's, they have names of its own.
 CREATE FUNCTION _partition_steps(source adopted_sources)
 RETURNS TABLE (step integer, what text, statement text, at_once boolean)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     WITH parts AS (
-        SELECT t.*, t.partitioned OR pg_relation_size(t.part) = 0 AND count(*) OVER () <= 64 AS quick
+        SELECT t.*, t.partitioned OR pg_relation_size(t.part) = 0 AND count(*) OVER () <= 64 AS quick,
+               (SELECT _is_hypertable(_partition_steps.source.relation)) AS chunk
           FROM _tables_of(_partition_steps.source.relation) t
          WHERE t.level > 0
     ), indexes AS (
         SELECT p.*, w.suffix, w.title, w.definition, _index_name(p.part, w.suffix) AS name
           FROM parts p CROSS JOIN _wanted_indexes(_partition_steps.source) w
          WHERE w.name IS NOT NULL
+           AND NOT (p.chunk AND _has_indexes(p.part, _partition_steps.source.device_column, _partition_steps.source.time_column))
     ), steps AS (
         SELECT i.partitioned, i.level, i.part, i.suffix, i.quick,
-               CASE WHEN i.quick THEN format('adds %s to partition %s', i.title, i.part)
-                    ELSE format('run this yourself, outside of a transaction; it holds up nobody. It adds %s to partition %s',
-                                i.title, i.part) END AS what,
+               format(CASE WHEN i.quick THEN 'adds %s to %s %s'
+                           ELSE 'run this yourself, outside of a transaction; it holds up nobody. It adds %s to %s %s' END,
+                      i.title, CASE WHEN i.chunk THEN 'chunk' ELSE 'partition' END, i.part) AS what,
                format('CREATE INDEX %s%I ON %s%s %s', CASE WHEN NOT i.quick THEN 'CONCURRENTLY ' ELSE '' END, i.name,
                       CASE WHEN i.partitioned THEN 'ONLY ' ELSE '' END, _qualified(i.part), i.definition) AS statement
           FROM indexes i
@@ -171,12 +184,13 @@ BEGIN ATOMIC
                     ELSE format('then this: it makes them part of those of the table that %s belongs to', p.part) END,
                format('SELECT %s.attach_indexes(%L)', '@extschema@', _qualified(p.part))
           FROM parts p
+         WHERE NOT p.chunk
     )
     SELECT (row_number() OVER (ORDER BY s.partitioned DESC, s.level, s.quick DESC, s.part, s.suffix))::integer, s.what, s.statement, s.quick
       FROM steps s
      ORDER BY 1;
 END;
-COMMENT ON FUNCTION _partition_steps IS 'what the indexes of a partitioned table take in its partitions; stable';
+COMMENT ON FUNCTION _partition_steps IS 'what the indexes of a partitioned table take in its partitions, or those of a hypertable in its chunks; stable';
 
 -- With the partition locked, nobody has its indexes, and nothing here is waited for.
 CREATE FUNCTION attach_indexes(partition regclass) RETURNS void

@@ -49,9 +49,10 @@ COMMENT ON FUNCTION holds_device IS
 --   {relation}         the table
 --   {device}, {time}   its columns, as an index has them
 --   {named:X}          the text X as a value that {device} is compared with; null where it cannot be one
---   {since:X}          whether the row's time is the timestamptz X or later
+--   {since:X}          whether the row's time is the timestamptz X or later, and the row can be read
 --   {until:X}          whether it is before X
 --   {bound:X}          X as a value that {time} is compared with, where X is no more than infinite
+--   {readable}         whether the row can be read, as all can but for compressed ones: for what has no {since:X}
 --   {time_expression}  the time as timestamptz
 --   {arrival}          since when the row has been waiting, as far as it says so
 --   {longitude}, {latitude}, {accuracy}, {course}, {speed}
@@ -72,7 +73,8 @@ BEGIN ATOMIC
                'time', quote_ident(s.time_column), 'bound', s.bound_expression,
                'since', format(CASE WHEN s.local_time THEN 'p.%1$I >= least(%3$s) AND %4$s >= $value'
                                     ELSE 'p.%1$I >= %2$s' END,
-                               s.time_column, s.bound_expression, b.around, s.time_expression),
+                               s.time_column, s.bound_expression, b.around, s.time_expression) || coalesce(' AND ' || s.readable, ''),
+               'readable', coalesce(s.readable, 'true'),
                'until', format(CASE WHEN s.local_time THEN 'p.%1$I < greatest(%3$s) AND %4$s < $value'
                                     ELSE 'p.%1$I < %2$s' END,
                                s.time_column, s.bound_expression, b.around, s.time_expression),
@@ -92,12 +94,12 @@ BEGIN ATOMIC
                    'p.longitude' AS longitude_expression, 'p.latitude' AS latitude_expression,
                    'p.accuracy' AS accuracy_expression, 'p.course' AS course_expression,
                    'p.speed' AS speed_expression, NULL::timestamptz AS set_aside_until,
-                   NULL AS device_key, NULL::int8range AS holds
+                   NULL AS device_key, NULL::int8range AS holds, NULL AS readable
             UNION ALL
             SELECT true, a.relation, a.device_column, a.device_value, a.time_column, a.bound_expression,
                    a.time_expression, a.local_time, a.time_expression, a.longitude_expression, a.latitude_expression,
                    coalesce(a.accuracy_expression, n.number), coalesce(a.course_expression, n.number),
-                   coalesce(a.speed_expression, n.number), a.set_aside_until, a.device_key, a.holds
+                   coalesce(a.speed_expression, n.number), a.set_aside_until, a.device_key, a.holds, a.readable
               FROM adopted_sources a
              CROSS JOIN (VALUES ('NULL::double precision')) AS n (number)
              WHERE a.ready

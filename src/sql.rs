@@ -36,9 +36,14 @@ extension_sql_file!(
 );
 extension_sql_file!("../sql/columns.sql", name = "columns");
 extension_sql_file!(
+    "../sql/hypertables.sql",
+    name = "hypertables",
+    requires = [internal::_relation]
+);
+extension_sql_file!(
     "../sql/source_indexes.sql",
     name = "source_indexes",
-    requires = [internal::_relation]
+    requires = ["hypertables"]
 );
 extension_sql_file!(
     "../sql/refusals.sql",

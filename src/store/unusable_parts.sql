@@ -1,8 +1,9 @@
 -- Tables that unprocessed rows lie in which no window can hold: without a device or a time that is one.
 SELECT DISTINCT u.part
-  FROM (SELECT p.tableoid AS part FROM {relation} p WHERE NOT p.processed AND p.{device} IS NULL
+  FROM (SELECT p.tableoid AS part FROM {relation} p
+         WHERE NOT p.processed AND p.{device} IS NULL AND {readable}
         UNION ALL
-        SELECT p.tableoid FROM {relation} p WHERE p.processed::int = 0 AND p.{time} IS NULL
+        SELECT p.tableoid FROM {relation} p WHERE p.processed::int = 0 AND p.{time} IS NULL AND {readable}
         UNION ALL
         SELECT p.tableoid FROM {relation} p
          WHERE p.processed::int = 0 AND p.{time} >= {bound:'infinity'::timestamptz}

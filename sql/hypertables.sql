@@ -1,0 +1,86 @@
+-- Hypertables of TimescaleDB, whose rows lie in chunks: tables that inherit from them. They are adopted as a
+-- partitioned table is, but for the indexes of chunks, which are no parts of the hypertable's.
+--
+-- What TimescaleDB's catalogs say is asked by dynamic statements only: they may be missing. A relation of such a
+-- name that is none of its own is anybody's, and is not asked.
+
+CREATE FUNCTION _is_of_timescaledb(relation text) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+                    WHERE d.classid = 'pg_class'::regclass AND d.objid = to_regclass(_is_of_timescaledb.relation)
+                      AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'timescaledb');
+END;
+COMMENT ON FUNCTION _is_of_timescaledb IS 'whether a relation of this name belongs to TimescaleDB; stable';
+
+CREATE FUNCTION _is_hypertable(relation regclass) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found boolean := false;
+BEGIN
+    IF @extschema@._is_of_timescaledb('_timescaledb_catalog.hypertable') THEN
+        EXECUTE 'SELECT EXISTS (SELECT FROM _timescaledb_catalog.hypertable h JOIN pg_namespace n ON n.nspname = h.schema_name
+                                 WHERE h.table_name = $1 AND n.oid = $2)'
+           INTO found
+          USING (@extschema@._relation(relation)).relname, (@extschema@._relation(relation)).relnamespace;
+    END IF;
+    RETURN found;
+END
+$$;
+COMMENT ON FUNCTION _is_hypertable IS 'whether a table is a hypertable of TimescaleDB; stable';
+
+-- ---------------------------------------------------------------------------------------------
+-- Compressed chunks
+-- ---------------------------------------------------------------------------------------------
+-- A compressed row has no address to be marked by, so those chunks are not read: points in them are to us as if they had
+-- been deleted for their age. To leave them out by a bound of the time that chunks are cut by keeps them out of
+-- each plan, too. That column need not be the one that points are read by.
+CREATE FUNCTION _readable(relation regclass) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    condition text;
+BEGIN
+    IF @extschema@._is_hypertable(relation) THEN
+        EXECUTE 'SELECT format(''p.%I >= %s'', k.primary_dimension,
+                               coalesce(max(k.range_end_integer)::text,
+                                        format(''%L::%s'', to_char(max(k.range_end) AT TIME ZONE ''UTC'', ''YYYY-MM-DD HH24:MI:SS.US"Z"''),
+                                               k.primary_dimension_type)))
+                   FROM timescaledb_information.chunks k JOIN pg_namespace n ON n.nspname = k.hypertable_schema
+                  WHERE k.hypertable_name = $1 AND n.oid = $2 AND k.is_compressed
+                  GROUP BY k.primary_dimension, k.primary_dimension_type'
+           INTO condition
+          USING (@extschema@._relation(relation)).relname, (@extschema@._relation(relation)).relnamespace;
+    END IF;
+    RETURN condition;
+END
+$$;
+COMMENT ON FUNCTION _readable IS
+    'the condition on row p of a hypertable that is true of none in a chunk that is compressed, or older than one; null if none is; stable';
+
+-- What comes into a compressed chunk lies uncompressed beside the rest, until that is compressed again.
+CREATE FUNCTION _came_late(relation regclass, fragments json) RETURNS TABLE (chunk regclass, points bigint)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    FOR chunk IN
+        EXECUTE 'SELECT format(''%I.%I'', k.chunk_schema, k.chunk_name)::regclass
+                   FROM timescaledb_information.chunks k JOIN pg_namespace n ON n.nspname = k.hypertable_schema
+                  WHERE k.hypertable_name = $1 AND n.oid = $2 AND k.is_compressed ORDER BY k.chunk_name'
+          USING (@extschema@._relation(relation)).relname, (@extschema@._relation(relation)).relnamespace
+    LOOP
+        SELECT q.points INTO points FROM json_to_recordset(@extschema@._ask_source(
+            (fragments::jsonb || jsonb_build_object('relation', @extschema@._qualified(chunk)))::json,
+            'SELECT count(*) AS points FROM (SELECT FROM ONLY {relation} p WHERE NOT p.processed LIMIT 5000) late')) AS q (points bigint);
+        IF points > 0 THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION _came_late IS
+    'compressed chunks of an adopted hypertable that unprocessed points have come into since, and how many, counted up to 5,000; stable';

@@ -68,9 +68,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     FOR chunk IN
-        EXECUTE 'SELECT format(''%I.%I'', k.chunk_schema, k.chunk_name)::regclass
+        EXECUTE 'SELECT c.chunk
                    FROM timescaledb_information.chunks k JOIN pg_namespace n ON n.nspname = k.hypertable_schema
-                  WHERE k.hypertable_name = $1 AND n.oid = $2 AND k.is_compressed ORDER BY k.chunk_name'
+                  CROSS JOIN LATERAL (SELECT format(''%I.%I'', k.chunk_schema, k.chunk_name)::regclass AS chunk) c
+                  WHERE k.hypertable_name = $1 AND n.oid = $2 AND k.is_compressed AND pg_relation_size(c.chunk) > 0
+                  ORDER BY k.chunk_name'
           USING (@extschema@._relation(relation)).relname, (@extschema@._relation(relation)).relnamespace
     LOOP
         SELECT q.points INTO points FROM json_to_recordset(@extschema@._ask_source(

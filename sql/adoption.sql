@@ -69,9 +69,9 @@ BEGIN
         source.added := source.added || context;
     END IF;
     -- An index of four megabytes of table is built in a tenth of a second or so, and so are those of 64 small tables.
-    source.ready := @extschema@._has_indexes(relation, device_column, time_column)
-        OR NOT @extschema@._is_half_adopted(relation)
-           AND (SELECT sum(pg_relation_size(t.part)) <= 4 * 1024 * 1024 AND count(*) <= 64 FROM @extschema@._tables_of(relation) t);
+    source.ready := NOT @extschema@._is_half_adopted(relation, device_column, time_column)
+        AND ((SELECT sum(pg_relation_size(t.part)) <= 4 * 1024 * 1024 AND count(*) <= 64 FROM @extschema@._tables_of(relation) t)
+             OR @extschema@._has_indexes(relation, device_column, time_column));
     source.readable := @extschema@._readable(relation);
     source.adopted_at := now();
     RETURN source;

@@ -352,15 +352,18 @@ RETURN substring(index_name FROM '_osrm_(?:unprocessed|waiting|device_time)$');
 
 COMMENT ON FUNCTION _suffix IS 'the end of the name of an index that adoption adds; null for any other; immutable';
 
-CREATE FUNCTION _is_half_adopted(relation regclass) RETURNS boolean
+CREATE FUNCTION _is_half_adopted(relation regclass, device_column name, time_column name) RETURNS boolean
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT EXISTS (SELECT FROM pg_index i CROSS JOIN LATERAL _relation(i.indexrelid) c
                     WHERE i.indrelid = _is_half_adopted.relation AND _suffix(c.relname) IS NOT NULL
-                      AND (c.relkind = 'I' AND NOT i.indisvalid OR (SELECT _is_hypertable(_is_half_adopted.relation))));
+                      AND (c.relkind = 'I' AND NOT i.indisvalid
+                           OR (SELECT _is_hypertable(_is_half_adopted.relation)
+                                  AND NOT _has_indexes(_is_half_adopted.relation, _is_half_adopted.device_column,
+                                                       _is_half_adopted.time_column))));
 END;
 COMMENT ON FUNCTION _is_half_adopted IS
-    'whether a partitioned table has indexes that adoption has begun and not all partitions may have; stable';
+    'whether a partitioned table or a hypertable has indexes that adoption has begun and not all its partitions have; stable';
 
 CREATE OR REPLACE FUNCTION _index_name(relation regclass, suffix text) RETURNS name
 LANGUAGE plpgsql STABLE
@@ -1491,9 +1494,9 @@ BEGIN
         source.added := source.added || context;
     END IF;
     -- An index of four megabytes of table is built in a tenth of a second or so, and so are those of 64 small tables.
-    source.ready := @extschema@._has_indexes(relation, device_column, time_column)
-        OR NOT @extschema@._is_half_adopted(relation)
-           AND (SELECT sum(pg_relation_size(t.part)) <= 4 * 1024 * 1024 AND count(*) <= 64 FROM @extschema@._tables_of(relation) t);
+    source.ready := NOT @extschema@._is_half_adopted(relation, device_column, time_column)
+        AND ((SELECT sum(pg_relation_size(t.part)) <= 4 * 1024 * 1024 AND count(*) <= 64 FROM @extschema@._tables_of(relation) t)
+             OR @extschema@._has_indexes(relation, device_column, time_column));
     source.readable := @extschema@._readable(relation);
     source.adopted_at := now();
     RETURN source;

@@ -78,15 +78,18 @@ RETURN substring(index_name FROM '_osrm_(?:unprocessed|waiting|device_time)$');
 COMMENT ON FUNCTION _suffix IS 'the end of the name of an index that adoption adds; null for any other; immutable';
 
 -- An earlier adoption may have ended before all partitions had theirs, and its extension may be gone since.
-CREATE FUNCTION _is_half_adopted(relation regclass) RETURNS boolean
+CREATE FUNCTION _is_half_adopted(relation regclass, device_column name, time_column name) RETURNS boolean
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT EXISTS (SELECT FROM pg_index i CROSS JOIN LATERAL _relation(i.indexrelid) c
                     WHERE i.indrelid = _is_half_adopted.relation AND _suffix(c.relname) IS NOT NULL
-                      AND (c.relkind = 'I' AND NOT i.indisvalid OR (SELECT _is_hypertable(_is_half_adopted.relation))));
+                      AND (c.relkind = 'I' AND NOT i.indisvalid
+                           OR (SELECT _is_hypertable(_is_half_adopted.relation)
+                                  AND NOT _has_indexes(_is_half_adopted.relation, _is_half_adopted.device_column,
+                                                       _is_half_adopted.time_column))));
 END;
 COMMENT ON FUNCTION _is_half_adopted IS
-    'whether a partitioned table has indexes that adoption has begun and not all partitions may have; stable';
+    'whether a partitioned table or a hypertable has indexes that adoption has begun and not all its partitions have; stable';
 
 -- ---------------------------------------------------------------------------------------------
 -- What is to be there

@@ -42,9 +42,18 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    compressible boolean;
     condition text;
 BEGIN
+    -- To look through hundreds of chunks takes its time, and each run asks.
     IF @extschema@._is_hypertable(relation) THEN
+        EXECUTE 'SELECT h.compression_enabled
+                   FROM timescaledb_information.hypertables h JOIN pg_namespace n ON n.nspname = h.hypertable_schema
+                  WHERE h.hypertable_name = $1 AND n.oid = $2'
+           INTO compressible
+          USING (@extschema@._relation(relation)).relname, (@extschema@._relation(relation)).relnamespace;
+    END IF;
+    IF compressible THEN
         EXECUTE 'SELECT format(''p.%I >= %s'', k.primary_dimension,
                                coalesce(max(k.range_end_integer)::text,
                                         format(''%L::%s'', to_char(max(k.range_end) AT TIME ZONE ''UTC'', ''YYYY-MM-DD HH24:MI:SS.US"Z"''),

@@ -98,7 +98,8 @@ pub fn waiting_windows(
     most_a_device: i32,
 ) -> Result<Vec<(String, Micros, Micros)>, Error> {
     let names: Vec<&str> = devices.iter().map(|(name, _)| name.as_str()).collect();
-    source.ask(
+    let earliest = devices.iter().map(|(_, since)| *since).min();
+    source.search(
         "look for windows with unprocessed points",
         include_str!("waiting_windows.sql"),
         &[
@@ -107,6 +108,7 @@ pub fn waiting_windows(
             timestamp(until).into(),
             interval(window).into(),
             most_a_device.into(),
+            timestamp(earliest.unwrap_or(until)).into(),
         ],
         |row| Ok((row.get(1)?, row.time(2)?, row.time(3)?)),
     )

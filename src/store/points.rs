@@ -30,7 +30,7 @@ pub fn read_points(
     device: &str,
     (from, to): (Micros, Micros),
 ) -> Result<Vec<Row>, Error> {
-    source.ask(
+    source.search(
         "read points",
         &with_columns(include_str!("read_points.sql")),
         &[device.into(), timestamp(from).into(), timestamp(to).into()],
@@ -54,7 +54,9 @@ pub fn read_spans(
     reach: Micros,
     most: usize,
 ) -> Result<Vec<(usize, Row)>, Error> {
-    source.ask(
+    let earliest = spans.iter().map(|s| s.from).min().unwrap_or_default();
+    let latest = spans.iter().map(|s| s.to).max().unwrap_or_default();
+    source.search(
         "read points",
         &with_columns(include_str!("read_spans.sql")),
         &[
@@ -63,6 +65,8 @@ pub fn read_spans(
             timestamps(spans.iter().map(|s| s.to)).into(),
             interval(reach).into(),
             (most as i64).into(),
+            timestamp(earliest.saturating_sub(reach)).into(),
+            timestamp(latest).into(),
         ],
         |row| Ok((row.get::<i32>(1)? as usize - 1, point(row, 2)?)),
     )

@@ -95,7 +95,7 @@ def main():
             "maintenance_work_mem": "256MB"}) as cluster:
         for what, partitions, rows, hypertable in cases:
             name = f"adoption_{partitions}_{hypertable}".lower()
-            cluster.create_database(name)
+            cluster.create_database(name, "template0")  # TimescaleDB looks into the other one at times
             db = Database(cluster, name)
             db.rows("CREATE EXTENSION osrm_matcher")
             make(db, partitions, rows, hypertable)

@@ -2425,10 +2425,10 @@ BEGIN
         ELSE
             SELECT q.found INTO found FROM json_to_recordset(@extschema@._ask_source(source.fragments,
                 'WITH RECURSIVE known AS (
-                    (SELECT p.{device} AS device FROM {relation} p WHERE p.{device} IS NOT NULL
+                    (SELECT p.{device} AS device FROM {relation} p WHERE p.{device} IS NOT NULL AND {readable}
                       ORDER BY p.{device} LIMIT 1)
                     UNION ALL
-                    SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device
+                    SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device AND {readable}
                              ORDER BY p.{device} LIMIT 1)
                       FROM known k WHERE k.device IS NOT NULL
                 ) SELECT count(k.device) AS found FROM known k')) AS q (found bigint);
@@ -2489,53 +2489,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _oldest_point IS 'the time of the oldest point that a device still has; stable';
-
-CREATE OR REPLACE FUNCTION _start_job(kind text, from_time timestamptz, to_time timestamptz, device_ids text[]) RETURNS bigint
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    source record;
-    found bigint;
-    total bigint := 0;
-    job bigint;
-BEGIN
-    IF from_time IS NULL OR to_time IS NULL OR NOT isfinite(from_time) OR NOT isfinite(to_time)
-       OR from_time >= to_time
-    THEN
-        RAISE EXCEPTION 'a % needs a finite range of times with its begin before its end', kind
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF cardinality(device_ids) = 0 THEN
-        RAISE EXCEPTION 'a % of no devices does nothing', kind
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave device_ids out, or give null, for all devices.';
-    END IF;
-    FOR source IN SELECT s.fragments FROM @extschema@._sources() s LOOP
-        IF device_ids IS NOT NULL THEN
-            found := cardinality(device_ids);
-        ELSE
-            SELECT q.found INTO found FROM json_to_recordset(@extschema@._ask_source(source.fragments,
-                'WITH RECURSIVE known AS (
-                    (SELECT p.{device} AS device FROM {relation} p WHERE p.{device} IS NOT NULL AND {readable}
-                      ORDER BY p.{device} LIMIT 1)
-                    UNION ALL
-                    SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device AND {readable}
-                             ORDER BY p.{device} LIMIT 1)
-                      FROM known k WHERE k.device IS NOT NULL
-                ) SELECT count(k.device) AS found FROM known k')) AS q (found bigint);
-        END IF;
-        total := total + coalesce(found, 0);
-    END LOOP;
-    INSERT INTO @extschema@.matching_jobs AS j (kind, from_time, to_time, device_ids, devices_total)
-    SELECT _start_job.kind, _start_job.from_time, _start_job.to_time,
-           CASE WHEN _start_job.device_ids IS NOT NULL
-                THEN ARRAY(SELECT DISTINCT d FROM unnest(_start_job.device_ids) d
-                            WHERE d IS NOT NULL ORDER BY d) END,
-           total
-    RETURNING j.job_id INTO job;
-    RETURN job;
-END
-$$;
 
 CREATE OR REPLACE FUNCTION _next_device(fragments json, device_ids text[], after text) RETURNS text
 LANGUAGE plpgsql STABLE

@@ -263,7 +263,8 @@ def test_tables_with_long_names_that_begin_alike_have_indexes_of_their_own(db):
 
 
 def test_a_collation_that_takes_texts_for_equal_is_refused(db):
-    if not db.value("SELECT count(*) FROM pg_collation WHERE collprovider = 'i'"):
+    # From 16 on, one is listed by that name in any case.
+    if not db.value("SELECT count(*) FROM pg_collation WHERE collprovider = 'i' AND collname <> 'unicode'"):
         pytest.skip("this PostgreSQL has no ICU")
     db.rows("""CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
                CREATE TABLE x (username text COLLATE blind, created_at timestamptz, coords float8[])""")

@@ -30,7 +30,7 @@ DRIVE_SECONDS = 200
 STAY_SECONDS = 3600  # so long do they drive in all where the demo stays
 READER = "map_reader"
 WORST_DELAY_ALLOWED = 120
-FIRST_LOOK = 6  # seconds of driving, after which a run by hand shows the first lines: the schedule's is up to a minute away
+FIRST_LOOK = 4  # seconds of driving, after which a run by hand shows the first lines: the schedule's is up to a minute away
 PATIENCE = 180  # seconds without a newly readable point: then something must be wrong
 
 

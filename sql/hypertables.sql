@@ -13,6 +13,13 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _is_of_timescaledb IS 'whether a relation of this name belongs to TimescaleDB; stable';
 
+CREATE FUNCTION _name_of(relation regclass) RETURNS TABLE (hypertable_schema name, hypertable_name name)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT n.nspname, c.relname FROM _relation(_name_of.relation) c JOIN pg_namespace n ON n.oid = c.relnamespace;
+END;
+COMMENT ON FUNCTION _name_of IS 'schema and name of a table, by which catalogs of TimescaleDB know it; stable';
+
 CREATE FUNCTION _is_hypertable(relation regclass) RETURNS boolean
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -21,10 +28,10 @@ DECLARE
     found boolean := false;
 BEGIN
     IF @extschema@._is_of_timescaledb('_timescaledb_catalog.hypertable') THEN
-        EXECUTE 'SELECT EXISTS (SELECT FROM _timescaledb_catalog.hypertable h JOIN pg_namespace n ON n.nspname = h.schema_name
-                                 WHERE h.table_name = $1 AND n.oid = $2)'
+        EXECUTE 'SELECT EXISTS (SELECT FROM @extschema@._name_of($1) JOIN _timescaledb_catalog.hypertable h
+                                   ON (h.schema_name, h.table_name) = (hypertable_schema, hypertable_name))'
            INTO found
-          USING (@extschema@._relation(relation)).relname, (@extschema@._relation(relation)).relnamespace;
+          USING relation;
     END IF;
     RETURN found;
 END
@@ -48,21 +55,20 @@ BEGIN
     -- To look through hundreds of chunks takes its time, and each run asks.
     IF @extschema@._is_hypertable(relation) THEN
         EXECUTE 'SELECT h.compression_enabled
-                   FROM timescaledb_information.hypertables h JOIN pg_namespace n ON n.nspname = h.hypertable_schema
-                  WHERE h.hypertable_name = $1 AND n.oid = $2'
+                   FROM @extschema@._name_of($1) JOIN timescaledb_information.hypertables h USING (hypertable_schema, hypertable_name)'
            INTO compressible
-          USING (@extschema@._relation(relation)).relname, (@extschema@._relation(relation)).relnamespace;
+          USING relation;
     END IF;
     IF compressible THEN
         EXECUTE 'SELECT format(''p.%I >= %s'', k.primary_dimension,
                                coalesce(max(k.range_end_integer)::text,
                                         format(''%L::%s'', to_char(max(k.range_end) AT TIME ZONE ''UTC'', ''YYYY-MM-DD HH24:MI:SS.US"Z"''),
                                                k.primary_dimension_type)))
-                   FROM timescaledb_information.chunks k JOIN pg_namespace n ON n.nspname = k.hypertable_schema
-                  WHERE k.hypertable_name = $1 AND n.oid = $2 AND k.is_compressed
+                   FROM @extschema@._name_of($1) JOIN timescaledb_information.chunks k USING (hypertable_schema, hypertable_name)
+                  WHERE k.is_compressed
                   GROUP BY k.primary_dimension, k.primary_dimension_type'
            INTO condition
-          USING (@extschema@._relation(relation)).relname, (@extschema@._relation(relation)).relnamespace;
+          USING relation;
     END IF;
     RETURN condition;
 END
@@ -78,11 +84,11 @@ AS $$
 BEGIN
     FOR chunk IN
         EXECUTE 'SELECT c.chunk
-                   FROM timescaledb_information.chunks k JOIN pg_namespace n ON n.nspname = k.hypertable_schema
+                   FROM @extschema@._name_of($1) JOIN timescaledb_information.chunks k USING (hypertable_schema, hypertable_name)
                   CROSS JOIN LATERAL (SELECT format(''%I.%I'', k.chunk_schema, k.chunk_name)::regclass AS chunk) c
-                  WHERE k.hypertable_name = $1 AND n.oid = $2 AND k.is_compressed AND pg_relation_size(c.chunk) > 0
+                  WHERE k.is_compressed AND pg_relation_size(c.chunk) > 0
                   ORDER BY k.chunk_name'
-          USING (@extschema@._relation(relation)).relname, (@extschema@._relation(relation)).relnamespace
+          USING relation
     LOOP
         SELECT q.points INTO points FROM json_to_recordset(@extschema@._ask_source(
             (fragments::jsonb || jsonb_build_object('relation', @extschema@._qualified(chunk)))::json,

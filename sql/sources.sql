@@ -61,7 +61,7 @@ COMMENT ON FUNCTION holds_device IS
 -- in local time, which differ only within two hours of a change, and what it finds is compared as moments.
 -- The table of our own may be made anew (partition_points()), so its name is looked up with each call.
 -- Not in statements: `owner`, with whose rights they run, `schema`, `row_security`, whether the table
--- has policies, and `key`, whose values for the devices that the table holds go from `lowest` until before `beyond`.
+-- has policies, `divided`, whether its rows lie in partitions or chunks, and `key`, whose values for the devices that the table holds go from `lowest` until before `beyond`.
 CREATE FUNCTION _sources(device_id text DEFAULT NULL)
 RETURNS TABLE (ordinal bigint, relation regclass, fragments json, aside boolean, back boolean)
 LANGUAGE sql STABLE PARALLEL UNSAFE
@@ -83,6 +83,7 @@ BEGIN ATOMIC
                'accuracy', s.accuracy_expression, 'course', s.course_expression, 'speed', s.speed_expression,
                'owner', CASE WHEN s.adopted THEN c.relowner::oid::text END,
                'schema', quote_ident(n.nspname), 'row_security', c.relrowsecurity::text,
+               'divided', c.relhassubclass::text,
                'key', s.device_key, 'lowest', lower(s.holds)::text, 'beyond', upper(s.holds)::text)),
            coalesce(s.set_aside_until > clock_timestamp(), false),
            coalesce(s.set_aside_until <= clock_timestamp(), false)

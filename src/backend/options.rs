@@ -31,10 +31,10 @@ impl Options {
         ])
     }
 
-    /// Has a statement planned with its values as long as that pays: they tell all but a few of hundreds of
-    /// partitions apart before those are looked at.
+    /// Has a statement planned anew with its values, each time: they tell all but a few of hundreds of
+    /// partitions apart before those are looked at. A plan for any values looks at all of them when it is made.
     pub fn plans_of_values() -> Self {
-        Self::new(&[(c"plan_cache_mode", c"auto")])
+        Self::new(&[(c"plan_cache_mode", c"force_custom_plan")])
     }
 
     pub fn search_path(path: &CStr) -> Self {

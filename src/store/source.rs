@@ -91,6 +91,11 @@ impl Fragments {
         self.0.contains_key("owner")
     }
 
+    /// Whether its rows lie in partitions or chunks.
+    fn is_divided(&self) -> bool {
+        self.get("divided") == "true"
+    }
+
     fn get(&self, mark: &str) -> &str {
         self.0
             .get(mark)
@@ -143,7 +148,8 @@ impl Source {
         })
     }
 
-    /// The same of a query whose parameters say between which times it looks.
+    /// The same of a query whose parameters say between which times it looks, which is worth planning it each time
+    /// where the rows lie in many partitions.
     pub fn search<T>(
         &self,
         doing: &'static str,
@@ -151,7 +157,7 @@ impl Source {
         args: &[DatumWithOid<'_>],
         value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
-        let _plans = self.is_adopted().then(Options::plans_of_values);
+        let _plans = self.fragments.is_divided().then(Options::plans_of_values);
         self.ask(doing, template, args, value)
     }
 
@@ -257,7 +263,7 @@ pub fn ask_source(
         fragments.fill(template)
     );
     let ask = || {
-        let _plans = fragments.is_adopted().then(Options::plans_of_values);
+        let _plans = fragments.is_divided().then(Options::plans_of_values);
         read_as_seen("ask a source", &query, args, |row| row.get(1))
     };
     let answer = match fragments.reader() {

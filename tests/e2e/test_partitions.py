@@ -200,6 +200,58 @@ def test_marks_go_to_the_partitions_that_rows_lie_in(db, osrm):
     assert left_over(db) == 0
 
 
+def locked(db, statements):
+    """How many tables and indexes one session has locked once it has done these, for it looked into them or planned to."""
+    with closing(db.connect(autocommit=False)) as session, closing(session.cursor()) as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        cursor.execute("SELECT count(DISTINCT relation) FROM pg_locks WHERE pid = pg_backend_pid() AND relation >= 16384")
+        found = cursor.fetchone()[0]
+        session.commit()
+    return found
+
+
+# What goes by a device's time. Two devices of old points, so that the second is asked about by plans that are kept.
+STEPS = {
+    "batches": ["SELECT match_batches(ARRAY(SELECT claim_batches(100)))"],
+    "page": ["SELECT get_device_page('car', 1, true)"] * 8,
+    "positions": ["SELECT get_device_fixes('car', now() - interval '90 min', now())"] * 8,
+}
+
+
+def look_ups(db, osrm):
+    """What these steps lock, with points of a part of the table alone that are new."""
+    for device in ["car", "van"]:
+        fill_markers(db, device, drive(osrm, START, 600))
+    db.rows("SELECT make_batches(100)")
+    assert db.value("SELECT count(*) FROM processing_batches WHERE status = 'pending'") >= 4
+    found = {step: locked(db, statements) for step, statements in STEPS.items()}
+    assert db.value("SELECT count(DISTINCT device_id) FROM cached_polylines") == 2 and left_over(db) == 0
+    return found
+
+
+def make_days(db, first, last):
+    """Partitions of the days so long ago, with a point in each of the older ones; the indexes come with them."""
+    db.rows("""SET timezone = 'UTC';
+               DO $$ BEGIN FOR n IN %s .. %s LOOP
+                   EXECUTE format('CREATE TABLE markers_%%s PARTITION OF markers FOR VALUES FROM (%%L) TO (%%L)',
+                                  n + 1, current_date - n, current_date - n + 1);
+               END LOOP; END $$;
+               INSERT INTO markers (username, coords, created_at, processed)
+               SELECT 'old', '{24.9,60.1}', current_date - n, true FROM generate_series(greatest(%s, 3), %s) n""",
+            (first, last, first, last))
+
+
+def test_no_look_up_goes_into_partitions_of_another_time_however_many_they_are(db, osrm):
+    db.rows(f"CREATE TABLE markers ({COLUMNS}) PARTITION BY RANGE (created_at)")
+    adopt(db)
+    make_days(db, -1, 8)
+    few = look_ups(db, osrm)
+    db.rows("DELETE FROM markers WHERE username <> 'old'; SELECT forget_device('car'), forget_device('van')")
+    make_days(db, 9, 398)
+    assert look_ups(db, osrm) == few
+
+
 def test_a_month_of_points_goes_by_one_drop_and_a_detached_one_stays_as_it_is(db, osrm):
     make_tree(db)
     fill_markers(db, "car", drive(osrm, START, 600))

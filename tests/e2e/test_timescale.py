@@ -15,7 +15,7 @@ from drives import drive, insert, paths, process_all, recent_window
 from harness.database import Database
 from optional import need
 from test_adoption import fill_markers, shape
-from test_partitions import adopt, db_run, left_over
+from test_partitions import adopt, db_run, left_over, look_ups
 
 START = recent_window(60)
 LINES = "SELECT start_time, end_time, encoded_polyline FROM get_device_paths(%s)"
@@ -83,6 +83,18 @@ def test_a_hypertable_gives_the_same_paths_as_one_table(db, osrm, large):
     assert shape(db, "markers") == before
     assert db.value(INDEXES) == 0
     assert db.value(f"SELECT count(*) FROM pg_attribute WHERE attname IN ('processed', 'batch_id') AND attrelid IN ({CHUNKS})") == 0
+
+
+def test_no_look_up_goes_into_chunks_of_another_time_however_many_they_are(db, osrm):
+    make_hypertable(db, "1 day")
+    adopt(db)
+    chunks, found = "INSERT INTO markers (username, created_at) SELECT 'old', now() - n * interval '1 day' FROM generate_series(%s, %s) n", []
+    for first, last in [(9, 15), (16, 400)]:
+        db.rows(chunks, (first, last))
+        db.rows("UPDATE markers SET processed = true; SELECT forget_device('car'), forget_device('van')")
+        db.rows("DELETE FROM markers WHERE username <> 'old'")
+        found.append(look_ups(db, osrm))
+    assert chunk_count(db) > 390 and found[0] == found[1]
 
 
 def test_a_row_without_a_device_costs_no_row_of_another_chunk_its_path(db, osrm):

@@ -115,7 +115,8 @@ $$;
 COMMENT ON FUNCTION _next_device IS
     'the device of a source that comes after another, of some devices (null: all); null after the last; stable';
 
--- Hops from one window to the next in the index.
+-- Hops from one window to the next in the index; the bound of each hop by $2 says to the planner what partitions
+-- there is nothing in.
 CREATE FUNCTION _windows_with_points(fragments json, device_id text, from_time timestamptz, to_time timestamptz,
                                      only_unprocessed boolean, most integer)
 RETURNS timestamptz[]
@@ -139,7 +140,7 @@ BEGIN
              CROSS JOIN LATERAL (
                 SELECT {time_expression} AS at FROM {relation} p
                  WHERE {wanted} p.{device} = {named:$1}
-                   AND {since:(date_bin($4, h.at, ''epoch'') + $4)} AND {until:$3}
+                   AND {since:(date_bin($4, h.at, ''epoch'') + $4)} AND {since:$2} AND {until:$3}
                  ORDER BY p.{time} LIMIT 1) next
              WHERE h.nth < $5
         ) SELECT h.at FROM hop h',

@@ -2516,6 +2516,41 @@ BEGIN
 END
 $$;
 
+-- Hops from one window to the next in the index; the bound of each hop by $2 says to the planner what partitions
+-- there is nothing in.
+CREATE OR REPLACE FUNCTION _windows_with_points(fragments json, device_id text, from_time timestamptz, to_time timestamptz,
+                                     only_unprocessed boolean, most integer)
+RETURNS timestamptz[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    starts timestamptz[];
+BEGIN
+    SELECT array_agg(date_bin(@extschema@._window(), q.at, 'epoch') ORDER BY q.at) INTO starts
+      FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(fragments, replace(
+        'WITH RECURSIVE hop AS (
+            SELECT first.at, 1 AS nth
+              FROM (SELECT {time_expression} AS at FROM {relation} p
+                     WHERE {wanted} p.{device} = {named:$1}
+                       AND {since:$2} AND {until:$3}
+                     ORDER BY p.{time} LIMIT 1) first
+            UNION ALL
+            SELECT next.at, h.nth + 1
+              FROM hop h
+             CROSS JOIN LATERAL (
+                SELECT {time_expression} AS at FROM {relation} p
+                 WHERE {wanted} p.{device} = {named:$1}
+                   AND {since:(date_bin($4, h.at, ''epoch'') + $4)} AND {since:$2} AND {until:$3}
+                 ORDER BY p.{time} LIMIT 1) next
+             WHERE h.nth < $5
+        ) SELECT h.at FROM hop h',
+        '{wanted}', CASE WHEN only_unprocessed THEN 'NOT p.processed AND' ELSE '' END),
+        device_id, from_time, to_time, most))) AS q (at timestamptz);
+    RETURN starts;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION _windows_on_record(device_id text, from_time timestamptz, to_time timestamptz, most integer)
 RETURNS timestamptz[]
 LANGUAGE plpgsql STABLE

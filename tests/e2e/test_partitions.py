@@ -214,6 +214,8 @@ def locked(db, statements):
 # What goes by a device's time. Two devices of old points, so that the second is asked about by plans that are kept.
 STEPS = {
     "batches": ["SELECT match_batches(ARRAY(SELECT claim_batches(100)))"],
+    "range": ["SELECT _windows_with_points(fragments, 'car', now() - interval '2 h', now(), false, 100) "
+              "FROM _sources() WHERE relation = 'markers'::regclass"],
     "page": ["SELECT get_device_page('car', 1, true)"] * 8,
     "positions": ["SELECT get_device_fixes('car', now() - interval '90 min', now())"] * 8,
 }

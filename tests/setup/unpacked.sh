@@ -9,11 +9,15 @@
 
 dir=$target/unpacked
 packages=(prometheus prometheus-postgres-exporter prometheus-sql-exporter
-    node-pg node-split2 node-xtend                                             # what Node's client needs
-    haproxy liblua5.3-0 liblua5.4-0 libopentracing-c-wrapper0 libopentracing1) # and haproxy, by distribution
+    node-pg node-split2 node-xtend # what Node's client needs
+    haproxy)
+
+# Those of haproxy's libraries that nothing else brings: each Debian has other names for them.
+libraries=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
+    --no-enhances haproxy 2>/dev/null | grep -E '^(liblua|libopentracing)' | sort -u || true)
 
 known=()
-for package in "${packages[@]}"; do
+for package in "${packages[@]}" $libraries; do
     if has_candidate "$package"; then known+=("$package"); fi
 done
 

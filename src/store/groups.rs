@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::holding::device_keys;
 use super::source::{CLOCK_AHEAD, Source};
 use super::statement::read_rows;
 use crate::backend::{self, timestamp};
@@ -63,8 +64,13 @@ pub fn devices_with_paths() -> Result<Vec<String>, Error> {
 /// The groups that devices are in by what a column of their newest rows holds.
 fn said_of(sources: &[Source], devices: &[String]) -> Result<HashMap<String, String>, Error> {
     let mut newest: HashMap<String, (Micros, Group)> = HashMap::new();
+    let all: Vec<&str> = devices.iter().map(String::as_str).collect();
+    let keys = device_keys(sources, &all)?;
     for source in sources.iter().filter(|source| source.says_group()) {
-        for (device, at, group) in newest_rows(source, devices)? {
+        let here = devices
+            .iter()
+            .filter(|device| keys.may_hold(source, device));
+        for (device, at, group) in newest_rows(source, here.cloned().collect())? {
             match newest.get(&device) {
                 Some((other, _)) if *other >= at => {}
                 _ => drop(newest.insert(device, (at, group))),
@@ -75,11 +81,13 @@ fn said_of(sources: &[Source], devices: &[String]) -> Result<HashMap<String, Str
     Ok(newest.into_iter().filter_map(said).collect())
 }
 
-/// The newest row of each of these devices that has one: its time, and the group that it says. Few partitions hold
-/// what a device sent lately; only for one that has been silent are all looked at.
-fn newest_rows(source: &Source, devices: &[String]) -> Result<Vec<(String, Micros, Group)>, Error> {
+/// The newest row of each of the devices `left` that has one: its time, and the group that it says. Few partitions
+/// hold what a device sent lately; only for one that has been silent are all looked at.
+fn newest_rows(
+    source: &Source,
+    mut left: Vec<String>,
+) -> Result<Vec<(String, Micros, Group)>, Error> {
     let now = backend::now();
-    let mut left = devices.to_vec();
     let mut found = Vec::new();
     for since in [now - DAY, Micros::MIN] {
         if left.is_empty() {

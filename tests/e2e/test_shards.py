@@ -5,6 +5,7 @@ from datetime import timedelta
 import psycopg2
 import pytest
 from drives import drive, insert, paths, process_all, recent_window
+from grouped import make_group
 from shards import prepared, shards  # noqa: F401 (fixtures)
 from test_search_cost import pages
 
@@ -53,6 +54,21 @@ def test_a_page_and_a_run_cost_nothing_for_shards_that_cannot_hold_the_device(db
         costs[holds] = run, pages(db, page)
     # Each that is asked in vain is a look into an index at least.
     assert all(unsaid > said + many - 1 for said, unsaid in zip(costs["said"], costs["unsaid"]))
+
+
+def test_what_group_a_device_is_in_is_asked_of_no_shard_that_cannot_hold_it(db, prepared):
+    many = 64
+    db.rows("ALTER TABLE points ADD COLUMN kind text")
+    prepared.distribute(many)
+    adopt(db)
+    make_group(db, "vans", "http://127.0.0.1:9", source_column="kind", source_value="van")
+    db.rows(f"INSERT INTO {prepared.name(prepared.of('car'))} (username, created_at, kind) VALUES ('car', now(), 'van')")
+    look, costs = "SELECT osrm_group FROM get_osrm_groups(ARRAY['car'])", []
+    for holds in ["holds", "NULL"]:
+        db.rows(f"UPDATE adopted_sources SET holds = {holds} WHERE shard_of IS NOT NULL")
+        assert db.value(look) == "vans"
+        costs.append(pages(db, look))
+    assert costs[1] > costs[0] + many - 1
 
 
 def test_adoption_of_shards_is_repeated_after_a_rebalance(db, osrm, prepared):

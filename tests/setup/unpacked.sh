@@ -12,9 +12,16 @@ packages=(prometheus prometheus-postgres-exporter prometheus-sql-exporter
     node-pg node-split2 node-xtend # what Node's client needs
     haproxy)
 
-# Those of haproxy's libraries that nothing else brings: each Debian has other names for them.
-libraries=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
-    --no-enhances haproxy 2>/dev/null | grep -E '^(liblua|libopentracing)' | sort -u || true)
+# Libraries of haproxy that this machine lacks, with theirs: each Debian has others, and other names for them.
+ask=(apt-cache depends --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances)
+lacking() {
+    grep '^lib' | sort -u | comm -23 - <(dpkg-query --show --showformat '${Package}\n' | sort -u)
+}
+libraries=$("${ask[@]}" haproxy 2>/dev/null | sed -n 's/^ *|\?Depends: //p' | lacking || true)
+if [ -n "$libraries" ]; then
+    # shellcheck disable=SC2086 # it is a list
+    libraries=$("${ask[@]}" --recurse $libraries | lacking)
+fi
 
 known=()
 for package in "${packages[@]}" $libraries; do

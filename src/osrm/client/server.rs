@@ -186,7 +186,7 @@ impl Server {
         let begin = Instant::now();
         let path = format!("/{service}/v1/{}/{question}", self.profile);
         let reply = self
-            .fetch(&path, PROBE_TIMEOUT)
+            .fetch_on_live_connection(&path, PROBE_TIMEOUT)
             .map_err(|error| Away::because(describe(&error)))?;
         let round_trip = begin.elapsed();
         if let Some(away) = reply.turned_away() {

@@ -94,14 +94,16 @@ def test_one_that_is_not_well_is_left_out_for_a_while_and_comes_back(db, osrm, p
     fill(db, osrm)
     work_off(db)
     assert_all_done_at_once(db)
-    assert (len(bad.requests), len(bad.probes())) == (1, 1)
+    # What breaks off is asked for once more: a load balancer may have cut it.
+    asked = 2 if fault == "half_body" else 1
+    assert (len(bad.requests), len(bad.probes())) == (asked, asked)
     (in_use, problem), other = servers(db)
     assert in_use is False and says in problem and other == (True, None)
 
     fill(db, osrm, prefix="bus")
     work_off(db)
     db.rows("SELECT process_pending_gps()")
-    assert len(bad.requests) == 1, "it was asked again too soon"
+    assert len(bad.requests) == asked, "it was asked again too soon"
     assert servers(db)[0] == (False, problem), "a run with nothing to do has forgotten it"
 
     bad.fault = "forward"

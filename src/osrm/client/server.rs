@@ -219,8 +219,8 @@ impl Server {
         })
     }
 
-    /// The server closes a connection after 512 requests or 5 s; a request that meets this is
-    /// repeated once on a new connection.
+    /// The server closes a connection after 512 requests or 5 s, and a load balancer once the server behind it is
+    /// down; a request that meets this is repeated once on a new connection.
     pub fn fetch_on_live_connection(
         &self,
         path: &str,

@@ -61,7 +61,8 @@ COMMENT ON FUNCTION holds_device IS
 -- in local time, which differ only within two hours of a change, and what it finds is compared as moments.
 -- The table of our own may be made anew (partition_points()), so its name is looked up with each call.
 -- Not in statements: `owner`, with whose rights they run, `schema`, `row_security`, whether the table
--- has policies, `divided`, whether its rows lie in partitions or chunks, and `key`, whose values for the devices that the table holds go from `lowest` until before `beyond`.
+-- has policies, `divided`, whether its rows lie in partitions or chunks, and `key`, whose values for the devices that
+-- the table holds go from `lowest` until before `beyond`.
 CREATE FUNCTION _sources(device_id text DEFAULT NULL)
 RETURNS TABLE (ordinal bigint, relation regclass, fragments json, aside boolean, back boolean)
 LANGUAGE sql STABLE PARALLEL UNSAFE

@@ -130,10 +130,11 @@ pub mod onward {
     /// Fixes nearer than this to the last one kept are not asked about, in metres: half the points of dense
     /// fixes, for half the price.
     pub const SPACING: f64 = 50.0;
-    /// The radiuses to begin with, in metres: a road that is found wrong is found right in the end.
-    pub const RADIUSES: super::Bounds = (6.5, 20.0);
-    /// What the road between two fixes may be longer than the straight way, in metres.
-    pub const BOUND: f64 = 100.0;
+    /// The radiuses to begin with, in metres: a smaller one is asked about again more often than it saves.
+    pub const RADIUSES: super::Bounds = (8.0, 20.0);
+    /// What the road between two fixes may be longer than the straight way, in metres: a wider bound costs more,
+    /// and found worse ways.
+    pub const BOUND: f64 = 60.0;
 }
 
 /// Stage 2: what OSRM is asked, and what of its answer is believed.

@@ -64,6 +64,10 @@ class Walk:
         parts = [self._passes(places[i : i + CHUNK]) for i in range(0, len(places), CHUNK)]
         return np.concatenate([np.empty(0, int), *parts])
 
+    def distances(self, places):
+        """Metres from each of the places to the walk."""
+        return self._tree.query(places)[0] if self._tree else np.full(len(places), np.inf)
+
     def _passes(self, places):
         if self._tree is None:
             return np.zeros(len(places), int)
@@ -85,10 +89,23 @@ class Truth:
 
     def mismatch(self, lines):
         """Of the output; lists of lon/lat lines, possibly empty."""
-        output = self._walk_of(lines)
-        missing = _surplus(self._walk, self._own, output.passes(self._walk.middles))
-        excess = _surplus(output, output.passes(output.middles), self._walk.passes(output.middles))
-        return Mismatch(missing / self._walk.length, excess / self._walk.length)
+        missing, excess = self._surpluses(self._walk_of(lines))
+        return Mismatch(float(missing.sum() / self._walk.length), float(excess.sum() / self._walk.length))
+
+    def misled(self, lines, fixes):
+        """What of the mismatch the fixes (longitude and latitude) brought about: it lies where the nearest of them is
+        nearer to the output than to the truth, by more than the tolerance. Whoever follows the fixes goes there."""
+        output, fixes = self._walk_of(lines), self._plane.to_metres(fixes)
+        misleading = output.distances(fixes) + TOLERANCE < self._walk.distances(fixes)
+        nearest = cKDTree(fixes)
+        walks = zip((self._walk, output), self._surpluses(output))
+        found = (surplus[misleading[nearest.query(walk.middles)[1]]].sum() for walk, surplus in walks)
+        return float(sum(found) / self._walk.length)
+
+    def _surpluses(self, output):
+        """Of each step of the truth what is missing of it, of each of the output what of it is in excess, in metres."""
+        return (_surplus(self._walk, self._own, output.passes(self._walk.middles)),
+                _surplus(output, output.passes(output.middles), self._walk.passes(output.middles)))
 
     def _walk_of(self, lines):
         return Walk([self._plane.to_metres(line) for line in lines if len(line) > 1])
@@ -108,5 +125,5 @@ def _steps(line):
 
 
 def _surplus(walk, own, other):
-    """Length of the walk's passes that the other line lacks."""
-    return float((walk.lengths * np.maximum(0, own - other) / np.maximum(1, own)).sum())
+    """Metres of each step's passes that the other line lacks."""
+    return walk.lengths * np.maximum(0, own - other) / np.maximum(1, own)

@@ -7,7 +7,9 @@ The folder holds one file of JSON or more, each a set that gets a row of its own
 
 `truth` is what was driven: lines that are drawn over the same map as the server's. Fixes are in the order of time.
 Printed are the route mismatch of all drawn lines in per cent of the true length (mean, mean with each drive capped
-at 10, median), and the worst drives with what they lack and what they have too much. The exit code is 0 whatever the figures are: judge them beside those of an earlier run.
+at 10, median; and the mean of what lies where the fixes themselves are nearer to the line than to the truth), and the
+worst drives with what they lack and what they have too much. The exit code is 0 whatever the figures are: judge them
+beside those of an earlier run.
 """
 
 import argparse
@@ -35,6 +37,19 @@ class Drive(NamedTuple):
     device: str
     truth: list
     fixes: list
+
+
+class Result(NamedTuple):
+    """Of a drive; shares of the true length."""
+
+    drive: Drive
+    missing: float
+    excess: float
+    misled: float
+
+    @property
+    def total(self):
+        return self.missing + self.excess
 
 
 class BadFile(Exception):
@@ -74,26 +89,31 @@ def read(file):
 
 
 def measure(cluster, url, sets):
-    """Mismatches of each set's drives, by its name."""
+    """Results of each set's drives, by its name."""
     db = extension.new_database(cluster, "own", SimpleNamespace(url=url))
     found = {}
     for name, drives in sets.items():
         extension.match_in_bulk(db, drives)
         lines = extension.lines(extension.paths(db), drives)
-        found[name] = [(Truth(drive.truth).mismatch(lines[drive.device]), drive) for drive in drives]
+        found[name] = [judge(drive, lines[drive.device]) for drive in drives]
     return found
 
 
+def judge(drive, lines):
+    truth = Truth(drive.truth)
+    return Result(drive, *truth.mismatch(lines), truth.misled(lines, [fix[1:3] for fix in drive.fixes]))
+
+
 def tell(found):
-    print(f"{'set':<24}{'drives':>8}{'mean':>8}{'capped':>8}{'median':>8}")
+    print(f"{'set':<24}{'drives':>8}{'mean':>8}{'capped':>8}{'median':>8}{'misled':>8}")
     for name, results in found.items():
-        shares = [100 * mismatch.total for mismatch, _ in results]
-        capped = mean(min(share, CAP) for share in shares)
-        print(f"{name:<24}{len(shares):8}{mean(shares):8.2f}{capped:8.2f}{median(shares):8.2f}")
-    worst = sorted((result for results in found.values() for result in results), key=lambda r: -r[0].total)[:WORST]
-    print("\nworst: per cent missing, per cent too much")
-    for mismatch, drive in worst:
-        print(f"{drive.device:<32}{100 * mismatch.missing:8.2f}{100 * mismatch.excess:8.2f}")
+        shares = [100 * result.total for result in results]
+        capped, misled = mean(min(share, CAP) for share in shares), mean(100 * result.misled for result in results)
+        print(f"{name:<24}{len(shares):8}{mean(shares):8.2f}{capped:8.2f}{median(shares):8.2f}{misled:8.2f}")
+    worst = sorted((result for results in found.values() for result in results), key=lambda r: -r.total)[:WORST]
+    print("\nworst: per cent missing, per cent too much, per cent of both where the fixes misled")
+    for result in worst:
+        print(f"{result.drive.device:<32}{100 * result.missing:8.2f}{100 * result.excess:8.2f}{100 * result.misled:8.2f}")
 
 
 def main():

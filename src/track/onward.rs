@@ -6,12 +6,12 @@
 
 use super::ask::{Asker, Fitted, find_unmapped, fit_roughly};
 use super::draw::{self, Fixed, Stretch};
-use super::geo::Place;
+use super::geo::{self, Place};
 use super::model::{Fixes, Micros, Outcome, Path, Window};
-use super::prepare::{Smoothed, Thinned, prepare, stays, thin};
+use super::prepare::{Smoothed, Thinned, allowance, prepare, stays, thin};
 use super::recipe::Recipe;
 use super::recipe::draw::{DEEPEST_SPIKE, SPIKE};
-use super::recipe::onward::SPACING;
+use super::recipe::onward::{LATELY, LEAST_STEP, SPACING};
 use crate::osrm::{MatchError, Matcher};
 
 /// Matches what came after an instant, up to which there is a line. `fixes` hold a few before it, too, and none
@@ -74,7 +74,8 @@ impl Onward {
     /// `None` where there is nothing new to draw.
     fn cut(segment: &[Smoothed], from: Micros) -> Option<Onward> {
         let known = segment.partition_point(|p| p.time <= from);
-        if known == segment.len() || stays(&segment[known.saturating_sub(1)..]) {
+        let new = &segment[known.saturating_sub(1)..];
+        if known == segment.len() || (stays(new) && !comes_on(segment, new[0].place)) {
             return None;
         }
         let keep = |points: &[Smoothed]| thin(points, SPACING, f64::INFINITY).kept;
@@ -110,6 +111,15 @@ impl Onward {
     }
 }
 
+/// Whether a vehicle that is still within reach of a place is on its way from there: a run every few seconds sees
+/// little of it, but it came far in the last seconds, those before that place among them.
+fn comes_on(segment: &[Smoothed], from: Place) -> bool {
+    let newest = segment[segment.len() - 1];
+    let since = segment.partition_point(|p| newest.time.saturating_sub(p.time) > LATELY);
+    geo::distance(segment[since].place, newest.place) > allowance(&newest)
+        && geo::distance(from, newest.place) > LEAST_STEP
+}
+
 fn draw_on(
     fitted: &Fitted,
     first: Option<Place>,
@@ -126,7 +136,6 @@ fn draw_on(
 mod tests {
     use super::*;
     use crate::track::Fix;
-    use crate::track::geo;
     use crate::track::model::{PathKind, SECOND};
     use crate::track::tests::city::{City, START, drive, fix, recipe};
 
@@ -181,6 +190,27 @@ mod tests {
         let paths = onward(&fixes, 297, 330).paths;
         assert_eq!(paths[0].start, WINDOW.start);
         assert!(paths.iter().all(|path| path.start < path.end));
+    }
+
+    #[test]
+    fn a_slow_vehicle_is_drawn_every_few_seconds() {
+        // 3 m/s with a fix a second: 15 m from run to run.
+        let fixes: Vec<Fix> = (300..420)
+            .map(|s| fix(s as f64, 3.0 * (s - 300) as f64, 2.0))
+            .collect();
+        let path = &onward(&fixes, 400, 406).paths[0];
+        assert_eq!(
+            (path.start, path.end),
+            (START + 400 * SECOND, START + 405 * SECOND)
+        );
+    }
+
+    #[test]
+    fn a_vehicle_that_has_just_stopped_leaves_no_stub() {
+        let fixes: Vec<Fix> = (300..420)
+            .map(|s| fix(s as f64, 6.0 * (s - 300).min(100) as f64, 2.0))
+            .collect();
+        assert_eq!(onward(&fixes, 400, 406).paths, []);
     }
 
     #[test]

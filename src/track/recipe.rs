@@ -127,6 +127,13 @@ pub mod prepare {
 
 /// The provisional line of an open window.
 pub mod onward {
+    use crate::track::model::{Micros, SECOND};
+
+    /// A vehicle that came farther in so long a time than noise reaches is on its way, though it is still near where
+    /// its line ended: some 2 m/s.
+    pub const LATELY: Micros = 10 * SECOND;
+    /// One that is no farther from there than this has just stopped, in metres.
+    pub const LEAST_STEP: f64 = 5.0;
     /// Fixes nearer than this to the last one kept are not asked about, in metres: half the points of dense
     /// fixes, for half the price.
     pub const SPACING: f64 = 50.0;

@@ -8,7 +8,7 @@ mod thin;
 
 pub use clean::{Cleaned, clean};
 pub use smooth::Smoothed;
-pub use stops::{Standing, stays};
+pub use stops::{Standing, allowance, stays};
 pub use thin::{Nearby, Thinned, around, thin};
 
 use super::model::{Fix, Micros, Window};

@@ -64,7 +64,7 @@ fn together(fixes: &[Smoothed], from: usize, max_gap: Micros) -> usize {
 }
 
 /// How far from the middle a fix of a parked vehicle may lie, in metres.
-fn allowance(fix: &Smoothed) -> f64 {
+pub fn allowance(fix: &Smoothed) -> f64 {
     fix.deviation
         .map_or(CLOSE, |d| (SPREAD * d).clamp(CLOSE, FARTHEST))
 }

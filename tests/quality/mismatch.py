@@ -89,18 +89,21 @@ class Truth:
 
     def mismatch(self, lines):
         """Of the output; lists of lon/lat lines, possibly empty."""
-        missing, excess = self._surpluses(self._walk_of(lines))
-        return Mismatch(float(missing.sum() / self._walk.length), float(excess.sum() / self._walk.length))
+        return self._mismatch(self._surpluses(self._walk_of(lines)))
 
-    def misled(self, lines, fixes):
-        """What of the mismatch the fixes (longitude and latitude) brought about: it lies where the nearest of them is
-        nearer to the output than to the truth, by more than the tolerance. Whoever follows the fixes goes there."""
+    def mismatch_and_misled(self, lines, fixes):
+        """The mismatch, and what share of the true length of it the fixes (longitude and latitude) brought about: there
+        the nearest of them is nearer to the output than to the truth, by more than the tolerance. Whoever follows the
+        fixes goes there."""
         output, fixes = self._walk_of(lines), self._plane.to_metres(fixes)
         misleading = output.distances(fixes) + TOLERANCE < self._walk.distances(fixes)
-        nearest = cKDTree(fixes)
-        walks = zip((self._walk, output), self._surpluses(output))
-        found = (surplus[misleading[nearest.query(walk.middles)[1]]].sum() for walk, surplus in walks)
-        return float(sum(found) / self._walk.length)
+        nearest, surpluses = cKDTree(fixes), self._surpluses(output)
+        found = (surplus[misleading[nearest.query(walk.middles)[1]]].sum()
+                 for walk, surplus in zip((self._walk, output), surpluses))
+        return self._mismatch(surpluses), float(sum(found) / self._walk.length)
+
+    def _mismatch(self, surpluses):
+        return Mismatch(*(float(surplus.sum() / self._walk.length) for surplus in surpluses))
 
     def _surpluses(self, output):
         """Of each step of the truth what is missing of it, of each of the output what of it is in excess, in metres."""

@@ -27,7 +27,7 @@ from harness.cluster import Cluster  # noqa: E402
 from harness.process import exit_on_signals  # noqa: E402
 
 import extension  # noqa: E402
-from mismatch import Truth  # noqa: E402
+from mismatch import Mismatch, Truth  # noqa: E402
 
 CAP = 10.0  # per cent
 WORST = 5
@@ -40,16 +40,9 @@ class Drive(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Of a drive; shares of the true length."""
-
     drive: Drive
-    missing: float
-    excess: float
-    misled: float
-
-    @property
-    def total(self):
-        return self.missing + self.excess
+    mismatch: Mismatch
+    misled: float  # share of the true length, of the mismatch
 
 
 class BadFile(Exception):
@@ -100,20 +93,19 @@ def measure(cluster, url, sets):
 
 
 def judge(drive, lines):
-    truth = Truth(drive.truth)
-    return Result(drive, *truth.mismatch(lines), truth.misled(lines, [fix[1:3] for fix in drive.fixes]))
+    return Result(drive, *Truth(drive.truth).mismatch_and_misled(lines, [place for _, *place in drive.fixes]))
 
 
 def tell(found):
     print(f"{'set':<24}{'drives':>8}{'mean':>8}{'capped':>8}{'median':>8}{'misled':>8}")
     for name, results in found.items():
-        shares = [100 * result.total for result in results]
+        shares = [100 * result.mismatch.total for result in results]
         capped, misled = mean(min(share, CAP) for share in shares), mean(100 * result.misled for result in results)
         print(f"{name:<24}{len(shares):8}{mean(shares):8.2f}{capped:8.2f}{median(shares):8.2f}{misled:8.2f}")
-    worst = sorted((result for results in found.values() for result in results), key=lambda r: -r.total)[:WORST]
+    worst = sorted((result for results in found.values() for result in results), key=lambda r: -r.mismatch.total)[:WORST]
     print("\nworst: per cent missing, per cent too much, per cent of both where the fixes misled")
-    for result in worst:
-        print(f"{result.drive.device:<32}{100 * result.missing:8.2f}{100 * result.excess:8.2f}{100 * result.misled:8.2f}")
+    for drive, mismatch, misled in worst:
+        print(f"{drive.device:<32}{100 * mismatch.missing:8.2f}{100 * mismatch.excess:8.2f}{100 * misled:8.2f}")
 
 
 def main():

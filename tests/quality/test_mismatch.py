@@ -61,11 +61,12 @@ def test_a_truth_serves_several_outputs():
 @pytest.mark.parametrize("fixes, misled", [(line((100, 18), (900, 18)), 2), (line((100, 4), (900, 4)), 0)])
 def test_a_mismatch_where_the_fixes_are_is_theirs(fixes, misled):
     truth, beside = Truth([ROAD]), [line((0, 20), (1000, 20))]
-    assert truth.mismatch(beside).total == pytest.approx(2, abs=0.012)
-    assert truth.misled(beside, fixes) == pytest.approx(misled, abs=0.012)
+    mismatch, found = truth.mismatch_and_misled(beside, fixes)
+    assert mismatch.total == pytest.approx(2, abs=0.012)
+    assert found == pytest.approx(misled, abs=0.012)
 
 
 def test_what_is_missing_beside_fixes_is_not_theirs():
     fixes = line((0, 0), (300, 0), (900, 0))
-    assert Truth([ROAD]).misled([line((0, 0), (500, 0))], fixes) == 0
-    assert Truth([ROAD]).misled([], fixes) == 0
+    assert Truth([ROAD]).mismatch_and_misled([line((0, 0), (500, 0))], fixes)[1] == 0
+    assert Truth([ROAD]).mismatch_and_misled([], fixes)[1] == 0

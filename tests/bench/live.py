@@ -1,7 +1,8 @@
 """What live work costs: a run a minute over windows that are still open, beside the same points as a backlog.
 
-The server's clock is put forward a minute at a time. After the first slots have come to their end, when each
-minute settles as much as it begins, some minutes are measured: the processor time of OSRM and of the session, and how fast a plain worker does the same.
+Each run finds the server's clock at the end of its minute, however long the one before took. After the first slots have
+come to their end, when each minute settles as much as it begins, some minutes are measured: the processor time of OSRM
+and of the session, and how fast a plain worker does the same.
 """
 
 import argparse
@@ -92,13 +93,13 @@ def live(db, clock, fleet, meter, minutes):
     """Works minute by minute; returns the points of the minutes that were measured."""
     for first in range(0, WARM, STEP):
         copy(db, fleet.points(first, first + STEP))
-        clock.forward(60 * STEP)
+        clock.forward_to(fleet.begin + 60 * (first + STEP))
         db.rows("CALL process_pending(3600)")
     points = 0
     for minute in range(WARM, WARM + minutes):
         lines = list(fleet.points(minute, minute + 1))
         copy(db, lines)
-        clock.forward(60)
+        clock.forward_to(fleet.begin + 60 * (minute + 1))
         meter.run()
         points += len(lines)
     return points

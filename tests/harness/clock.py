@@ -27,6 +27,10 @@ class Clock:
         self._say()
         time.sleep(_NOTICED)
 
+    def forward_to(self, moment):
+        """To a moment, in seconds since 1970, unless it is over; returns once servers see it."""
+        self.forward(max(moment - self.now() - _NOTICED, 0))
+
     def now(self):
         return time.time() + self._offset
 

@@ -30,6 +30,7 @@ NOISE = 4.0  # metres
 ROUTES = 50  # more devices drive the same ways
 WARM = 35  # minutes: slots end, and the last of their windows settle
 STEP = 5  # minutes at a time until then
+LONG_AGO = 6 * 3600  # seconds; a backlog begins so far back
 PLAIN = 1_000  # devices at most whose points the plain worker gets: its speed does not depend on their number
 PLAIN_MINUTES = 5  # of live work
 TICK = os.sysconf("SC_CLK_TCK")
@@ -49,12 +50,14 @@ def processor(pid):
 
 
 class Fleet:
-    """Drives from a moment on."""
+    """Drives from `begin` on, in seconds since 1970."""
 
-    def __init__(self, osrm, devices, minutes, begin):
+    begin = 0
+
+    def __init__(self, osrm, devices, minutes):
         chance = random.Random(1)
         self._routes = [random_route(osrm, 60 * minutes, chance) for _ in range(min(ROUTES, devices))]
-        self._devices, self.begin, self._chance = devices, begin, chance
+        self._devices, self._chance = devices, chance
 
     def points(self, first, last, most=None):
         """Lines for COPY of some minutes, of so many devices at most."""
@@ -75,41 +78,44 @@ def copy(db, lines, table="gps_coordinates"):
 
 
 class Meter:
-    def __init__(self, db, osrm):
-        self._db, self._osrm = db, osrm
-        self._backend = db.value("SELECT pg_backend_pid()")
+    """What runs over some points took."""
+
+    def __init__(self, osrm):
+        self._osrm = osrm.process.pid
+        self.points = 0
         self.osrm = self.backend = self.seconds = self.longest = 0.0
 
-    def run(self):
-        osrm, backend, begin = processor(self._osrm.process.pid), processor(self._backend), time.monotonic()
-        self._db.rows("CALL process_pending(3600)")
+    def run(self, db, points):
+        session = db.value("SELECT pg_backend_pid()")
+        osrm, backend, begin = processor(self._osrm), processor(session), time.monotonic()
+        db.rows("CALL process_pending(3600)")
         seconds = time.monotonic() - begin
+        self.points += points
         self.seconds, self.longest = self.seconds + seconds, max(self.longest, seconds)
-        self.osrm += processor(self._osrm.process.pid) - osrm
-        self.backend += processor(self._backend) - backend
+        self.osrm += processor(self._osrm) - osrm
+        self.backend += processor(session) - backend
 
 
 def live(db, clock, fleet, meter, minutes):
-    """Works minute by minute; returns the points of the minutes that were measured."""
+    """Works minute by minute, and measures those after the first."""
+    fleet.begin = clock.now()
     for first in range(0, WARM, STEP):
         copy(db, fleet.points(first, first + STEP))
         clock.forward_to(fleet.begin + 60 * (first + STEP))
         db.rows("CALL process_pending(3600)")
-    points = 0
     for minute in range(WARM, WARM + minutes):
         lines = list(fleet.points(minute, minute + 1))
         copy(db, lines)
         clock.forward_to(fleet.begin + 60 * (minute + 1))
-        meter.run()
-        points += len(lines)
-    return points
+        meter.run(db, len(lines))
 
 
-def backlog(db, fleet, meter, minutes):
-    lines = list(fleet.points(0, minutes))
+def backlog(db, clock, fleet, meter, minutes):
+    """Works off as many minutes at once."""
+    fleet.begin = clock.now() - LONG_AGO
+    lines = list(fleet.points(0, WARM + minutes))
     copy(db, lines)
-    meter.run()
-    return len(lines)
+    meter.run(db, len(lines))
 
 
 def plain_speed(db, osrm, fleet, spans):
@@ -127,21 +133,15 @@ def measure(devices, minutes):
     clock = Clock(env.TARGET / "bench-clock")
     conf = {"max_wal_size": "8GB", "shared_buffers": "1GB"}
     with Osrm(name="osrm-live") as osrm, Cluster("bench-live", conf=conf, clock=clock) as cluster:
-        cluster.create_database("live")
-        cluster.create_database("backlog")
-        results = {}
-        for name in ("live", "backlog"):
-            db = Database(cluster, name)
+        fleet = Fleet(osrm, devices, WARM + minutes)
+        meters = {name: Meter(osrm) for name in ("backlog", "live")}
+        # The machine's speed changes with time: a backlog before and one after are what live work is held against.
+        for nth, (name, work) in enumerate((("backlog", backlog), ("live", live), ("backlog", backlog))):
+            cluster.create_database(f"{name}_{nth}")
+            db = Database(cluster, f"{name}_{nth}")
             db.rows("CREATE EXTENSION osrm_matcher")
             db.set("osrm_matcher.osrm_url", osrm.url)
-            meter = Meter(db, osrm)
-            if name == "live":
-                fleet = Fleet(osrm, devices, WARM + minutes, clock.now())
-                points = live(db, clock, fleet, meter, minutes)
-            else:
-                fleet.begin = clock.now() - 6 * 3600
-                points = backlog(db, fleet, meter, WARM + minutes)
-            results[name] = points, meter
+            work(db, clock, fleet, meters[name], minutes)
         spans = {"live": [(minute, minute + 1) for minute in range(WARM, WARM + PLAIN_MINUTES)],
                  "backlog": [(0, WARM + minutes)]}
         plain = {}
@@ -149,28 +149,28 @@ def measure(devices, minutes):
             cluster.create_database(f"plain_{name}")
             db = Database(cluster, f"plain_{name}")
             plain[name] = plain_speed(db, osrm, fleet, spans[name])
-        return results, plain
+        return meters, plain
 
 
 def main():
     exit_on_signals()
     options = arguments()
     for devices in options.devices:
-        results, plain = measure(devices, options.minutes)
+        meters, plain = measure(devices, options.minutes)
         print(f"{devices:,} devices, a fix each {INTERVAL} s, {options.minutes} minutes")
         print(f"{'milliseconds a thousand points':<34}{'backlog':>9}{'live':>9}{'ratio':>8}")
-        cost = {name: (meter.osrm * 1000 / points, meter.backend * 1000 / points)
-                for name, (points, meter) in results.items()}
+        cost = {name: (meter.osrm * 1000 / meter.points, meter.backend * 1000 / meter.points)
+                for name, meter in meters.items()}
         for what, at in (("OSRM", 0), ("PostgreSQL, with threads", 1)):
             print(f"{what:<34}{cost['backlog'][at]:9.1f}{cost['live'][at]:9.1f}"
                   f"{cost['live'][at] / cost['backlog'][at]:8.2f}")
-        speed = {name: points / meter.seconds for name, (points, meter) in results.items()}
+        speed = {name: meter.points / meter.seconds for name, meter in meters.items()}
         print(f"{'points a second':<34}{speed['backlog']:9.0f}{speed['live']:9.0f}")
         print(f"{'points a second, a plain worker':<34}{plain['backlog']:9.0f}{plain['live']:9.0f}")
         print(f"{'times its speed':<34}{speed['backlog'] / plain['backlog']:9.1f}{speed['live'] / plain['live']:9.1f}")
-        longest = results["live"][1].longest
-        print(f"a minute's run ends after {results['live'][1].seconds / options.minutes:.1f} s, "
-              f"the longest after {longest:.1f} s", flush=True)
+        runs = meters["live"]
+        print(f"a minute's run ends after {runs.seconds / options.minutes:.1f} s, "
+              f"the longest after {runs.longest:.1f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -84,11 +84,12 @@ def main():
         db = Database(cluster, "postgres")
         db.rows("CREATE EXTENSION osrm_matcher")
         db.set("osrm_matcher.osrm_url", osrm.url)
-        fleet = Fleet(osrm, devices, MINUTES, clock.now())
+        fleet = Fleet(osrm, devices, MINUTES)
+        fleet.begin = clock.now()
         provisional = []
         for minute in range(MINUTES):
             copy(db, fleet.points(minute, minute + 1))
-            clock.forward(60)
+            clock.forward_to(fleet.begin + 60 * (minute + 1))
             db.rows("CALL process_pending(3600)")
             provisional += lines(db, fleet.begin + 60 * minute + 1)
         clock.forward(3600)

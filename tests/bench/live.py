@@ -50,23 +50,21 @@ def processor(pid):
 
 
 class Fleet:
-    """Drives from `begin` on, in seconds since 1970."""
-
-    begin = 0
+    """Drives that can begin at any moment."""
 
     def __init__(self, osrm, devices, minutes):
         chance = random.Random(1)
         self._routes = [random_route(osrm, 60 * minutes, chance) for _ in range(min(ROUTES, devices))]
         self._devices, self._chance = devices, chance
 
-    def points(self, first, last, most=None):
-        """Lines for COPY of some minutes, of so many devices at most."""
+    def points(self, begin, first, last, most=None):
+        """Lines for COPY of some minutes of drives that begin then (seconds since 1970), of so many devices at most."""
         for device in range(min(self._devices, most or self._devices)):
             route = self._routes[device % len(self._routes)]
             for at in range(60 * first + device % INTERVAL, 60 * last, INTERVAL):
                 longitude, latitude = moved(
                     route.at(at), self._chance.gauss(0, NOISE), self._chance.gauss(0, NOISE))
-                yield f"car-{device}\t{longitude:.7f}\t{latitude:.7f}\t{self.begin + at}\n"
+                yield f"car-{device}\t{longitude:.7f}\t{latitude:.7f}\t{begin + at}\n"
 
 
 def copy(db, lines, table="gps_coordinates"):
@@ -98,31 +96,30 @@ class Meter:
 
 def live(db, clock, fleet, meter, minutes):
     """Works minute by minute, and measures those after the first."""
-    fleet.begin = clock.now()
+    begin = clock.now()
     for first in range(0, WARM, STEP):
-        copy(db, fleet.points(first, first + STEP))
-        clock.forward_to(fleet.begin + 60 * (first + STEP))
+        copy(db, fleet.points(begin, first, first + STEP))
+        clock.forward_to(begin + 60 * (first + STEP))
         db.rows("CALL process_pending(3600)")
     for minute in range(WARM, WARM + minutes):
-        lines = list(fleet.points(minute, minute + 1))
+        lines = list(fleet.points(begin, minute, minute + 1))
         copy(db, lines)
-        clock.forward_to(fleet.begin + 60 * (minute + 1))
+        clock.forward_to(begin + 60 * (minute + 1))
         meter.run(db, len(lines))
 
 
 def backlog(db, clock, fleet, meter, minutes):
     """Works off as many minutes at once."""
-    fleet.begin = clock.now() - LONG_AGO
-    lines = list(fleet.points(0, WARM + minutes))
+    lines = list(fleet.points(clock.now() - LONG_AGO, 0, WARM + minutes))
     copy(db, lines)
     meter.run(db, len(lines))
 
 
-def plain_speed(db, osrm, fleet, spans):
+def plain_speed(db, osrm, fleet, begin, spans):
     """Points a second of a plain worker that gets these spans of minutes one after the other."""
     worker, points = PlainWorker(db, osrm), 0
     for first, last in spans:
-        lines = list(fleet.points(first, last, PLAIN))
+        lines = list(fleet.points(begin, first, last, PLAIN))
         copy(db, lines, "points")
         worker.run()
         points += len(lines)
@@ -148,7 +145,7 @@ def measure(devices, minutes):
         for name in spans:
             cluster.create_database(f"plain_{name}")
             db = Database(cluster, f"plain_{name}")
-            plain[name] = plain_speed(db, osrm, fleet, spans[name])
+            plain[name] = plain_speed(db, osrm, fleet, clock.now() - LONG_AGO, spans[name])
         return meters, plain
 
 

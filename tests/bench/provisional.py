@@ -85,19 +85,19 @@ def main():
         db.rows("CREATE EXTENSION osrm_matcher")
         db.set("osrm_matcher.osrm_url", osrm.url)
         fleet = Fleet(osrm, devices, MINUTES)
-        fleet.begin = clock.now()
+        begin = clock.now()
         provisional = []
         for minute in range(MINUTES):
-            copy(db, fleet.points(minute, minute + 1))
-            clock.forward_to(fleet.begin + 60 * (minute + 1))
+            copy(db, fleet.points(begin, minute, minute + 1))
+            clock.forward_to(begin + 60 * (minute + 1))
             db.rows("CALL process_pending(3600)")
-            provisional += lines(db, fleet.begin + 60 * minute + 1)
+            provisional += lines(db, begin + 60 * minute + 1)
         clock.forward(3600)
         db.rows("CALL process_pending(3600)")
         if open_windows := db.value("SELECT count(*) FROM processing_batches WHERE settles_at IS NOT NULL"):
             raise SystemExit(f"{open_windows} windows have not settled")
         settled = {}
-        for device, start, end, line in lines(db, fleet.begin):
+        for device, start, end, line in lines(db, begin):
             settled.setdefault(device, []).append((start, end, line))
         total, far = compare(provisional, settled)
         print(f"{devices} devices, a fix each {INTERVAL} s, {MINUTES} minutes: {total / 1000:.0f} km of provisional line "

@@ -57,9 +57,12 @@ pub mod slot {
 pub mod prepare {
     /// A run of at most this many fixes that lie together elsewhere is taken for a teleport.
     pub const LONGEST_TELEPORT: usize = 3;
-    /// A fix is a teleport where the way back after a silence is less than the way out by this
-    /// factor: a vehicle that truly went there has no reason to be back.
+    /// A run that only a silence lets be left, or reached, is a teleport if the way across it is less than this
+    /// factor times the way there: a vehicle that truly was there has no reason to be back,
     pub const WAY_BACK: f64 = 2.0;
+    /// or if it was reached in this factor times as long a time as it is left in: after a silence, receivers wake up
+    /// with wrong places.
+    pub const SILENCE: f64 = 2.0;
     /// A receiver that hears nothing may repeat its last place for so many seconds; one that
     /// repeats it longer is parked.
     pub const FROZEN: f64 = super::vehicle::PARKED;

@@ -3,12 +3,14 @@
 //! Every choice looks at values alone, never at the order of arrival, and an exact copy of a fix
 //! changes nothing.
 
+use std::iter::successors;
+
 use crate::track::geo;
 use crate::track::model::{Dropped, Fix, Micros, Window, seconds};
 use crate::track::recipe::prepare::{
-    FROZEN, LONGEST_TELEPORT, NULL_ISLAND, READINGS, SAME_PLACE, WAY_BACK,
+    FROZEN, LONGEST_TELEPORT, NULL_ISLAND, READINGS, SAME_PLACE, SILENCE, WAY_BACK,
 };
-use crate::track::vehicle::reachable;
+use crate::track::vehicle::{can_travel, reachable};
 
 /// What is left of a span of fixes, and what is not.
 #[derive(Debug, Clone, Default)]
@@ -87,24 +89,130 @@ fn best(group: &[Fix], before: Option<&Fix>, after: &[Fix]) -> usize {
         .map_or(0, |(_, i)| i)
 }
 
-/// Leaves out short runs that no vehicle can have driven to and back from, while their neighbours
-/// can reach each other.
+/// Leaves out short runs that no vehicle can have driven to and back from. What is left has as few steps as can be
+/// that no vehicle makes, and of all ways that have so few it is the shortest: beside a silence a teleport may seem
+/// reachable, and a true fix not.
 fn drop_teleports(fixes: &[Fix], cleaned: &mut Cleaned) {
-    let mut i = 0;
-    while i < fixes.len() {
-        let run = cleaned
-            .fixes
-            .last()
-            .map_or(0, |before| teleport(before, &fixes[i..]));
-        if run == 0 {
-            drop_frozen(&fixes[i], cleaned);
-            cleaned.fixes.push(fixes[i]);
-            i += 1;
-        } else {
-            cleaned.lose(&fixes[i..i + run], Loss::Teleport);
-            i += run;
+    let teleports = teleports(fixes);
+    let mut shortcuts = teleports.iter().peekable();
+    let mut ways: Vec<Way> = Vec::with_capacity(fixes.len());
+    for to in 0..fixes.len() {
+        let mut way = match to.checked_sub(1) {
+            Some(from) => ways[from].on(from, &Step::new(&fixes[from], &fixes[to])),
+            None => Way::default(),
+        };
+        while let Some(teleport) = shortcuts.next_if(|teleport| teleport.after == to) {
+            let across = ways[teleport.before].on(teleport.before, &teleport.across);
+            if across.is_better(&way) {
+                way = across;
+            }
+        }
+        ways.push(way);
+    }
+    let last = fixes.len().checked_sub(1);
+    let mut kept: Vec<usize> = successors(last, |at| ways[*at].from).collect();
+    kept.reverse();
+    let mut next = 0;
+    for at in kept {
+        cleaned.lose(&fixes[next..at], Loss::Teleport);
+        drop_frozen(&fixes[at], cleaned);
+        cleaned.fixes.push(fixes[at]);
+        next = at + 1;
+    }
+}
+
+/// The shortest way to a fix, of those that have the fewest steps that no vehicle makes.
+#[derive(Default)]
+struct Way {
+    unreachable: usize,
+    metres: f64,
+    /// The fix before, by index.
+    from: Option<usize>,
+}
+
+impl Way {
+    fn on(&self, from: usize, step: &Step) -> Way {
+        Way {
+            unreachable: self.unreachable + usize::from(!step.reachable),
+            metres: self.metres + step.metres,
+            from: Some(from),
         }
     }
+
+    fn is_better(&self, other: &Way) -> bool {
+        (self.unreachable, self.metres) < (other.unreachable, other.metres)
+    }
+}
+
+/// From one fix to another.
+struct Step {
+    metres: f64,
+    seconds: f64,
+    reachable: bool,
+}
+
+impl Step {
+    fn new(from: &Fix, to: &Fix) -> Step {
+        let metres = geo::distance(from.place(), to.place());
+        let seconds = seconds(from.time, to.time);
+        Step {
+            metres,
+            seconds,
+            reachable: can_travel(metres, seconds),
+        }
+    }
+}
+
+/// Fixes that may be a teleport: all between two others, by index.
+struct Teleport {
+    before: usize,
+    after: usize,
+    across: Step,
+}
+
+/// The runs of fixes that may be teleports, by the fix after them. Where no vehicle makes a step, that is the shortest
+/// run that begins there and the shortest that ends.
+fn teleports(fixes: &[Fix]) -> Vec<Teleport> {
+    let teleport = |before: usize, after: usize| {
+        let step = |from: usize, to: usize| Step::new(&fixes[from], &fixes[to]);
+        let (come, leave) = (step(before, before + 1), step(after - 1, after));
+        let across = step(before, after);
+        let goes_on = || after + 1 < fixes.len() && step(after, after + 1).reachable;
+        is_teleport(&come, &leave, &across, goes_on).then_some(Teleport {
+            before,
+            after,
+            across,
+        })
+    };
+    let mut found = Vec::new();
+    for (before, pair) in fixes.windows(2).enumerate() {
+        if reachable(&pair[0], &pair[1]) {
+            continue;
+        }
+        let after = before + 1;
+        let mut begins = (after + 1..fixes.len()).take(LONGEST_TELEPORT);
+        let mut ends = (0..before).rev().take(LONGEST_TELEPORT);
+        found.extend(begins.find_map(|after| teleport(before, after)));
+        found.extend(ends.find_map(|before| teleport(before, after)));
+    }
+    found.sort_by_key(|teleport| teleport.after);
+    found
+}
+
+/// Whether fixes between two others are a teleport, by the steps to the first of them, from the last, and across.
+fn is_teleport(come: &Step, leave: &Step, across: &Step, goes_on: impl Fn() -> bool) -> bool {
+    across.reachable
+        && match (come.reachable, leave.reachable) {
+            (true, true) => false,
+            (false, false) => true,
+            // Left, it seems, but only because a silence gave it the time to come back.
+            (false, true) => across.metres < WAY_BACK * leave.metres,
+            // Reached after a silence only: what comes next tells which of the two is true.
+            (true, false) => {
+                let far = across.metres < WAY_BACK * come.metres;
+                (far || come.seconds >= SILENCE * leave.seconds) && goes_on()
+            }
+        }
 }
 
 /// Leaves out repeats of the last place from which `next` cannot be reached, if it can be reached
@@ -124,34 +232,6 @@ fn drop_frozen(next: &Fix, cleaned: &mut Cleaned) {
         let stale = cleaned.fixes.split_off(first + 1);
         cleaned.lose(&stale, Loss::Teleport);
     }
-}
-
-/// How many of the fixes that follow `before` are a teleport.
-fn teleport(before: &Fix, rest: &[Fix]) -> usize {
-    for run in 1..=LONGEST_TELEPORT.min(rest.len().saturating_sub(1)) {
-        let (last, after) = (&rest[run - 1], &rest[run]);
-        // After a silence a teleport may seem reachable; that it cannot be left gives it away.
-        let (come, leave) = (reachable(before, &rest[0]), reachable(last, after));
-        if come && leave {
-            return 0;
-        }
-        // Left, it seems, but only because a silence gave it the time to come back.
-        let step = |a: &Fix, b: &Fix| geo::distance(a.place(), b.place());
-        let back = !come && WAY_BACK * step(before, after) < step(before, &rest[0]);
-        if (!leave || back) && reachable(before, after) {
-            // Reached after a silence only: what comes next tells which of the two is true.
-            let company = || {
-                rest.get(run + 1)
-                    .is_some_and(|beyond| reachable(after, beyond))
-            };
-            return if !come || company() { run } else { 0 };
-        }
-        if !leave {
-            // The run lies together, or it is none.
-            return 0;
-        }
-    }
-    0
 }
 
 #[cfg(test)]
@@ -224,6 +304,62 @@ mod tests {
         let places = [(0.0, 60.0), (30.0, 60.1), (330.0, 60.01), (360.0, 60.01)];
         let fixes = places.map(|(second, lat)| fix(second, 24.0, lat));
         assert_eq!(clean(&fixes).fixes, [fixes[0], fixes[2], fixes[3]]);
+    }
+
+    /// What is left of fixes on a meridian, by index.
+    fn left(places: &[(f64, f64)]) -> Vec<usize> {
+        let fixes: Vec<Fix> = (places.iter())
+            .map(|(second, lat)| fix(*second, 24.0, *lat))
+            .collect();
+        let kept = clean(&fixes).fixes;
+        (0..fixes.len())
+            .filter(|i| kept.contains(&fixes[*i]))
+            .collect()
+    }
+
+    #[test]
+    fn beside_a_silence_the_teleport_goes_and_not_its_neighbour() {
+        // In two minutes the place 6.7 km off can be reached from what is before its neighbour, and left.
+        let sparse = [
+            (0.0, 60.0),
+            (60.0, 60.002),
+            (120.0, 60.06),
+            (240.0, 60.004),
+            (300.0, 60.005),
+        ];
+        assert_eq!(left(&sparse), [0, 1, 3, 4]);
+        let dense = [
+            (0.0, 60.0),
+            (5.0, 60.0005),
+            (10.0, 60.0067),
+            (100.0, 60.002),
+            (105.0, 60.0023),
+        ];
+        assert_eq!(left(&dense), [0, 1, 3, 4]);
+    }
+
+    #[test]
+    fn several_wrong_places_after_a_silence_are_a_teleport() {
+        let woken = [
+            (0.0, 60.0),
+            (1.0, 60.0001),
+            (200.0, 60.05),
+            (201.0, 60.05),
+            (202.0, 60.05),
+            (203.0, 60.01),
+            (204.0, 60.0101),
+        ];
+        assert_eq!(left(&woken), [0, 1, 5, 6]);
+        // Of the place where it fell asleep, too.
+        let mut stale = woken;
+        stale[2..5].iter_mut().for_each(|(_, lat)| *lat = 60.0001);
+        assert_eq!(left(&stale), [0, 1, 5, 6]);
+    }
+
+    #[test]
+    fn a_last_fix_that_cannot_be_reached_speaks_against_none() {
+        let places = [(0.0, 60.0), (180.0, 60.001), (240.0, 60.1)];
+        assert_eq!(left(&places), [0, 1, 2]);
     }
 
     #[test]

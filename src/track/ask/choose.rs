@@ -82,7 +82,15 @@ fn cheapest(answers: [&MatchedTrace; 2], price: &Price) -> MatchedTrace {
         last: None,
     };
     let mut best = vec![[nowhere; WAYS]; observations];
-    best[0] = [0.0, OTHER, RAW_BEGINS].map(|cost| Chain { cost, last: None });
+    // Before the first leg and after the last there is no choice: straight lines that begin there cost no more.
+    let legs = || answers.iter().flat_map(|answer| &answer.legs);
+    let first = legs().map(|leg| leg.from).min().unwrap_or(0);
+    let last = legs().map(|leg| leg.to).max().unwrap_or(0);
+    let begins = |from| match (first..last).contains(&from) {
+        true => RAW_BEGINS,
+        false => 0.0,
+    };
+    best[0] = [0.0, OTHER, begins(0)].map(|cost| Chain { cost, last: None });
     for from in 0..observations - 1 {
         let legs = answers.map(|answer| {
             let leg = answer.legs.binary_search_by_key(&from, |leg| leg.from);
@@ -108,7 +116,7 @@ fn cheapest(answers: [&MatchedTrace; 2], price: &Price) -> MatchedTrace {
                     go(answers[way].legs[leg].to, way, change + cost, leg);
                 }
             }
-            let begins = if came == STRAIGHT { 0.0 } else { RAW_BEGINS };
+            let begins = if came == STRAIGHT { 0.0 } else { begins(from) };
             go(from + 1, STRAIGHT, begins + straight, 0);
         }
     }
@@ -197,6 +205,14 @@ mod tests {
         let first = answer(&trace, &[(0, 1), (1, 2), (3, 4)]);
         let second = answer(&trace, &[(2, 3), (3, 4)]);
         assert_eq!(chosen([&first, &second]), [(0, 1), (1, 2), (2, 3), (3, 4)]);
+    }
+
+    #[test]
+    fn a_road_between_two_places_that_the_map_lacks_is_kept() {
+        let trace = street();
+        let road = answer(&trace, &[(1, 2), (2, 3)]);
+        let none = MatchedTrace::unknown(trace.len());
+        assert_eq!(chosen([&road, &none]), [(1, 2), (2, 3)]);
     }
 
     #[test]

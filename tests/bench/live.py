@@ -75,6 +75,14 @@ def copy(db, lines, table="gps_coordinates"):
                        "SELECT device, lon, lat, to_timestamp(at) FROM come")
 
 
+def arrive(db, clock, fleet, begin, first, last):
+    """Has the points of some minutes arrive, and the clock come to their end; returns how many they are."""
+    lines = list(fleet.points(begin, first, last))
+    copy(db, lines)
+    clock.forward_to(begin + 60 * last)
+    return len(lines)
+
+
 class Meter:
     """What runs over some points took."""
 
@@ -98,14 +106,10 @@ def live(db, clock, fleet, meter, minutes):
     """Works minute by minute, and measures those after the first."""
     begin = clock.now()
     for first in range(0, WARM, STEP):
-        copy(db, fleet.points(begin, first, first + STEP))
-        clock.forward_to(begin + 60 * (first + STEP))
+        arrive(db, clock, fleet, begin, first, first + STEP)
         db.rows("CALL process_pending(3600)")
     for minute in range(WARM, WARM + minutes):
-        lines = list(fleet.points(begin, minute, minute + 1))
-        copy(db, lines)
-        clock.forward_to(begin + 60 * (minute + 1))
-        meter.run(db, len(lines))
+        meter.run(db, arrive(db, clock, fleet, begin, minute, minute + 1))
 
 
 def backlog(db, clock, fleet, meter, minutes):

@@ -14,7 +14,7 @@ from harness.cluster import Cluster  # noqa: E402
 from harness.database import Database  # noqa: E402
 from harness.osrm import Osrm  # noqa: E402
 from harness.process import exit_on_signals  # noqa: E402
-from live import INTERVAL, Fleet, copy  # noqa: E402
+from live import INTERVAL, Fleet, arrive  # noqa: E402
 
 MINUTES = 30
 FAR = 20.0  # metres
@@ -88,8 +88,7 @@ def main():
         begin = clock.now()
         provisional = []
         for minute in range(MINUTES):
-            copy(db, fleet.points(begin, minute, minute + 1))
-            clock.forward_to(begin + 60 * (minute + 1))
+            arrive(db, clock, fleet, begin, minute, minute + 1)
             db.rows("CALL process_pending(3600)")
             provisional += lines(db, begin + 60 * minute + 1)
         clock.forward(3600)

@@ -83,14 +83,14 @@ fn cheapest(answers: [&MatchedTrace; 2], price: &Price) -> MatchedTrace {
     };
     let mut best = vec![[nowhere; WAYS]; observations];
     // Before the first leg and after the last there is no choice: straight lines that begin there cost no more.
-    let legs = || answers.iter().flat_map(|answer| &answer.legs);
-    let first = legs().map(|leg| leg.from).min().unwrap_or(0);
-    let last = legs().map(|leg| leg.to).max().unwrap_or(0);
-    let begins = |from| match (first..last).contains(&from) {
+    let all_legs = || answers.iter().flat_map(|answer| &answer.legs);
+    let first = all_legs().map(|leg| leg.from).min().unwrap_or(0);
+    let last = all_legs().map(|leg| leg.to).max().unwrap_or(0);
+    let straight_begins = |from| match (first..last).contains(&from) {
         true => RAW_BEGINS,
         false => 0.0,
     };
-    best[0] = [0.0, OTHER, begins(0)].map(|cost| Chain { cost, last: None });
+    best[0] = [0.0, OTHER, straight_begins(0)].map(|cost| Chain { cost, last: None });
     for from in 0..observations - 1 {
         let legs = answers.map(|answer| {
             let leg = answer.legs.binary_search_by_key(&from, |leg| leg.from);
@@ -116,7 +116,10 @@ fn cheapest(answers: [&MatchedTrace; 2], price: &Price) -> MatchedTrace {
                     go(answers[way].legs[leg].to, way, change + cost, leg);
                 }
             }
-            let begins = if came == STRAIGHT { 0.0 } else { begins(from) };
+            let begins = match came {
+                STRAIGHT => 0.0,
+                _ => straight_begins(from),
+            };
             go(from + 1, STRAIGHT, begins + straight, 0);
         }
     }

@@ -93,12 +93,15 @@ fn best(group: &[Fix], before: Option<&Fix>, after: &[Fix]) -> usize {
 /// that no vehicle makes, and of all ways that have so few it is the shortest: beside a silence a teleport may seem
 /// reachable, and a true fix not.
 fn drop_teleports(fixes: &[Fix], cleaned: &mut Cleaned) {
-    let teleports = teleports(fixes);
+    let steps: Vec<Step> = (fixes.windows(2))
+        .map(|pair| Step::new(&pair[0], &pair[1]))
+        .collect();
+    let teleports = teleports(fixes, &steps);
     let mut shortcuts = teleports.iter().peekable();
     let mut ways: Vec<Way> = Vec::with_capacity(fixes.len());
     for to in 0..fixes.len() {
         let mut way = match to.checked_sub(1) {
-            Some(from) => ways[from].on(from, &Step::new(&fixes[from], &fixes[to])),
+            Some(from) => ways[from].on(from, &steps[from]),
             None => Way::default(),
         };
         while let Some(teleport) = shortcuts.next_if(|teleport| teleport.after == to) {
@@ -172,23 +175,18 @@ struct Teleport {
 
 /// The runs of fixes that may be teleports, by the fix after them. Where no vehicle makes a step, that is the shortest
 /// run that begins there and the shortest that ends.
-fn teleports(fixes: &[Fix]) -> Vec<Teleport> {
+fn teleports(fixes: &[Fix], steps: &[Step]) -> Vec<Teleport> {
     let teleport = |before: usize, after: usize| {
-        let step = |from: usize, to: usize| Step::new(&fixes[from], &fixes[to]);
-        let (come, leave) = (step(before, before + 1), step(after - 1, after));
-        let across = step(before, after);
-        let goes_on = || after + 1 < fixes.len() && step(after, after + 1).reachable;
-        is_teleport(&come, &leave, &across, goes_on).then_some(Teleport {
+        let across = Step::new(&fixes[before], &fixes[after]);
+        let goes_on = steps.get(after).is_some_and(|step| step.reachable);
+        is_teleport(&steps[before], &steps[after - 1], &across, goes_on).then_some(Teleport {
             before,
             after,
             across,
         })
     };
     let mut found = Vec::new();
-    for (before, pair) in fixes.windows(2).enumerate() {
-        if reachable(&pair[0], &pair[1]) {
-            continue;
-        }
+    for (before, _) in steps.iter().enumerate().filter(|(_, s)| !s.reachable) {
         let after = before + 1;
         let mut begins = (after + 1..fixes.len()).take(LONGEST_TELEPORT);
         let mut ends = (0..before).rev().take(LONGEST_TELEPORT);
@@ -199,8 +197,9 @@ fn teleports(fixes: &[Fix]) -> Vec<Teleport> {
     found
 }
 
-/// Whether fixes between two others are a teleport, by the steps to the first of them, from the last, and across.
-fn is_teleport(come: &Step, leave: &Step, across: &Step, goes_on: impl Fn() -> bool) -> bool {
+/// Whether fixes between two others are a teleport, by the steps to the first of them, from the last, and across, and
+/// whether a vehicle can go on from what follows them.
+fn is_teleport(come: &Step, leave: &Step, across: &Step, goes_on: bool) -> bool {
     across.reachable
         && match (come.reachable, leave.reachable) {
             (true, true) => false,
@@ -210,7 +209,7 @@ fn is_teleport(come: &Step, leave: &Step, across: &Step, goes_on: impl Fn() -> b
             // Reached after a silence only: what comes next tells which of the two is true.
             (true, false) => {
                 let far = across.metres < WAY_BACK * come.metres;
-                (far || come.seconds >= SILENCE * leave.seconds) && goes_on()
+                goes_on && (far || come.seconds >= SILENCE * leave.seconds)
             }
         }
 }

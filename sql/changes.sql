@@ -83,8 +83,10 @@ BEGIN ATOMIC
                               ORDER BY w.device_id, w.start_time), '[]'))
       FROM _changed_windows(get_page_changes.since, get_page_changes.device_ids) w
      CROSS JOIN LATERAL (
-            SELECT string_agg(_path_json(p), E',\n' ORDER BY p.start_time) AS paths
+            SELECT _paths_json(p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
+                               p.match_status, p.grade, p.reason) AS paths
               FROM _window_paths(w.device_id, w.start_time, w.end_time) p) AS held;
 END;
 COMMENT ON FUNCTION get_page_changes IS
     'the same as one JSON document; ask next time with the "since" it gives; stable, parallel safe';
+COMMENT ON FUNCTION _known_json IS 'text that is known to be JSON, as json; immutable, strict, parallel safe';

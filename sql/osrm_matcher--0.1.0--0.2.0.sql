@@ -2200,6 +2200,85 @@ END
 $$;
 COMMENT ON FUNCTION _waiting_points IS 'a device''s newest unprocessed points in a range, at most so many a source; stable, parallel unsafe';
 
+CREATE FUNCTION "_add_path"(
+	"paths" internal,
+	"start_time" timestamp with time zone,
+	"end_time" timestamp with time zone,
+	"encoded_polyline" TEXT,
+	"osrm_confidence" double precision,
+	"point_count" INT,
+	"match_status" TEXT,
+	"grade" TEXT,
+	"reason" TEXT
+) RETURNS internal
+IMMUTABLE PARALLEL SAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', '_add_path_wrapper';
+
+CREATE FUNCTION "_written_paths"(
+	"paths" internal
+) RETURNS TEXT
+IMMUTABLE PARALLEL SAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', '_written_paths_wrapper';
+
+CREATE FUNCTION "_add_device"(
+	"devices" internal,
+	"device_id" TEXT,
+	"paths" TEXT
+) RETURNS internal
+IMMUTABLE PARALLEL SAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', '_add_device_wrapper';
+
+CREATE FUNCTION _written_fleet(devices internal) RETURNS json
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', '_written_fleet_wrapper';
+
+CREATE AGGREGATE _paths_json(timestamptz, timestamptz, text, double precision, integer, text, text, text) (
+    SFUNC = _add_path,
+    STYPE = internal,
+    FINALFUNC = _written_paths,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE _fleet_json(text, text) (
+    SFUNC = _add_device,
+    STYPE = internal,
+    FINALFUNC = _written_fleet,
+    PARALLEL = SAFE
+);
+
+COMMENT ON AGGREGATE _paths_json(timestamptz, timestamptz, text, double precision, integer, text, text, text) IS
+    'columns of device_path as elements of "paths", in the order in which they come; immutable, parallel safe';
+COMMENT ON AGGREGATE _fleet_json(text, text) IS
+    'devices with what _paths_json() gives of each as the document of get_fleet_page(); immutable, parallel safe';
+COMMENT ON FUNCTION _add_path IS 'takes a path into _paths_json(); immutable, parallel safe';
+COMMENT ON FUNCTION _written_paths IS 'what _paths_json() has written, null if there was no path; immutable, parallel safe';
+COMMENT ON FUNCTION _add_device IS 'takes a device into _fleet_json(); immutable, parallel safe';
+COMMENT ON FUNCTION _written_fleet IS 'what _fleet_json() has written; immutable, parallel safe';
+
+CREATE OR REPLACE FUNCTION get_fleet_page(hours numeric DEFAULT 1) RETURNS json
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    from_time timestamptz := now() - hours::double precision * interval '1 hour';
+    to_time timestamptz := now() + interval '1 hour';
+BEGIN
+    PERFORM @extschema@.note_read(NULL, from_time, to_time);
+    -- Devices come in alphabetical order; to sort them here would copy all of their paths once more.
+    RETURN (
+        SELECT @extschema@._fleet_json(d.device_id, held.paths)
+          FROM @extschema@.get_devices() d
+         CROSS JOIN LATERAL (
+                SELECT @extschema@._paths_json(p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence,
+                                               p.point_count, p.match_status, p.grade, p.reason) AS paths
+                  FROM @extschema@.get_device_paths(d.device_id, from_time, to_time) p) AS held
+         WHERE held.paths IS NOT NULL);
+END
+$$;
+
+DROP FUNCTION _fleet_page(timestamptz, timestamptz);
+
 CREATE OR REPLACE FUNCTION _device_page(device_id text, from_time timestamptz, to_time timestamptz, tail boolean)
 RETURNS json
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE
@@ -2210,7 +2289,8 @@ DECLARE
     tails text;
     oldest timestamptz;
 BEGIN
-    SELECT string_agg(@extschema@._path_json(p), E',\n') INTO paths
+    SELECT @extschema@._paths_json(p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
+                                   p.match_status, p.grade, p.reason) INTO paths
       FROM @extschema@.get_device_paths(_device_page.device_id, from_time, to_time) p;
     oldest := @extschema@._oldest_waiting(
         device_id, greatest(from_time, now() - @extschema@._look_back()), to_time);
@@ -2219,7 +2299,8 @@ BEGIN
                                  'processing_delay_ms', 0);
     END IF;
     IF tail AND oldest IS NOT NULL THEN
-        SELECT string_agg(@extschema@._path_json(t), E',\n' ORDER BY t.end_time) INTO tails
+        SELECT @extschema@._paths_json(t.start_time, t.end_time, t.encoded_polyline, t.osrm_confidence, t.point_count,
+                                       t.match_status, t.grade, t.reason ORDER BY t.end_time) INTO tails
           FROM @extschema@.get_device_tail(device_id) t
          WHERE t.end_time >= from_time AND t.start_time < to_time;
     END IF;
@@ -3182,43 +3263,6 @@ $$;
 COMMENT ON FUNCTION get_device_trips IS
     'trips of a device in [from_time, to_time), oldest first; a pause of min_stop or longer, standing or silent, parts two; stable, parallel safe';
 
-CREATE FUNCTION "_path_json"(
-	"start_time" timestamp with time zone,
-	"end_time" timestamp with time zone,
-	"encoded_polyline" TEXT,
-	"osrm_confidence" double precision,
-	"point_count" INT,
-	"match_status" TEXT,
-	"grade" TEXT,
-	"reason" TEXT
-) RETURNS TEXT
-IMMUTABLE PARALLEL SAFE
-LANGUAGE c
-AS 'MODULE_PATHNAME', '_path_json_wrapper';
-
-COMMENT ON FUNCTION _path_json(timestamptz, timestamptz, text, double precision, integer, text, text, text) IS
-    'the same of a path''s columns; immutable, parallel safe';
-
-CREATE OR REPLACE FUNCTION _path_json(path device_path) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN _path_json((path).start_time, (path).end_time, (path).encoded_polyline, (path).osrm_confidence,
-                  (path).point_count, (path).match_status, (path).grade, (path).reason);
-
-DROP FUNCTION _path_json(timestamptz, timestamptz, text, double precision, integer, text, text);
-
-CREATE OR REPLACE FUNCTION _fleet_page(from_time timestamptz, to_time timestamptz) RETURNS json
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT _known_json(concat(
-               '{"devices": [',
-               string_agg(concat('{"device": ', to_json(d.device_id), ', "paths": [', d.paths, ']}'), E',\n'
-                          ORDER BY d.device_id),
-               '], "cached": true}'))
-      FROM (SELECT p.device_id, string_agg(_path_json(p), E',\n' ORDER BY p.start_time) AS paths
-              FROM get_paths_between(NULL, _fleet_page.from_time, _fleet_page.to_time) p
-             GROUP BY p.device_id) d;
-END;
-
 CREATE OR REPLACE FUNCTION _feature(path device_path) RETURNS json
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -3298,9 +3342,13 @@ BEGIN ATOMIC
                               ORDER BY w.device_id, w.start_time), '[]'))
       FROM _changed_windows(get_page_changes.since, get_page_changes.device_ids) w
      CROSS JOIN LATERAL (
-            SELECT string_agg(_path_json(p), E',\n' ORDER BY p.start_time) AS paths
+            SELECT _paths_json(p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
+                               p.match_status, p.grade, p.reason) AS paths
               FROM _window_paths(w.device_id, w.start_time, w.end_time) p) AS held;
 END;
+
+DROP FUNCTION _path_json(device_path);
+DROP FUNCTION _path_json(timestamptz, timestamptz, text, double precision, integer, text, text);
 
 CREATE OR REPLACE FUNCTION _batch_devices() RETURNS TABLE (device_id text)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
@@ -3654,7 +3702,7 @@ BEGIN ATOMIC
     SELECT r.functions, r.relations
       FROM (VALUES
         ('reader',
-         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_page,_feature,_path_json,_page_json,_known_json,_batch_devices,_map_template,_path_parts,_driven,_periods,_period_start,_distances,_check_range,_line_length,_join_lines}'::text[],
+         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_map_template,_path_parts,_driven,_periods,_period_start,_distances,_check_range,_line_length,_join_lines}'::text[],
          '{cached_polylines,stops,processing_batches,device_days}'::text[]),
         ('worker',
          '{process_pending_gps,process_pending,_process_round,make_batches,claim_batches,match_batches}', '{}'),

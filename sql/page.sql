@@ -3,10 +3,19 @@
 -- ---------------------------------------------------------------------------------------------
 -- JSON
 -- ---------------------------------------------------------------------------------------------
-CREATE FUNCTION _path_json(path device_path) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN _path_json((path).start_time, (path).end_time, (path).encoded_polyline, (path).osrm_confidence,
-                  (path).point_count, (path).match_status, (path).grade, (path).reason);
+-- Most of what a page costs is the copying of its text: paths are written straight into one.
+CREATE AGGREGATE _paths_json(timestamptz, timestamptz, text, double precision, integer, text, text, text) (
+    SFUNC = _add_path,
+    STYPE = internal,
+    FINALFUNC = _written_paths,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE _fleet_json(text, text) (
+    SFUNC = _add_device,
+    STYPE = internal,
+    FINALFUNC = _written_fleet,
+    PARALLEL = SAFE
+);
 
 -- Everything is read in one snapshot, hence stable: a run that commits meanwhile is seen whole or not at all.
 CREATE FUNCTION _device_page(device_id text, from_time timestamptz, to_time timestamptz, tail boolean)
@@ -19,7 +28,8 @@ DECLARE
     tails text;
     oldest timestamptz;
 BEGIN
-    SELECT string_agg(@extschema@._path_json(p), E',\n') INTO paths
+    SELECT @extschema@._paths_json(p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
+                                   p.match_status, p.grade, p.reason) INTO paths
       FROM @extschema@.get_device_paths(_device_page.device_id, from_time, to_time) p;
     oldest := @extschema@._oldest_waiting(
         device_id, greatest(from_time, now() - @extschema@._look_back()), to_time);
@@ -28,7 +38,8 @@ BEGIN
                                  'processing_delay_ms', 0);
     END IF;
     IF tail AND oldest IS NOT NULL THEN
-        SELECT string_agg(@extschema@._path_json(t), E',\n' ORDER BY t.end_time) INTO tails
+        SELECT @extschema@._paths_json(t.start_time, t.end_time, t.encoded_polyline, t.osrm_confidence, t.point_count,
+                                       t.match_status, t.grade, t.reason ORDER BY t.end_time) INTO tails
           FROM @extschema@.get_device_tail(device_id) t
          WHERE t.end_time >= from_time AND t.start_time < to_time;
     END IF;
@@ -68,20 +79,6 @@ $$;
 COMMENT ON FUNCTION get_device_page IS
     'paths of a device of the last hours as JSON, with its newest points as a raw tail if asked for; volatile (it notes the read), strict, parallel unsafe';
 
-CREATE FUNCTION _fleet_page(from_time timestamptz, to_time timestamptz) RETURNS json
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT _known_json(concat(
-               '{"devices": [',
-               string_agg(concat('{"device": ', to_json(d.device_id), ', "paths": [', d.paths, ']}'), E',\n'
-                          ORDER BY d.device_id),
-               '], "cached": true}'))
-      FROM (SELECT p.device_id, string_agg(_path_json(p), E',\n' ORDER BY p.start_time) AS paths
-              FROM get_paths_between(NULL, _fleet_page.from_time, _fleet_page.to_time) p
-             GROUP BY p.device_id) d;
-END;
-COMMENT ON FUNCTION _fleet_page IS 'the document of get_fleet_page(), read in one snapshot; stable, parallel safe';
-
 CREATE FUNCTION get_fleet_page(hours numeric DEFAULT 1) RETURNS json
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT
 SET search_path = pg_catalog, pg_temp
@@ -91,7 +88,15 @@ DECLARE
     to_time timestamptz := now() + interval '1 hour';
 BEGIN
     PERFORM @extschema@.note_read(NULL, from_time, to_time);
-    RETURN @extschema@._fleet_page(from_time, to_time);
+    -- Devices come in alphabetical order; to sort them here would copy all of their paths once more.
+    RETURN (
+        SELECT @extschema@._fleet_json(d.device_id, held.paths)
+          FROM @extschema@.get_devices() d
+         CROSS JOIN LATERAL (
+                SELECT @extschema@._paths_json(p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence,
+                                               p.point_count, p.match_status, p.grade, p.reason) AS paths
+                  FROM @extschema@.get_device_paths(d.device_id, from_time, to_time) p) AS held
+         WHERE held.paths IS NOT NULL);
 END
 $$;
 COMMENT ON FUNCTION get_fleet_page IS
@@ -141,8 +146,12 @@ END;
 COMMENT ON FUNCTION get_device_geojson IS
     'paths of a device of the last hours as a GeoJSON FeatureCollection, with its newest points as a raw tail if asked for; stable, parallel unsafe';
 
-COMMENT ON FUNCTION _path_json(device_path) IS 'a path as an element of "paths"; immutable, parallel safe';
-COMMENT ON FUNCTION _path_json(timestamptz, timestamptz, text, double precision, integer, text, text, text) IS
-    'the same of a path''s columns; immutable, parallel safe';
-COMMENT ON FUNCTION _known_json IS 'text that is known to be JSON, as json; immutable, strict, parallel safe';
+COMMENT ON AGGREGATE _paths_json(timestamptz, timestamptz, text, double precision, integer, text, text, text) IS
+    'columns of device_path as elements of "paths", in the order in which they come; immutable, parallel safe';
+COMMENT ON AGGREGATE _fleet_json(text, text) IS
+    'devices with what _paths_json() gives of each as the document of get_fleet_page(); immutable, parallel safe';
+COMMENT ON FUNCTION _add_path IS 'takes a path into _paths_json(); immutable, parallel safe';
+COMMENT ON FUNCTION _written_paths IS 'what _paths_json() has written, null if there was no path; immutable, parallel safe';
+COMMENT ON FUNCTION _add_device IS 'takes a device into _fleet_json(); immutable, parallel safe';
+COMMENT ON FUNCTION _written_fleet IS 'what _fleet_json() has written; immutable, parallel safe';
 COMMENT ON FUNCTION _page_json IS 'the document of a page around its paths and tails; immutable, parallel safe';

@@ -7,40 +7,77 @@ use chrono::{DateTime, SecondsFormat};
 
 use crate::track::Micros;
 
-/// A path as an element of the documents' `paths`.
-pub fn path_json(
-    (start, end): (Micros, Micros),
-    line: &str,
-    confidence: Option<f64>,
-    points: i32,
-    [status, grade]: [&str; 2],
-    reason: Option<&str>,
-) -> String {
-    let mut json = String::with_capacity(line.len() + 260);
-    json.push_str(r#"{"start_time":"#);
-    push_time(&mut json, start);
-    json.push_str(r#","end_time":"#);
-    push_time(&mut json, end);
-    json.push_str(r#","encoded_polyline":"#);
-    push_string(&mut json, line);
-    let _ = match confidence.filter(|score| score.is_finite()) {
-        Some(score) => write!(json, r#","osrm_confidence":{score}"#),
-        None => write!(json, r#","osrm_confidence":null"#),
-    };
-    let _ = write!(json, r#","point_count":{points},"match_status":"#);
-    push_string(&mut json, status);
-    json.push_str(r#","grade":"#);
-    push_string(&mut json, grade);
-    json.push_str(r#","reason":"#);
-    match reason {
-        Some(reason) => push_string(&mut json, reason),
-        None => json.push_str("null"),
+/// What stands between two elements of a list: a line each, for the eyes of whoever reads a document.
+const SEPARATOR: &str = ",\n";
+const FLEET: &str = r#"{"devices": ["#;
+
+/// Paths as the documents' `paths` hold them, written one after another.
+#[derive(Default)]
+pub struct Paths(String);
+
+impl Paths {
+    pub fn push(
+        &mut self,
+        (start, end): (Micros, Micros),
+        line: &str,
+        confidence: Option<f64>,
+        points: i32,
+        [status, grade]: [&str; 2],
+        reason: Option<&str>,
+    ) {
+        let json = &mut self.0;
+        json.push_str(if json.is_empty() { "" } else { SEPARATOR });
+        json.push_str(r#"{"start_time":"#);
+        push_time(json, start);
+        json.push_str(r#","end_time":"#);
+        push_time(json, end);
+        json.push_str(r#","encoded_polyline":"#);
+        push_string(json, line);
+        let _ = match confidence.filter(|score| score.is_finite()) {
+            Some(score) => write!(json, r#","osrm_confidence":{score}"#),
+            None => write!(json, r#","osrm_confidence":null"#),
+        };
+        let _ = write!(json, r#","point_count":{points},"match_status":"#);
+        push_string(json, status);
+        json.push_str(r#","grade":"#);
+        push_string(json, grade);
+        json.push_str(r#","reason":"#);
+        match reason {
+            Some(reason) => push_string(json, reason),
+            None => json.push_str("null"),
+        }
+        json.push('}');
     }
-    json.push('}');
-    json
+
+    pub fn json(&self) -> &str {
+        &self.0
+    }
 }
 
-/// The document of a page: lines of [`path_json`] between what else it says.
+/// Devices as the fleet's document holds them, written one after another.
+#[derive(Default)]
+pub struct Devices(String);
+
+impl Devices {
+    /// `paths` are those of [`Paths`].
+    pub fn push(&mut self, device: &str, paths: &str) {
+        let json = &mut self.0;
+        json.push_str(if json.is_empty() { FLEET } else { SEPARATOR });
+        json.push_str(r#"{"device": "#);
+        push_string(json, device);
+        json.push_str(r#", "paths": ["#);
+        json.push_str(paths);
+        json.push_str("]}");
+    }
+
+    /// The document of a fleet.
+    pub fn json(&self) -> String {
+        let begun = if self.0.is_empty() { FLEET } else { &self.0 };
+        [begun, r#"], "cached": true}"#].concat()
+    }
+}
+
+/// The document of a page: [`Paths`] between what else it says.
 pub fn page_json(
     device: &str,
     paths: Option<&str>,
@@ -56,7 +93,7 @@ pub fn page_json(
     json.push_str(r#", "paths": ["#);
     for (nth, line) in lines.iter().enumerate() {
         if nth > 0 {
-            json.push_str(",\n");
+            json.push_str(SEPARATOR);
         }
         json.push_str(line);
     }
@@ -110,15 +147,29 @@ mod tests {
     const MOMENT: Micros = 1_700_000_000_000_000;
 
     fn path(times: (Micros, Micros), line: &str, confidence: Option<f64>) -> Value {
-        let text = path_json(times, line, confidence, 2, ["matched", "good"], None);
-        serde_json::from_str(&text).unwrap()
+        let mut paths = Paths::default();
+        paths.push(times, line, confidence, 2, ["matched", "good"], None);
+        serde_json::from_str(paths.json()).unwrap()
     }
 
     #[test]
     fn a_raw_path_says_why() {
-        let text = path_json((0, 1), "", None, 2, ["raw", "raw"], Some("NoSegment"));
-        let path: Value = serde_json::from_str(&text).unwrap();
+        let mut paths = Paths::default();
+        paths.push((0, 1), "", None, 2, ["raw", "raw"], Some("NoSegment"));
+        let path: Value = serde_json::from_str(paths.json()).unwrap();
         assert_eq!(path["reason"], "NoSegment");
+    }
+
+    #[test]
+    fn paths_are_written_in_the_order_in_which_they_come() {
+        let mut paths = Paths::default();
+        for line in ["a", "b", "c"] {
+            paths.push((0, 1), line, None, 2, ["matched", "good"], None);
+        }
+        let list: Value = serde_json::from_str(&format!("[{}]", paths.json())).unwrap();
+        let lines = list.as_array().unwrap().iter();
+        let lines: Vec<_> = lines.map(|path| &path["encoded_polyline"]).collect();
+        assert_eq!(lines, ["a", "b", "c"]);
     }
 
     #[test]
@@ -144,6 +195,19 @@ mod tests {
         for key in ["start_time", "end_time", "osrm_confidence"] {
             assert_eq!(path[key], Value::Null, "{key}");
         }
+    }
+
+    #[test]
+    fn a_fleet_is_a_list_of_devices() {
+        let mut devices = Devices::default();
+        let document = |devices: &Devices| serde_json::from_str::<Value>(&devices.json()).unwrap();
+        assert_eq!(document(&devices), json!({"devices": [], "cached": true}));
+        devices.push("bus \"7\"", "1,\n2");
+        devices.push("tram", "3");
+        assert_eq!(
+            document(&devices),
+            json!({"devices": [{"device": "bus \"7\"", "paths": [1, 2]}, {"device": "tram", "paths": [3]}], "cached": true})
+        );
     }
 
     #[test]

@@ -97,9 +97,11 @@ extension_sql_file!(
     requires = [
         "read",
         api::decode_polyline,
-        api::_path_json,
-        api::_page_json,
-        api::_known_json
+        api::_add_path,
+        api::_written_paths,
+        api::_add_device,
+        api::_written_fleet,
+        api::_page_json
     ]
 );
 extension_sql_file!(

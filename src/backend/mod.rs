@@ -1,5 +1,6 @@
 //! The backend that a call runs in: what it asks of Postgres otherwise than by SQL. Main thread only.
 
+pub mod aggregate;
 mod attempt;
 mod clock;
 pub mod interrupts;

@@ -57,6 +57,18 @@ def test_until_the_update_calls_say_what_to_do(old_db):
         assert caught.value.diag.message_hint.startswith("Do ALTER EXTENSION osrm_matcher UPDATE")
 
 
+def test_pages_are_read_before_the_update_as_after_it(old_db):
+    old_db.rows("""INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count)
+                   SELECT 'car', now() - n * interval '9 min', now() - n * interval '9 min' + interval '5 min',
+                          encode_polyline('{24.94,24.95}', '{60.17,60.18}'), 2 FROM generate_series(1, 3) n""")
+    pages = "SELECT get_device_page('car') -> 'paths', get_fleet_page() -> 'devices' -> 0 -> 'paths'"
+    (before,) = old_db.rows(pages)
+    old_db.rows("ALTER EXTENSION osrm_matcher UPDATE")
+    (after,) = old_db.rows(pages)
+    assert len(before[0]) == 3 and before[0] == before[1]
+    assert before == after
+
+
 def test_what_was_stored_stays_and_writers_go_on(old_db, osrm):
     start = recent_window(240)
     old_db.rows("""INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at, processed)

@@ -5,7 +5,8 @@
 -- What waits
 -- ---------------------------------------------------------------------------------------------
 -- Reads waiting points by their time, from both ends, until so many are counted. Those between are taken to be
--- as dense as the denser end.
+-- as dense as the denser end, and of as many devices as the devices at both ends lead to expect (Lincoln and
+-- Petersen's estimate, as Chapman corrected it), none of which has more windows than there are between the ends.
 CREATE FUNCTION _backlog_of(fragments json, since timestamptz, until timestamptz, most integer,
     OUT points bigint, OUT windows bigint, OUT devices bigint, OUT oldest timestamptz,
     OUT waiting_since timestamptz, OUT estimated boolean)
@@ -28,17 +29,30 @@ BEGIN
                AND {time_expression} > (SELECT max(f.at) FROM first f)
                AND (SELECT count(*) FROM first) = $5
              ORDER BY p.{time} DESC LIMIT $5
-        ), q AS (
-            SELECT * FROM first UNION ALL SELECT * FROM last
+        ), windows AS (
+            SELECT q.device, count(*) AS points, bool_or(NOT q.late) AS early, bool_or(q.late) AS late,
+                   min(q.at) AS oldest, max(q.at) AS newest, min(q.arrival) AS waiting_since
+              FROM (SELECT f.*, false AS late FROM first f UNION ALL SELECT l.*, true FROM last l) q
+             GROUP BY q.device, date_bin($4, q.at, ''epoch'')
+        ), devices AS (
+            SELECT count(*) AS windows, sum(w.points) AS points, bool_or(w.early) AS early, bool_or(w.late) AS late,
+                   min(w.oldest) AS oldest, max(w.newest) AS newest, min(w.waiting_since) AS waiting_since
+              FROM windows w
+             GROUP BY w.device
         )
-        SELECT count(*) AS points, count(DISTINCT (q.device, date_bin($4, q.at, ''epoch''))) AS windows,
-               count(DISTINCT q.device) AS devices, min(q.at) AS oldest, min(q.arrival) AS waiting_since,
+        SELECT coalesce(sum(d.points), 0) AS points, coalesce(sum(d.windows), 0) AS windows, count(*) AS devices,
+               count(*) FILTER (WHERE d.early) AS early, count(*) FILTER (WHERE d.late) AS late,
+               count(*) FILTER (WHERE d.early AND d.late) AS throughout,
+               min(d.oldest) AS oldest, min(d.waiting_since) AS waiting_since,
+               1 + extract(epoch FROM date_bin($4, max(d.newest), ''epoch'') - date_bin($4, min(d.oldest), ''epoch''))
+                   / extract(epoch FROM $4) AS reach,
                (SELECT count(*) FROM last) = $5 AS estimated,
                extract(epoch FROM (SELECT min(l.at) FROM last l) - (SELECT max(f.at) FROM first f)) AS gap,
                extract(epoch FROM (SELECT max(f.at) - min(f.at) FROM first f)) AS first_span,
                extract(epoch FROM (SELECT max(l.at) - min(l.at) FROM last l)) AS last_span
-          FROM q', NULL, since, until, most / 2))
-        AS c (points bigint, windows bigint, devices bigint, oldest timestamptz, waiting_since timestamptz,
+          FROM devices d', NULL, since, until, most / 2))
+        AS c (points bigint, windows bigint, devices bigint, early double precision, late double precision,
+              throughout double precision, oldest timestamptz, waiting_since timestamptz, reach double precision,
               estimated boolean, gap double precision, first_span double precision, last_span double precision);
     points := counted.points;
     windows := counted.windows;
@@ -49,7 +63,8 @@ BEGIN
     IF estimated THEN
         rate := most / 2 / greatest(least(counted.first_span, counted.last_span), 0.001);
         between := counted.gap * rate;
-        windows := windows * (points + between) / points;
+        devices := greatest(devices, (counted.early + 1) * (counted.late + 1) / (counted.throughout + 1) - 1);
+        windows := least(windows * (points + between) / points, devices * counted.reach);
         points := points + between;
     END IF;
 END
@@ -57,12 +72,16 @@ $$;
 COMMENT ON FUNCTION _backlog_of IS
     'unprocessed points of one source in a range; exact up to so many, estimated beyond; stable';
 
+-- Only an index by time, read in its order, lets a search end after so many: statistics, which know nothing of
+-- what waits, may have all of it collected and sorted instead.
 CREATE FUNCTION _backlog(most integer DEFAULT 5000,
     OUT points bigint, OUT windows bigint, OUT devices bigint, OUT oldest timestamptz,
     OUT waiting_since timestamptz, OUT estimated boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
 SET jit = off
 AS $$
 BEGIN
@@ -82,6 +101,8 @@ CREATE FUNCTION _behind_look_back(most integer DEFAULT 5000, OUT points bigint, 
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
 SET jit = off
 AS $$
 DECLARE

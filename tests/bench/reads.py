@@ -185,9 +185,9 @@ def main(seconds):
                              f"{len(taken) / seconds:6.0f}/s")
                     show("  first paint of a device, connection included",
                          repeated(database, "SELECT get_device_page('{device}')", 100, fresh=True))
-                    show("  fleet, last hour", repeated(database, "SELECT get_fleet_page(1)", 50), 200)
+                    show("  fleet, last hour", repeated(database, "SELECT get_fleet_page(1)", 50), 80)
                     show("  fleet, last hour, connection included",
-                         repeated(database, "SELECT get_fleet_page(1)", 20, fresh=True), 200)
+                         repeated(database, "SELECT get_fleet_page(1)", 20, fresh=True), 80)
                 finally:
                     if busy:
                         worker.__exit__()
@@ -203,7 +203,7 @@ def main(seconds):
             print("\nmaking 10,000,000 processed points and 100,000 that wait", flush=True)
             database.rows(POINTS)
             database.rows("VACUUM ANALYZE gps_coordinates, processing_batches")
-            show("worker_status()", repeated(database, "SELECT * FROM worker_status()", 100), 20)
+            show("worker_status()", repeated(database, "SELECT * FROM worker_status()", 100), 10)
             status = database.row("SELECT * FROM worker_status()")
             print(f"  it says {status['unprocessed_points']} waiting, {status['processed_points']} done, "
                   f"{status['windows_pending']} windows pending")

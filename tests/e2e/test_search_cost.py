@@ -31,6 +31,20 @@ def test_a_run_does_not_look_at_devices_with_nothing_but_old_points(warm):
     assert pages(warm, "SELECT * FROM process_pending_gps()") < before + MANY / 10
 
 
+def test_counting_what_waits_does_not_read_all_of_it(db):
+    """Whatever statistics say: they know nothing of what waits."""
+    db.rows("""INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at)
+               SELECT 'car-' || n %% 100, 24.94, 60.17, now() - interval '3 hours' + n * interval '0.1 s'
+                 FROM generate_series(1, %s) n ORDER BY random()""", (20 * MANY,))
+    db.rows("ANALYZE gps_coordinates")
+    with closing(db.connect(autocommit=False)) as session, closing(session.cursor()) as cursor:
+        cursor.execute("SELECT estimated FROM worker_status()")
+        assert cursor.fetchall() == [(True,)]
+        cursor.execute("SELECT idx_tup_fetch, seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'gps_coordinates'")
+        ((fetched, read),) = cursor.fetchall()
+    assert 5000 <= fetched + read <= 6000
+
+
 @contextmanager
 def old_snapshot(db):
     """A transaction that still sees what there was, as that of a dump does."""

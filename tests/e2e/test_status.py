@@ -45,14 +45,18 @@ def test_status_counts_what_waits_and_what_is_done(db, osrm):
     assert cache["size_bytes"] > 0
 
 
-def test_a_count_beyond_the_bound_is_an_estimate_near_the_truth(db):
+@pytest.mark.parametrize("devices, points, apart", [(400, 100, 4), (1000, 100, 1), (6000, 6, 60)])
+def test_a_count_beyond_the_bound_is_an_estimate_near_the_truth(db, devices, points, apart):
+    """Also where a device is seen at one end of what was counted only."""
     db.rows("""INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at)
-               SELECT 'd' || d, 24.9, 60.1, now() - interval '1 h' + s * interval '4 s'
-                 FROM generate_series(1, 400) d, generate_series(1, 100) s""")
+               SELECT 'd' || d, 24.9, 60.1, now() - interval '1 h' + (s + random()) * %s * interval '1 s'
+                 FROM generate_series(1, %s) d, generate_series(1, %s) s""", (apart, devices, points))
+    windows = db.value("SELECT count(DISTINCT (device_id, date_bin('5 min', recorded_at, 'epoch'))) FROM gps_coordinates")
     status = db.row("SELECT * FROM worker_status()")
     assert status["estimated"] is True
-    assert status["unprocessed_points"] == pytest.approx(40000, rel=0.1)
-    assert status["active_devices"] == 400
+    assert status["unprocessed_points"] == pytest.approx(devices * points, rel=0.15)
+    assert status["active_devices"] == pytest.approx(devices, rel=0.1)
+    assert status["windows_pending"] == pytest.approx(windows, rel=0.25)
 
 
 def test_status_says_since_when_osrm_is_away_and_alerts_do(db, own_osrm):

@@ -40,6 +40,10 @@ pub mod vehicle {
     pub const TOP_SPEED: f64 = 70.0;
     /// Noise may add this much to a step, in metres: twice the worst deviation that is common.
     pub const JUMP: f64 = 40.0;
+    /// No vehicle gathers speed faster for long, nor brakes harder, in m/s²: from a stand to 100 km/h in 7 s.
+    pub const ACCELERATION: f64 = 4.0;
+    /// Noise may add this much, in metres, where a step is held against those before and after it.
+    pub const BLUR: f64 = 100.0;
     /// A vehicle that stays so long is parked, in seconds: longer than a red light lasts.
     pub const PARKED: f64 = 120.0;
 }

@@ -10,7 +10,8 @@ use crate::track::model::{Dropped, Fix, Micros, Window, seconds};
 use crate::track::recipe::prepare::{
     FROZEN, LONGEST_TELEPORT, NULL_ISLAND, READINGS, SAME_PLACE, SILENCE, WAY_BACK,
 };
-use crate::track::vehicle::{can_travel, reachable};
+use crate::track::recipe::vehicle::{BLUR, TOP_SPEED};
+use crate::track::vehicle::{can_travel, farthest, fastest_end, reachable};
 
 /// What is left of a span of fixes, and what is not.
 #[derive(Debug, Clone, Default)]
@@ -93,9 +94,7 @@ fn best(group: &[Fix], before: Option<&Fix>, after: &[Fix]) -> usize {
 /// that no vehicle makes, and of all ways that have so few it is the shortest: beside a silence a teleport may seem
 /// reachable, and a true fix not.
 fn drop_teleports(fixes: &[Fix], cleaned: &mut Cleaned) {
-    let steps: Vec<Step> = (fixes.windows(2))
-        .map(|pair| Step::new(&pair[0], &pair[1]))
-        .collect();
+    let steps = steps(fixes);
     let teleports = teleports(fixes, &steps);
     let mut shortcuts = teleports.iter().peekable();
     let mut ways: Vec<Way> = Vec::with_capacity(fixes.len());
@@ -164,6 +163,37 @@ impl Step {
             reachable: can_travel(metres, seconds),
         }
     }
+}
+
+/// From each fix to the next. A step that a vehicle could make by itself it may not make between those beside it: from
+/// a stand to a stand, or back at once from where it came.
+fn steps(fixes: &[Fix]) -> Vec<Step> {
+    let alone: Vec<Step> = (fixes.windows(2))
+        .map(|pair| Step::new(&pair[0], &pair[1]))
+        .collect();
+    // How fast a vehicle can be at a fix where a step meets another one.
+    let speed_at = |fix: usize, step: &Step, other: Option<&Step>| {
+        let Some(other) = other else {
+            return TOP_SPEED;
+        };
+        let across = geo::distance(fixes[fix - 1].place(), fixes[fix + 1].place());
+        if across < step.metres.min(other.metres) {
+            return 0.0;
+        }
+        fastest_end(other.metres, other.seconds)
+    };
+    let is_hasty = |at: usize, step: &Step| {
+        let before = at.checked_sub(1).map(|before| &alone[before]);
+        let from = speed_at(at, step, before);
+        let to = speed_at(at + 1, step, alone.get(at + 1));
+        step.metres > farthest(step.seconds, from, to) + BLUR
+    };
+    (alone.iter().enumerate())
+        .map(|(at, step)| Step {
+            reachable: step.reachable && (step.metres <= BLUR || !is_hasty(at, step)),
+            ..*step
+        })
+        .collect()
 }
 
 /// Fixes that may be a teleport: all between two others, by index.
@@ -353,6 +383,44 @@ mod tests {
         let mut stale = woken;
         stale[2..5].iter_mut().for_each(|(_, lat)| *lat = 60.0001);
         assert_eq!(left(&stale), [0, 1, 5, 6]);
+    }
+
+    #[test]
+    fn no_vehicle_goes_from_a_stand_to_a_stand_and_back_at_once() {
+        // 700 m in 15 s is 168 km/h.
+        let jump = [
+            (0.0, 60.0),
+            (15.0, 60.0),
+            (30.0, 60.0063),
+            (45.0, 60.0),
+            (60.0, 60.0),
+        ];
+        assert_eq!(left(&jump), [0, 1, 3, 4]);
+        let twice = [
+            (0.0, 60.0),
+            (30.0, 60.0),
+            (60.0, 60.0154),
+            (90.0, 60.0154),
+            (120.0, 60.0),
+            (150.0, 60.0),
+        ];
+        assert_eq!(left(&twice), [0, 1, 4, 5]);
+    }
+
+    #[test]
+    fn who_drives_on_may_be_as_fast_and_who_turns_may_be_slow() {
+        let motorway: Vec<(f64, f64)> = (0..6)
+            .map(|n| (15.0 * f64::from(n), 60.0 + 0.0063 * f64::from(n)))
+            .collect();
+        assert_eq!(left(&motorway).len(), 6);
+        let dead_end = [
+            (0.0, 60.0),
+            (15.0, 60.0),
+            (30.0, 60.0018),
+            (45.0, 60.0),
+            (60.0, 60.0),
+        ];
+        assert_eq!(left(&dead_end).len(), 5);
     }
 
     #[test]

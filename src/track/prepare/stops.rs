@@ -30,7 +30,12 @@ pub fn find(fixes: &[Smoothed], recipe: &Recipe) -> Vec<Standing> {
             continue;
         }
         match spans.last_mut() {
-            Some(last) if strayed(fixes, *last, (from, to)) => last.1 = to,
+            Some(last)
+                if strayed(fixes, *last, (from, to))
+                    || wandered(fixes, *last, (from, to), recipe.max_gap) =>
+            {
+                last.1 = to
+            }
             _ => spans.push((from, to)),
         }
         from = to;
@@ -73,6 +78,17 @@ pub fn allowance(fix: &Smoothed) -> f64 {
 fn strayed(fixes: &[Smoothed], a: Span, b: Span) -> bool {
     seconds(fixes[a.1 - 1].time, fixes[b.0].time) <= STRAY
         && geo::distance(middle(&fixes[a.0..a.1]), middle(&fixes[b.0..b.1])) <= CLOSE
+}
+
+/// Whether the vehicle stayed in the surroundings of the first span until it stood again: what a receiver makes up
+/// while it is parked, or a few metres along a ramp.
+fn wandered(fixes: &[Smoothed], a: Span, b: Span, max_gap: Micros) -> bool {
+    let place = middle(&fixes[a.0..a.1]);
+    let near = |at: Place| geo::distance(at, place) <= FARTHEST;
+    let heard = |pair: &[Smoothed]| pair[1].time.saturating_sub(pair[0].time) <= max_gap;
+    fixes[a.1 - 1..=b.0].windows(2).all(heard)
+        && fixes[a.1..b.0].iter().all(|fix| near(fix.place))
+        && near(middle(&fixes[b.0..b.1]))
 }
 
 fn standing(fixes: &[Smoothed], (from, to): Span) -> Standing {
@@ -172,6 +188,24 @@ mod tests {
         let mut fixes: Vec<Smoothed> = (0..400).map(|s| at(s as f64, 0.0)).collect();
         fixes[200] = at(200.0, 80.0);
         assert_eq!(found(&fixes), [(0.0, 399.0)]);
+    }
+
+    #[test]
+    fn a_parked_receiver_may_wander() {
+        let wander = |far: f64| {
+            let way = |s: f64| ((s - 150.0).min(350.0 - s) / 100.0).max(0.0) * far;
+            let fixes: Vec<Smoothed> = (0..500).map(|s| at(s as f64, way(s as f64))).collect();
+            found(&fixes).len()
+        };
+        assert_eq!(wander(50.0), 1);
+        assert_eq!(wander(90.0), 2);
+    }
+
+    #[test]
+    fn what_a_vehicle_does_in_a_silence_is_not_known() {
+        let at_last = |s: usize| if s < 200 { s } else { s + 400 };
+        let fixes: Vec<Smoothed> = (0..400).map(|s| at(at_last(s) as f64, 0.0)).collect();
+        assert_eq!(found(&fixes).len(), 2);
     }
 
     #[test]

@@ -48,6 +48,7 @@ INSERT INTO device_locks SELECT generate_series(0, 65535);
 COMMENT ON TABLE device_locks IS 'what a worker locks while it has a device: the row that the device''s name hashes to';
 
 DROP INDEX cached_polylines_recent;
+DROP INDEX cached_polylines_last_accessed;
 COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
 ALTER TABLE worker_runs ADD COLUMN search_pages bigint, ADD COLUMN servers_left_out jsonb;
 COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog(); null where old ones were not searched for';
@@ -584,6 +585,37 @@ BEGIN
       FROM @extschema@._sources() s
      CROSS JOIN LATERAL @extschema@._backlog_of(
                 s.fragments, now() - @extschema@._look_back(), now() + interval '1 hour', most) b;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _cache_performance(
+    OUT paths bigint, OUT devices bigint, OUT points_per_path double precision, OUT last_access timestamptz,
+    OUT matched_share double precision, OUT hit_rate double precision, OUT reads_last_day bigint,
+    OUT size_bytes bigint, OUT size text, OUT bytes_per_path double precision)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    pages bigint := pg_relation_size('@extschema@.cached_polylines') / current_setting('block_size')::int;
+BEGIN
+    paths := @extschema@._count('@extschema@.cached_polylines');
+    SELECT count(*) INTO devices FROM (SELECT FROM @extschema@.get_devices() LIMIT 100000) d;
+    EXECUTE format(
+        'SELECT avg(p.source_coordinates_count), avg((p.match_status = ''matched'')::int), max(p.last_accessed)
+           FROM @extschema@.cached_polylines p %s',
+        CASE WHEN pages > 2000 THEN format('TABLESAMPLE SYSTEM (%s) REPEATABLE (1)', 100.0 * 2000 / pages) END)
+       INTO points_per_path, matched_share, last_access;
+    -- The notes of reads are not there on a standby: an unlogged table is not copied.
+    IF NOT pg_is_in_recovery() THEN
+        SELECT sum(r.points_cached)::double precision / nullif(sum(r.points_cached + r.points_waiting), 0), count(*),
+               greatest(max(r.read_at), last_access)
+          INTO hit_rate, reads_last_day, last_access
+          FROM @extschema@.path_reads r
+         WHERE r.read_at > now() - interval '1 day';
+    END IF;
+    size_bytes := pg_total_relation_size('@extschema@.cached_polylines');
+    size := pg_size_pretty(size_bytes);
+    bytes_per_path := size_bytes / nullif(paths, 0)::double precision;
 END
 $$;
 

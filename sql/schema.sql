@@ -255,9 +255,6 @@ COMMENT ON COLUMN cached_polylines.fixes_length_m IS 'length of the straight way
 COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
 COMMENT ON COLUMN cached_polylines.reason IS 'why the path is raw: NoSegment: the map has no road there; NoMatch: none of its roads fits; TimedOut, Unavailable: OSRM gave no answer; null for a matched path';
 
-CREATE INDEX cached_polylines_last_accessed ON cached_polylines (last_accessed);
-COMMENT ON INDEX cached_polylines_last_accessed IS 'least recently accessed paths';
-
 CREATE TABLE stops (
     id                       bigserial PRIMARY KEY,
     device_id                text NOT NULL,

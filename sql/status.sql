@@ -318,7 +318,7 @@ COMMENT ON COLUMN worker_health.delay_avg_ms IS 'mean age of live points when th
 COMMENT ON COLUMN worker_health.delay_max_ms IS 'greatest age of a live point when it was taken into a path, last hour';
 COMMENT ON COLUMN worker_health.waiting_ms IS 'for how long the point that waits longest has been waiting';
 
--- Averages come from all rows while the table is small, from some 2,000 of its pages beyond.
+-- What rows say comes from all of them while the table is small, from some 2,000 of its pages beyond.
 CREATE FUNCTION _cache_performance(
     OUT paths bigint, OUT devices bigint, OUT points_per_path double precision, OUT last_access timestamptz,
     OUT matched_share double precision, OUT hit_rate double precision, OUT reads_last_day bigint,
@@ -332,15 +332,15 @@ BEGIN
     paths := @extschema@._count('@extschema@.cached_polylines');
     SELECT count(*) INTO devices FROM (SELECT FROM @extschema@.get_devices() LIMIT 100000) d;
     EXECUTE format(
-        'SELECT avg(p.source_coordinates_count), avg((p.match_status = ''matched'')::int)
+        'SELECT avg(p.source_coordinates_count), avg((p.match_status = ''matched'')::int), max(p.last_accessed)
            FROM @extschema@.cached_polylines p %s',
         CASE WHEN pages > 2000 THEN format('TABLESAMPLE SYSTEM (%s) REPEATABLE (1)', 100.0 * 2000 / pages) END)
-       INTO points_per_path, matched_share;
-    SELECT max(p.last_accessed) INTO last_access FROM @extschema@.cached_polylines p;
+       INTO points_per_path, matched_share, last_access;
     -- The notes of reads are not there on a standby: an unlogged table is not copied.
     IF NOT pg_is_in_recovery() THEN
-        SELECT sum(r.points_cached)::double precision / nullif(sum(r.points_cached + r.points_waiting), 0), count(*)
-          INTO hit_rate, reads_last_day
+        SELECT sum(r.points_cached)::double precision / nullif(sum(r.points_cached + r.points_waiting), 0), count(*),
+               greatest(max(r.read_at), last_access)
+          INTO hit_rate, reads_last_day, last_access
           FROM @extschema@.path_reads r
          WHERE r.read_at > now() - interval '1 day';
     END IF;

@@ -27,6 +27,15 @@ def test_a_page_is_noted_and_the_next_run_stores_it(driven):
     assert driven.value("SELECT min(now() - last_accessed) < interval '1 min' FROM cached_polylines")
 
 
+def test_the_last_read_shows_before_it_is_stored_and_after_its_note_is_gone(driven):
+    last = "SELECT now() - last_access < interval '1 min' FROM cache_performance"
+    assert not driven.value(last)
+    driven.rows("SELECT get_device_page('bus')")
+    assert driven.value(last)
+    driven.rows("SELECT process_pending_gps(); TRUNCATE path_reads")
+    assert driven.value(last)
+
+
 def test_a_path_is_not_written_again_within_minutes(driven):
     driven.rows("SELECT get_device_page('bus')")
     driven.rows("SELECT process_pending_gps()")

@@ -11,6 +11,7 @@ use crate::track::recipe::prepare::{
     RESTART, UNKNOWN_PLACE, UNKNOWN_SPEED,
 };
 use crate::track::recipe::{MEDIAN_TO_DEVIATION, Recipe};
+use crate::track::vehicle::reachable;
 
 /// A fix after smoothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,7 +64,8 @@ pub fn smooth(fixes: &[Fix], recipe: &Recipe, hidden: Option<f64>) -> Vec<Smooth
         worst.map(|s| s.clamp(LEAST_NOISE / 2.0, MOST_NOISE))
     };
     let mut out = Vec::with_capacity(fixes.len());
-    for run in fixes.chunk_by(|a, b| seconds(a.time, b.time) <= RESTART) {
+    let goes_on = |a: &Fix, b: &Fix| seconds(a.time, b.time) <= RESTART && reachable(a, b);
+    for run in fixes.chunk_by(goes_on) {
         smooth_run(run, &deviation, &mut out);
     }
     out
@@ -255,6 +257,17 @@ mod tests {
             .deviation
             .unwrap();
         assert!(believed < 1.1 && corrected > 3.0, "{believed} {corrected}");
+    }
+
+    #[test]
+    fn a_jump_that_stays_starts_the_filter_anew() {
+        let mut fixes = drive(1, 0.0);
+        for f in &mut fixes[..3] {
+            f.lat += 0.1;
+        }
+        for (fix, smoothed) in fixes.iter().zip(smooth(&fixes, &recipe(300), None)) {
+            assert!(crate::track::geo::distance(fix.place(), smoothed.place) < 3.0);
+        }
     }
 
     #[test]

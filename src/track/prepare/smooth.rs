@@ -4,14 +4,14 @@
 //! fixes a second apart falls to about a third; at five seconds and more there is next to nothing
 //! to gain, for a vehicle does too much between two fixes.
 
-use crate::track::geo::{Place, Plane};
+use crate::track::geo::{self, Place, Plane};
 use crate::track::model::{Fix, Micros, seconds};
 use crate::track::recipe::prepare::{
     ACCELERATION, FEWEST_TRIPLES, LEAST_CHORD, LEAST_NOISE, LEAST_SPEED, LONGEST_STEP, MOST_NOISE,
     RESTART, UNKNOWN_PLACE, UNKNOWN_SPEED,
 };
 use crate::track::recipe::{MEDIAN_TO_DEVIATION, Recipe};
-use crate::track::vehicle::reachable;
+use crate::track::vehicle::can_travel;
 
 /// A fix after smoothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,7 +64,11 @@ pub fn smooth(fixes: &[Fix], recipe: &Recipe, hidden: Option<f64>) -> Vec<Smooth
         worst.map(|s| s.clamp(LEAST_NOISE / 2.0, MOST_NOISE))
     };
     let mut out = Vec::with_capacity(fixes.len());
-    let goes_on = |a: &Fix, b: &Fix| seconds(a.time, b.time) <= RESTART && reachable(a, b);
+    // A receiver that comes late, after a pause unseen, has made up for it soon.
+    let goes_on = |a: &Fix, b: &Fix| {
+        let metres = geo::distance(a.place(), b.place());
+        seconds(a.time, b.time) <= RESTART && can_travel(metres, RESTART)
+    };
     for run in fixes.chunk_by(goes_on) {
         smooth_run(run, &deviation, &mut out);
     }

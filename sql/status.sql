@@ -54,12 +54,8 @@ BEGIN
         AS c (points bigint, windows bigint, devices bigint, early double precision, late double precision,
               throughout double precision, oldest timestamptz, waiting_since timestamptz, reach double precision,
               estimated boolean, gap double precision, first_span double precision, last_span double precision);
-    points := counted.points;
-    windows := counted.windows;
-    devices := counted.devices;
-    oldest := counted.oldest;
-    waiting_since := counted.waiting_since;
-    estimated := counted.estimated;
+    SELECT counted.points, counted.windows, counted.devices, counted.oldest, counted.waiting_since, counted.estimated
+      INTO points, windows, devices, oldest, waiting_since, estimated;
     IF estimated THEN
         rate := most / 2 / greatest(least(counted.first_span, counted.last_span), 0.001);
         between := counted.gap * rate;

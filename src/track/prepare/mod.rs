@@ -4,6 +4,7 @@ mod clean;
 mod course;
 mod smooth;
 mod stops;
+mod teleports;
 mod thin;
 
 pub use clean::{Cleaned, clean};

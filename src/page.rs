@@ -16,6 +16,8 @@ const FLEET: &str = r#"{"devices": ["#;
 pub struct Paths(String);
 
 impl Paths {
+    /// Times are those of the line's ends, `line` is an encoded polyline of so many `points`, and `reason` says why a path
+    /// is raw.
     pub fn push(
         &mut self,
         (start, end): (Micros, Micros),
@@ -59,7 +61,7 @@ impl Paths {
 pub struct Devices(String);
 
 impl Devices {
-    /// `paths` are those of [`Paths`].
+    /// A device with what [`Paths::json`] says.
     pub fn push(&mut self, device: &str, paths: &str) {
         let json = &mut self.0;
         json.push_str(if json.is_empty() { FLEET } else { SEPARATOR });

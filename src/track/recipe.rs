@@ -98,8 +98,10 @@ pub mod prepare {
 
     /// Fixes of a parked vehicle lie within this of their middle, in metres, if they are good,
     pub const CLOSE: f64 = 20.0;
-    /// within so many standard deviations if they are not, and never farther than this.
+    /// within so many standard deviations if they are not,
     pub const SPREAD: f64 = 2.5;
+    /// and never farther than this, in metres. A receiver that stays within it until it stands again has been parked
+    /// all the while.
     pub const FARTHEST: f64 = 60.0;
     /// A parked vehicle whose fixes stray for less than this is still parked, in seconds.
     pub const STRAY: f64 = 60.0;

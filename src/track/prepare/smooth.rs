@@ -64,7 +64,7 @@ pub fn smooth(fixes: &[Fix], recipe: &Recipe, hidden: Option<f64>) -> Vec<Smooth
         worst.map(|s| s.clamp(LEAST_NOISE / 2.0, MOST_NOISE))
     };
     let mut out = Vec::with_capacity(fixes.len());
-    // A receiver that comes late, after a pause unseen, has made up for it soon.
+    // A jump that a pause of the receiver explains is smoothed over; any other one would bend what lies on both sides.
     let goes_on = |a: &Fix, b: &Fix| {
         let metres = geo::distance(a.place(), b.place());
         seconds(a.time, b.time) <= RESTART && can_travel(metres, RESTART)

@@ -45,11 +45,12 @@ def test_status_counts_what_waits_and_what_is_done(db, osrm):
     assert cache["size_bytes"] > 0
 
 
-@pytest.mark.parametrize("devices, points, apart", [(400, 100, 4), (1000, 100, 1), (6000, 6, 60)])
+@pytest.mark.parametrize("devices, points, apart", [(400, 100, 4), (1000, 100, 1), (6000, 12, 300)])
 def test_a_count_beyond_the_bound_is_an_estimate_near_the_truth(db, devices, points, apart):
     """Also where a device is seen at one end of what was counted only."""
     db.rows("""INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at)
-               SELECT 'd' || d, 24.9, 60.1, now() - interval '1 h' + (s + random()) * %s * interval '1 s'
+               SELECT 'd' || d, 24.9, 60.1,
+                      date_bin('5 min', now() - interval '2 h', 'epoch') + (s + random()) * %s * interval '1 s'
                  FROM generate_series(1, %s) d, generate_series(1, %s) s""", (apart, devices, points))
     windows = db.value("SELECT count(DISTINCT (device_id, date_bin('5 min', recorded_at, 'epoch'))) FROM gps_coordinates")
     status = db.row("SELECT * FROM worker_status()")

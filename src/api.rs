@@ -311,8 +311,8 @@ fn _add_path(
 
 /// What `_paths_json` has written; null if there was no path.
 #[pg_extern(immutable, parallel_safe)]
-fn _written_paths(paths: Internal) -> Option<String> {
-    aggregate::held(&paths).map(|paths: &Paths| paths.json().to_owned())
+fn _written_paths(paths: Internal) -> Option<&'static str> {
+    aggregate::held(paths).map(Paths::json)
 }
 
 /// A path for a page of 0.1.0, whose SQL calls this until the extension is updated; no later version does.
@@ -355,7 +355,7 @@ fn _add_device(
     CREATE FUNCTION _written_fleet(devices internal) RETURNS json
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
 fn _written_fleet(devices: Internal) -> String {
-    aggregate::held(&devices).map_or_else(|| Devices::default().json(), Devices::json)
+    aggregate::held(devices).map_or_else(|| Devices::default().json(), Devices::json)
 }
 
 /// The document of a page around its paths and tails.

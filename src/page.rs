@@ -9,6 +9,7 @@ use crate::track::Micros;
 
 /// What stands between two elements of a list: a line each, for the eyes of whoever reads a document.
 const SEPARATOR: &str = ",\n";
+/// How the document of a fleet begins.
 const FLEET: &str = r#"{"devices": ["#;
 
 /// Paths as the documents' `paths` hold them, written one after another.
@@ -65,9 +66,7 @@ impl Devices {
     pub fn push(&mut self, device: &str, paths: &str) {
         let json = &mut self.0;
         json.push_str(if json.is_empty() { FLEET } else { SEPARATOR });
-        json.push_str(r#"{"device": "#);
-        push_string(json, device);
-        json.push_str(r#", "paths": ["#);
+        begin_device(json, device);
         json.push_str(paths);
         json.push_str("]}");
     }
@@ -90,9 +89,7 @@ pub fn page_json(
     let lines = [paths, tails].into_iter().flatten().collect::<Vec<_>>();
     let length = lines.iter().map(|line| line.len() + 2).sum::<usize>();
     let mut json = String::with_capacity(length + device.len() + 100);
-    json.push_str(r#"{"device": "#);
-    push_string(&mut json, device);
-    json.push_str(r#", "paths": ["#);
+    begin_device(&mut json, device);
     for (nth, line) in lines.iter().enumerate() {
         if nth > 0 {
             json.push_str(SEPARATOR);
@@ -105,6 +102,13 @@ pub fn page_json(
         r#"], "cached": {cached}, "processing_delay_ms": {delay_ms}}}"#
     );
     json
+}
+
+/// A device up to its paths.
+fn begin_device(json: &mut String, device: &str) {
+    json.push_str(r#"{"device": "#);
+    push_string(json, device);
+    json.push_str(r#", "paths": ["#);
 }
 
 /// A moment in ISO 8601, in UTC; null for an infinity of Postgres.

@@ -15,7 +15,8 @@ pub fn state<T: Default>(held: &mut Internal, call: pg_sys::FunctionCallInfo) ->
 }
 
 /// The same for an aggregate's final function; nothing if there was no row.
-pub fn held<T>(held: &Internal) -> Option<&T> {
-    // SAFETY: as above.
-    unsafe { held.get() }
+pub fn held<'group, T>(held: Internal) -> Option<&'group T> {
+    // SAFETY: as above; the group's memory is there until the final function's result has been copied.
+    held.unwrap()
+        .map(|state| unsafe { &*state.cast_mut_ptr::<T>() })
 }

@@ -270,7 +270,7 @@ mod tests {
             f.lat += 0.1;
         }
         for (fix, smoothed) in fixes.iter().zip(smooth(&fixes, &recipe(300), None)) {
-            assert!(crate::track::geo::distance(fix.place(), smoothed.place) < 3.0);
+            assert!(geo::distance(fix.place(), smoothed.place) < 3.0);
         }
     }
 
@@ -286,7 +286,7 @@ mod tests {
             };
         }
         let smoothed = smooth(&fixes, &recipe(300), None);
-        let near = |i: usize| crate::track::geo::distance(fixes[i].place(), smoothed[i].place);
+        let near = |i: usize| geo::distance(fixes[i].place(), smoothed[i].place);
         assert!(near(99) < 3.0 && near(100) < 3.0);
     }
 }

@@ -81,28 +81,28 @@ def test_what_was_stored_stays_and_writers_go_on(old_db, osrm):
                                                  source_coordinates_count, match_status, grade, batch_id)
                    SELECT 'old', %(t)s, %(t)s + interval '290 s', encode_polyline('{24.94,24.95}', '{60.17,60.18}'), 2, 30,
                           'matched', 'good', batch_id FROM processing_batches""", {"t": start})
-    fixes, written, done = drive(osrm, recent_window(), seconds=900), [], threading.Event()
+    fixes, updated = drive(osrm, recent_window(), seconds=900), threading.Event()
 
     def write():
+        """Writes half of the fixes without regard to the update, the rest in the same session after it."""
         with closing(old_db.connect()) as session, closing(session.cursor()) as cursor:
-            for fix in fixes:
+            for n, fix in enumerate(fixes):
+                if n == len(fixes) // 2:
+                    updated.wait()
                 cursor.execute("INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at) "
                                "VALUES ('car', %s, %s, %s)", fix)
-                written.append(fix)
-                if done.is_set():
-                    break
 
     writer = threading.Thread(target=write)
     writer.start()
-    old_db.wait_until("SELECT count(*) > 31 FROM gps_coordinates")
-    old_db.rows("ALTER EXTENSION osrm_matcher UPDATE")
-    before = len(written)
-    old_db.wait_until("SELECT count(*) > %s FROM gps_coordinates", parameters=(31 + before,)) if before < len(fixes) else None
-    done.set()
-    writer.join()
+    try:
+        old_db.wait_until("SELECT count(*) > 31 FROM gps_coordinates")
+        old_db.rows("ALTER EXTENSION osrm_matcher UPDATE")
+    finally:
+        updated.set()
+        writer.join()
     process_all(old_db)
     assert leftovers(old_db) == {}
-    assert old_db.value("SELECT sum(source_coordinates_count) FROM cached_polylines WHERE device_id = 'car'") == len(written)
+    assert old_db.value("SELECT sum(source_coordinates_count) FROM cached_polylines WHERE device_id = 'car'") == len(fixes)
     assert old_db.value("SELECT count(*) FROM cached_polylines WHERE device_id = 'old'") == 1
 
 

@@ -7,12 +7,13 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use polyline::errors::PolylineError;
 
+use crate::backend::interval;
 use crate::error::Error;
 use crate::lines;
 use crate::osrm::client::{check_profile, check_servers};
 use crate::settings::Settings;
 use crate::store::{self, Fragments};
-use crate::track::{self, Micros};
+use crate::track;
 use crate::{backend, cron, settings};
 
 /// Whether the worker may work.
@@ -67,10 +68,6 @@ fn _is_profile(profile: &str) -> Result<bool, ErrorReport> {
         hint: "Name the profile as OSRM's URL has it, such as driving.",
     })?;
     Ok(true)
-}
-
-fn interval(micros: Micros) -> Interval {
-    Interval::new(0, 0, micros).expect("a span without months and days is always valid")
 }
 
 /// The row of pg_class of a relation, whoever hides it from queries; null if there is none.

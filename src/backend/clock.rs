@@ -1,8 +1,8 @@
-//! Moments: Postgres counts from an epoch of its own, everything else here from Unix's.
+//! Moments and spans: Postgres counts from an epoch of its own, everything else here from Unix's.
 
 use std::time::{Duration, SystemTime};
 
-use pgrx::datum::TimestampWithTimeZone;
+use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::pg_sys;
 
 use crate::track::Micros;
@@ -25,6 +25,11 @@ pub fn timestamp(micros: Micros) -> TimestampWithTimeZone {
             TimestampWithTimeZone::negative_infinity()
         }
     })
+}
+
+/// A span for SQL, none of it in days or months.
+pub fn interval(micros: Micros) -> Interval {
+    Interval::new(0, 0, micros).expect("a span without months and days is always valid")
 }
 
 /// A moment that came from SQL.

@@ -12,7 +12,7 @@ use std::ffi::CStr;
 use pgrx::{PgMemoryContexts, pg_sys};
 
 pub use attempt::{Actor, attempt, attempt_as, unless_locked};
-pub use clock::{micros, now, system_time, system_timestamp, timestamp};
+pub use clock::{interval, micros, now, system_time, system_timestamp, timestamp};
 pub use options::Options;
 pub use relation::relation;
 

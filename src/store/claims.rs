@@ -3,12 +3,12 @@
 //! A worker owns a device, not a window, until its transaction ends: neighbouring windows are
 //! decided together, and two workers can never wait for each other.
 
-use pgrx::datum::{Interval, TimestampWithTimeZone, Uuid};
+use pgrx::datum::{TimestampWithTimeZone, Uuid};
 
 use super::groups::Group;
 use super::source::Source;
 use super::statement::{Columns, execute, rows, timestamps};
-use crate::backend::timestamp;
+use crate::backend::{interval, timestamp};
 use crate::error::Error;
 use crate::track::{Micros, Window};
 
@@ -31,10 +31,6 @@ pub struct Known {
     pub new: bool,
     /// The group that the device was in when it was matched.
     pub group: Group,
-}
-
-pub(super) fn interval(micros: Micros) -> Interval {
-    Interval::new(0, 0, micros).expect("a span without months and days is always valid")
 }
 
 /// A device that has unprocessed points, by those that were looked at.

@@ -3,10 +3,9 @@
 use pgrx::datum::Uuid;
 use pgrx::pg_sys;
 
-use super::claims::interval;
 use super::source::Source;
 use super::statement::{Columns, timestamps};
-use crate::backend::timestamp;
+use crate::backend::{interval, timestamp};
 use crate::error::Error;
 use crate::track::{Fix, Micros};
 

@@ -70,7 +70,9 @@ impl<'run> Outbox<'run> {
         if self.waiting.len() < least && points < POINTS {
             return Ok(());
         }
-        let lot = std::mem::take(&mut self.waiting);
+        let mut lot = std::mem::take(&mut self.waiting);
+        // Rows of a device that come one after the other lie together, and fill the pages of an index.
+        lot.sort_unstable_by(|a, b| a.target.window.cmp(&b.target.window));
         match backend::attempt(|| self.write_lot(&lot)) {
             Ok(()) => {
                 count(&lot, report);

@@ -506,6 +506,72 @@ $$;
 COMMENT ON FUNCTION attach_indexes IS
     'makes indexes that adoption had built in a partition part of those of the table that it belongs to; a step of adopt_source(); volatile, strict';
 
+-- Fleets send at whole seconds, or minutes: what was read of an end breaks off within such a moment, and may all be of it.
+CREATE FUNCTION _density(fragments json, oldest timestamptz, newest timestamptz, before_last bigint, until timestamptz,
+    OUT rate double precision, OUT tick bigint)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF newest > oldest THEN
+        rate := before_last / extract(epoch FROM newest - oldest);
+        RETURN;
+    END IF;
+    SELECT t.points / nullif(t.seconds, 0), t.points INTO rate, tick
+      FROM json_to_recordset(@extschema@._ask_source(fragments,
+        'SELECT (SELECT count(*) FROM (SELECT FROM {relation} p
+                  WHERE p.processed::int = 0 AND {since:$2} AND {until:($2 + interval ''1 us'')}
+                  ORDER BY p.{time} LIMIT $5) q) AS points,
+                extract(epoch FROM coalesce(
+                    (SELECT {time_expression} FROM {relation} p
+                      WHERE p.processed::int = 0 AND {since:($2 + interval ''1 us'')} AND {until:$3}
+                      ORDER BY p.{time} LIMIT 1) - $2,
+                    $2 - (SELECT {time_expression} FROM {relation} p
+                           WHERE p.processed::int = 0 AND {until:$2} AND {readable}
+                           ORDER BY p.{time} DESC LIMIT 1))) AS seconds', NULL, oldest, until, 50000))
+           AS t (points bigint, seconds double precision);
+END
+$$;
+COMMENT ON FUNCTION _density IS
+    'unprocessed points a second at an end of a source, by those read before its last moment; where all are of one moment, by all points of that, up to 50,000 (tick), and the time to the next or from the one before; stable';
+
+-- The nearer to the end, the closer the places that are looked at: what is live is dense, and what came late thin. Where
+-- the first point is long in coming there are none.
+CREATE FUNCTION _between(fragments json, begins timestamptz, ends timestamptz, early double precision, late double precision)
+RETURNS double precision
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT sum((r.seconds - r.next_seconds) * (r.rate + r.next_rate) / 2)
+          FROM (SELECT p.seconds, p.rate, lead(p.seconds) OVER w AS next_seconds, lead(p.rate) OVER w AS next_rate
+                  FROM (VALUES (extract(epoch FROM ends - begins)::double precision, early), (0, late)
+                        UNION ALL
+                        SELECT c.seconds, coalesce(c.rate, greatest(early, late))
+                          FROM json_to_recordset(@extschema@._ask_source(fragments,
+                            'SELECT extract(epoch FROM $3 - t.at) AS seconds,
+                                    CASE WHEN q.newest - q.oldest > q.oldest - t.at
+                                         THEN q.points / extract(epoch FROM q.newest - q.oldest)
+                                         WHEN q.newest > q.oldest THEN q.points / extract(epoch FROM q.newest - t.at) END AS rate
+                               FROM (SELECT $3 - ($3 - $2) / 2 ^ n AS at FROM generate_series(1, 9) n) t
+                              CROSS JOIN LATERAL (
+                                SELECT min(o.at) AS oldest, o.newest, count(*) FILTER (WHERE o.at < o.newest) AS points
+                                  FROM (SELECT l.at, max(l.at) OVER () AS newest
+                                          FROM (SELECT {time_expression} AS at FROM {relation} p
+                                                 WHERE p.processed::int = 0 AND {since:t.at}
+                                                 ORDER BY p.{time} LIMIT 200) l) o
+                                 GROUP BY o.newest) q', NULL, begins, ends))
+                               AS c (seconds double precision, rate double precision)) AS p (seconds, rate)
+                WINDOW w AS (ORDER BY p.seconds DESC)) r);
+END
+$$;
+COMMENT ON FUNCTION _between IS
+    'how many unprocessed points of a source lie between two moments, by their number a second at both (before and after) and at nine moments between, where that can be told from 200 points; stable';
+
+-- long: one statement, so that both ends and what lies between them are of one moment.
+-- Reads waiting points by their time, from both ends, until so many are counted. How many lie between is estimated, and
+-- how many devices and windows they are of from forty of those that were read: how many points the device of each has.
 CREATE OR REPLACE FUNCTION _backlog_of(fragments json, since timestamptz, until timestamptz, most integer,
     OUT points bigint, OUT windows bigint, OUT devices bigint, OUT oldest timestamptz,
     OUT waiting_since timestamptz, OUT estimated boolean)
@@ -513,11 +579,12 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    counted record;
-    rate double precision;
-    between double precision;
+    seen record;
+    early record;
+    late record;
+    all_points double precision;
 BEGIN
-    SELECT * INTO counted FROM json_to_recordset(@extschema@._ask_source(fragments,
+    SELECT * INTO seen FROM json_to_recordset(@extschema@._ask_source(fragments,
         'WITH first AS MATERIALIZED (
             SELECT p.{device} AS device, {time_expression} AS at, {arrival} AS arrival FROM {relation} p
              WHERE p.processed::int = 0 AND {since:$2} AND {until:$3}
@@ -528,44 +595,57 @@ BEGIN
                AND {time_expression} > (SELECT max(f.at) FROM first f)
                AND (SELECT count(*) FROM first) = $5
              ORDER BY p.{time} DESC LIMIT $5
-        ), windows AS (
-            SELECT q.device, count(*) AS points, bool_or(NOT q.late) AS early, bool_or(q.late) AS late,
-                   min(q.at) AS oldest, max(q.at) AS newest, min(q.arrival) AS waiting_since
-              FROM (SELECT f.*, false AS late FROM first f UNION ALL SELECT l.*, true FROM last l) q
-             GROUP BY q.device, date_bin($4, q.at, ''epoch'')
+        ), ends AS (SELECT * FROM first UNION ALL SELECT * FROM last
+        ), bounds AS (
+            SELECT * FROM (SELECT min(at) AS oldest, max(at) AS gap_begins FROM first) f,
+                   (SELECT min(at) AS gap_ends, max(at) AS newest, count(*) = $5 AS estimated FROM last) l
         ), devices AS (
-            SELECT count(*) AS windows, sum(w.points) AS points, bool_or(w.early) AS early, bool_or(w.late) AS late,
-                   min(w.oldest) AS oldest, max(w.newest) AS newest, min(w.waiting_since) AS waiting_since
-              FROM windows w
+            SELECT count(*) AS windows, sum(w.points) AS points, min(w.arrival) AS arrival
+              FROM (SELECT e.device, count(*) AS points, min(e.arrival) AS arrival
+                      FROM ends e GROUP BY e.device, date_bin($4, e.at, ''epoch'')) w
              GROUP BY w.device
+        ), shares AS (
+            SELECT c.points, 1 + extract(epoch FROM date_bin($4, c.newest, ''epoch'') - date_bin($4, q.oldest, ''epoch''))
+                                 / extract(epoch FROM $4) AS windows
+              FROM bounds b
+             CROSS JOIN (SELECT e.device, row_number() OVER () AS nth FROM ends e) s
+             CROSS JOIN LATERAL (
+                SELECT count(*) AS points, min(o.at) AS oldest, max(o.at) AS newest
+                  FROM (SELECT {time_expression} AS at FROM {relation} p
+                         WHERE NOT p.processed AND p.{device} = s.device AND {since:$2} AND {until:$3}
+                         ORDER BY p.{time} LIMIT 25) o) q
+             CROSS JOIN LATERAL (
+                SELECT q.points::numeric AS points, q.newest WHERE q.points BETWEEN 1 AND 24
+                UNION ALL
+                SELECT 1 + 24 * extract(epoch FROM b.newest - q.oldest) / extract(epoch FROM q.newest - q.oldest), b.newest
+                 WHERE q.points = 25 AND q.newest > q.oldest) c
+             WHERE b.estimated AND s.nth % greatest($5 / 20, 1) = 0
         )
-        SELECT coalesce(sum(d.points), 0) AS points, coalesce(sum(d.windows), 0) AS windows, count(*) AS devices,
-               count(*) FILTER (WHERE d.early) AS early, count(*) FILTER (WHERE d.late) AS late,
-               count(*) FILTER (WHERE d.early AND d.late) AS throughout,
-               min(d.oldest) AS oldest, min(d.waiting_since) AS waiting_since,
-               1 + extract(epoch FROM date_bin($4, max(d.newest), ''epoch'') - date_bin($4, min(d.oldest), ''epoch''))
-                   / extract(epoch FROM $4) AS reach,
-               (SELECT count(*) FROM last) = $5 AS estimated,
-               extract(epoch FROM (SELECT min(l.at) FROM last l) - (SELECT max(f.at) FROM first f)) AS gap,
-               extract(epoch FROM (SELECT max(f.at) - min(f.at) FROM first f)) AS first_span,
-               extract(epoch FROM (SELECT max(l.at) - min(l.at) FROM last l)) AS last_span
-          FROM devices d', NULL, since, until, most / 2))
-        AS c (points bigint, windows bigint, devices bigint, early double precision, late double precision,
-              throughout double precision, oldest timestamptz, waiting_since timestamptz, reach double precision,
-              estimated boolean, gap double precision, first_span double precision, last_span double precision);
-    SELECT counted.points, counted.windows, counted.devices, counted.oldest, counted.waiting_since, counted.estimated
+        SELECT b.*, d.*, (SELECT avg(1 / points) FROM shares) AS devices_a_point,
+               (SELECT avg(least(points, windows) / points) FROM shares) AS windows_a_point,
+               (SELECT count(*) FROM first f WHERE f.at < b.gap_begins) AS early,
+               (SELECT count(*) FROM last l WHERE l.at > b.gap_ends) AS late
+          FROM bounds b, (SELECT coalesce(sum(points), 0) AS points, coalesce(sum(windows), 0) AS windows,
+                                 count(*) AS devices, min(arrival) AS waiting_since FROM devices) d',
+        NULL, since, until, most / 2))
+        AS s (points bigint, windows bigint, devices bigint, waiting_since timestamptz, estimated boolean, oldest timestamptz,
+              gap_begins timestamptz, gap_ends timestamptz, newest timestamptz, early bigint, late bigint,
+              devices_a_point double precision, windows_a_point double precision);
+    SELECT seen.points, seen.windows, seen.devices, seen.oldest, seen.waiting_since, seen.estimated
       INTO points, windows, devices, oldest, waiting_since, estimated;
     IF estimated THEN
-        rate := most / 2 / greatest(least(counted.first_span, counted.last_span), 0.001);
-        between := counted.gap * rate;
-        devices := greatest(devices, (counted.early + 1) * (counted.late + 1) / (counted.throughout + 1) - 1);
-        windows := least(windows * (points + between) / points, devices * counted.reach);
-        points := points + between;
+        SELECT * INTO early FROM @extschema@._density(fragments, seen.oldest, seen.gap_begins, seen.early, until);
+        SELECT * INTO late FROM @extschema@._density(fragments, seen.gap_ends, seen.newest, seen.late, until);
+        all_points := greatest(points, @extschema@._between(fragments, seen.gap_begins, seen.gap_ends, early.rate, late.rate)
+            + CASE WHEN early.tick IS NULL THEN most / 2 ELSE 0 END + coalesce(late.tick, most / 2));
+        devices := greatest(devices, all_points * seen.devices_a_point);
+        windows := greatest(windows, all_points * seen.windows_a_point);
+        points := all_points;
     END IF;
 END
 $$;
 
-CREATE OR REPLACE FUNCTION _backlog(most integer DEFAULT 5000,
+CREATE OR REPLACE FUNCTION _backlog(most integer DEFAULT 2000,
     OUT points bigint, OUT windows bigint, OUT devices bigint, OUT oldest timestamptz,
     OUT waiting_since timestamptz, OUT estimated boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER

@@ -121,6 +121,7 @@ extension_sql_file!(
     name = "cron",
     requires = [internal::_next_run]
 );
+extension_sql_file!("../sql/backlog.sql", name = "backlog");
 extension_sql_file!(
     "../sql/status.sql",
     name = "status",

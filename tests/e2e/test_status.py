@@ -45,19 +45,58 @@ def test_status_counts_what_waits_and_what_is_done(db, osrm):
     assert cache["size_bytes"] > 0
 
 
-@pytest.mark.parametrize("devices, points, apart", [(400, 100, 4), (1000, 100, 1), (6000, 12, 300)])
-def test_a_count_beyond_the_bound_is_an_estimate_near_the_truth(db, devices, points, apart):
-    """Also where a device is seen at one end of what was counted only."""
-    db.rows("""INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at)
-               SELECT 'd' || d, 24.9, 60.1,
-                      date_bin('5 min', now() - interval '2 h', 'epoch') + (s + random()) * %s * interval '1 s'
-                 FROM generate_series(1, %s) d, generate_series(1, %s) s""", (apart, devices, points))
-    windows = db.value("SELECT count(DISTINCT (device_id, date_bin('5 min', recorded_at, 'epoch'))) FROM gps_coordinates")
+WAITING = {
+    # Devices, points of each, seconds between them; when the n-th of device d is, in such steps.
+    "often": (400, 100, 4, "n + random()"),
+    "each second": (1000, 100, 1, "n + random()"),
+    "now and then": (6000, 12, 300, "n + random()"),
+    # More in a second, or at a minute, than are read.
+    "at whole seconds": (12_000, 10, 3, "n + d % 3 / 3.0"),
+    "at whole minutes": (6000, 6, 60, "n"),
+}
+
+
+@pytest.mark.parametrize("devices, points, apart, at", WAITING.values(), ids=WAITING)
+def test_a_count_beyond_the_bound_is_an_estimate_near_the_truth(db, devices, points, apart, at):
+    """Also where a device is seen at one end of what was counted only, or at none."""
+    db.rows(f"""INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at)
+                SELECT 'd' || d, 24.9, 60.1, date_bin('5 min', now() - interval '2 h', 'epoch') + ({at}) * interval '{apart} s'
+                  FROM generate_series(1, {points}) n, generate_series(1, {devices}) d""")
+    assert_near_the_truth(db)
+
+
+def test_an_adopted_table_is_estimated_as_well(db):
+    """By the second, as its times are."""
+    db.rows("""CREATE TABLE markers (id serial PRIMARY KEY, vehicle integer, lon float8, lat float8, at bigint);
+               SELECT FROM adopt_source('markers', device_column => 'vehicle', time_column => 'at', time_unit => 's',
+                                        longitude_column => 'lon', latitude_column => 'lat');
+               INSERT INTO markers (vehicle, lon, lat, at)
+               SELECT d, 24.9, 60.1, extract(epoch FROM date_bin('5 min', now() - interval '2 h', 'epoch'))::bigint + n * 60
+                 FROM generate_series(1, 6) n, generate_series(1, 6000) d""")
+    assert_near_the_truth(db, "SELECT vehicle::text, to_timestamp(at) FROM markers")
+
+
+def assert_near_the_truth(db, points="SELECT device_id, recorded_at FROM gps_coordinates"):
+    truth = db.row(f"""SELECT count(*) AS points, count(DISTINCT device) AS devices,
+                              count(DISTINCT (device, date_bin('5 min', at, 'epoch'))) AS windows
+                         FROM ({points}) p (device, at)""")
     status = db.row("SELECT * FROM worker_status()")
     assert status["estimated"] is True
-    assert status["unprocessed_points"] == pytest.approx(devices * points, rel=0.15)
-    assert status["active_devices"] == pytest.approx(devices, rel=0.1)
-    assert status["windows_pending"] == pytest.approx(windows, rel=0.25)
+    assert status["unprocessed_points"] == pytest.approx(truth["points"], rel=0.15)
+    assert status["active_devices"] == pytest.approx(truth["devices"], rel=0.1)
+    assert status["windows_pending"] == pytest.approx(truth["windows"], rel=0.25)
+
+
+def test_what_some_devices_bring_late_does_not_count_as_dense_as_what_is_live(db):
+    live, late = 40_000, 6000
+    db.rows(f"""INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at)
+                SELECT 'late' || n % 20, 24.9, 60.1, now() - interval '3 min' - random() * interval '6 h'
+                  FROM generate_series(1, {late}) n
+                UNION ALL
+                SELECT 'live' || n % 1000, 24.9, 60.1, now() - random() * interval '2 min' FROM generate_series(1, {live}) n""")
+    status = db.row("SELECT * FROM worker_status()")
+    assert status["unprocessed_points"] == pytest.approx(live + late, rel=0.5)
+    assert status["active_devices"] == pytest.approx(1020, rel=0.5)
 
 
 def test_status_says_since_when_osrm_is_away_and_alerts_do(db, own_osrm):

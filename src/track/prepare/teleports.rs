@@ -18,8 +18,8 @@ pub fn believable(fixes: &[Fix]) -> Vec<usize> {
     let mut ways: Vec<Way> = Vec::with_capacity(fixes.len());
     for to in 0..fixes.len() {
         let mut way = match to.checked_sub(1) {
-            Some(from) => ways[from].on(from, &steps[from]),
-            None => Way::default(),
+            Some(from) if !begins_at(to, fixes, &steps) => ways[from].on(from, &steps[from]),
+            _ => Way::default(),
         };
         while let Some(teleport) = shortcuts.next_if(|teleport| teleport.after == to) {
             let across = ways[teleport.before].on(teleport.before, &teleport.across);
@@ -33,6 +33,18 @@ pub fn believable(fixes: &[Fix]) -> Vec<usize> {
     let mut kept: Vec<usize> = successors(last, |at| ways[*at].from).collect();
     kept.reverse();
     kept
+}
+
+/// Whether the few fixes before one, with nothing before them, are no part of the way: what a receiver says before it
+/// knows where it is. Those that follow hold together for longer, and not even from the first can they be reached.
+fn begins_at(to: usize, fixes: &[Fix], steps: &[Step]) -> bool {
+    let hold = |steps: &[Step]| steps.iter().all(|step| step.reachable);
+    to <= LONGEST_TELEPORT
+        && 2 * to <= steps.len()
+        && !steps[to - 1].reachable
+        && hold(&steps[..to - 1])
+        && hold(&steps[to..2 * to])
+        && !Step::new(&fixes[0], &fixes[to]).reachable
 }
 
 /// The shortest way to a fix, of those that have the fewest steps that no vehicle makes.
@@ -259,6 +271,27 @@ mod tests {
             (60.0, 60.0),
         ];
         assert_eq!(left(&dead_end).len(), 5);
+    }
+
+    #[test]
+    fn a_receiver_that_has_just_woken_up_does_not_know_where_it_is() {
+        let woken = |places: &[f64]| {
+            let at = |(second, lat): (usize, &f64)| (second as f64, *lat);
+            left(&places.iter().enumerate().map(at).collect::<Vec<_>>())
+        };
+        assert_eq!(woken(&[59.9, 60.0, 60.0]), [1, 2]);
+        assert_eq!(woken(&[59.9, 59.9, 60.0, 60.0, 60.0]), [2, 3, 4]);
+        // Neither side has more to say,
+        assert_eq!(woken(&[59.9, 59.9, 60.0, 60.0]).len(), 4);
+        // it was there for longer,
+        assert_eq!(woken(&[[59.9; 4], [60.0; 4]].concat()).len(), 8);
+        // or it fell silent there for a while: 1.1 km in 20 s.
+        let frozen = [(0.0, 60.0), (10.0, 60.0), (19.0, 60.0), (20.0, 60.01)];
+        let on = (1..4).map(|n| (20.0 + f64::from(n), 60.01));
+        assert_eq!(
+            left(&frozen.into_iter().chain(on).collect::<Vec<_>>())[0],
+            0
+        );
     }
 
     #[test]

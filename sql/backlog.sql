@@ -21,7 +21,7 @@ BEGIN
                       WHERE p.processed::int = 0 AND {since:($2 + interval ''1 us'')} AND {until:$3}
                       ORDER BY p.{time} LIMIT 1) - $2,
                     $2 - (SELECT {time_expression} FROM {relation} p
-                           WHERE p.processed::int = 0 AND {until:$2} AND {readable}
+                           WHERE p.processed::int = 0 AND {since:($2 - interval ''1 day'')} AND {until:$2}
                            ORDER BY p.{time} DESC LIMIT 1))) AS seconds', NULL, oldest, until, 50000))
            AS t (points bigint, seconds double precision);
 END
@@ -53,7 +53,7 @@ BEGIN
                                 SELECT min(o.at) AS oldest, o.newest, count(*) FILTER (WHERE o.at < o.newest) AS points
                                   FROM (SELECT l.at, max(l.at) OVER () AS newest
                                           FROM (SELECT {time_expression} AS at FROM {relation} p
-                                                 WHERE p.processed::int = 0 AND {since:t.at}
+                                                 WHERE p.processed::int = 0 AND {since:t.at} AND {since:$2}
                                                  ORDER BY p.{time} LIMIT 200) l) o
                                  GROUP BY o.newest) q', NULL, begins, ends))
                                AS c (seconds double precision, rate double precision)) AS p (seconds, rate)

@@ -66,6 +66,7 @@ COMMENT ON FUNCTION _between IS
 -- long: one statement, so that both ends and what lies between them are of one moment.
 -- Reads waiting points by their time, from both ends, until so many are counted. How many lie between is estimated, and
 -- how many devices and windows they are of from forty of those that were read: how many points the device of each has.
+-- An end counts by how dense it is.
 CREATE FUNCTION _backlog_of(fragments json, since timestamptz, until timestamptz, most integer,
     OUT points bigint, OUT windows bigint, OUT devices bigint, OUT oldest timestamptz,
     OUT waiting_since timestamptz, OUT estimated boolean)
@@ -77,6 +78,7 @@ DECLARE
     early record;
     late record;
     all_points double precision;
+    late_share double precision;
 BEGIN
     SELECT * INTO seen FROM json_to_recordset(@extschema@._ask_source(fragments,
         'WITH first AS MATERIALIZED (
@@ -99,8 +101,9 @@ BEGIN
                       FROM ends e GROUP BY e.device, date_bin($4, e.at, ''epoch'')) w
              GROUP BY w.device
         ), shares AS (
-            SELECT c.points, 1 + extract(epoch FROM date_bin($4, c.newest, ''epoch'') - date_bin($4, q.oldest, ''epoch''))
-                                 / extract(epoch FROM $4) AS windows
+            SELECT s.nth > $5 AS late, 1 / c.points AS devices,
+                   least(c.points, 1 + extract(epoch FROM date_bin($4, c.newest, ''epoch'') - date_bin($4, q.oldest, ''epoch''))
+                                       / extract(epoch FROM $4)) / c.points AS windows
               FROM bounds b
              CROSS JOIN (SELECT e.device, row_number() OVER () AS nth FROM ends e) s
              CROSS JOIN LATERAL (
@@ -115,16 +118,20 @@ BEGIN
                  WHERE q.points = 25 AND q.newest > q.oldest) c
              WHERE b.estimated AND s.nth % greatest($5 / 20, 1) = 0
         )
-        SELECT b.*, d.*, (SELECT avg(1 / points) FROM shares) AS devices_a_point,
-               (SELECT avg(least(points, windows) / points) FROM shares) AS windows_a_point,
+        SELECT b.*, d.*, s.*,
                (SELECT count(*) FROM first f WHERE f.at < b.gap_begins) AS early,
                (SELECT count(*) FROM last l WHERE l.at > b.gap_ends) AS late
-          FROM bounds b, (SELECT coalesce(sum(points), 0) AS points, coalesce(sum(windows), 0) AS windows,
+          FROM bounds b, (SELECT avg(devices) FILTER (WHERE NOT late) AS early_devices,
+                                 avg(windows) FILTER (WHERE NOT late) AS early_windows,
+                                 avg(devices) FILTER (WHERE late) AS late_devices,
+                                 avg(windows) FILTER (WHERE late) AS late_windows FROM shares) s,
+               (SELECT coalesce(sum(points), 0) AS points, coalesce(sum(windows), 0) AS windows,
                                  count(*) AS devices, min(arrival) AS waiting_since FROM devices) d',
         NULL, since, until, most / 2))
         AS s (points bigint, windows bigint, devices bigint, waiting_since timestamptz, estimated boolean, oldest timestamptz,
               gap_begins timestamptz, gap_ends timestamptz, newest timestamptz, early bigint, late bigint,
-              devices_a_point double precision, windows_a_point double precision);
+              early_devices double precision, early_windows double precision,
+              late_devices double precision, late_windows double precision);
     SELECT seen.points, seen.windows, seen.devices, seen.oldest, seen.waiting_since, seen.estimated
       INTO points, windows, devices, oldest, waiting_since, estimated;
     IF estimated THEN
@@ -132,8 +139,9 @@ BEGIN
         SELECT * INTO late FROM @extschema@._density(fragments, seen.gap_ends, seen.newest, seen.late, until);
         all_points := greatest(points, @extschema@._between(fragments, seen.gap_begins, seen.gap_ends, early.rate, late.rate)
             + CASE WHEN early.tick IS NULL THEN most / 2 ELSE 0 END + coalesce(late.tick, most / 2));
-        devices := greatest(devices, all_points * seen.devices_a_point);
-        windows := greatest(windows, all_points * seen.windows_a_point);
+        late_share := late.rate / (early.rate + late.rate);
+        devices := greatest(devices, all_points * (seen.early_devices + late_share * (seen.late_devices - seen.early_devices)));
+        windows := greatest(windows, all_points * (seen.early_windows + late_share * (seen.late_windows - seen.early_windows)));
         points := all_points;
     END IF;
 END

@@ -536,7 +536,8 @@ COMMENT ON FUNCTION _density IS
     'unprocessed points a second at an end of a source, by those read before its last moment; where all are of one moment, by all points of that, up to 50,000 (tick), and the time to the next or from the one before; stable';
 
 -- The nearer to the end, the closer the places that are looked at: what is live is dense, and what came late thin. Where
--- the first point is long in coming there are none.
+-- the first point is long in coming there are none. That none is looked for before $2 tells the planner what partitions
+-- there is nothing in.
 CREATE FUNCTION _between(fragments json, begins timestamptz, ends timestamptz, early double precision, late double precision)
 RETURNS double precision
 LANGUAGE plpgsql STABLE

@@ -31,11 +31,10 @@ BEGIN ATOMIC
              UNION
              SELECT d.device_id FROM get_devices() d WHERE get_device_positions.device_ids IS NULL)) AS asked
      CROSS JOIN LATERAL (
-        SELECT p.end_time AS "time", v.longitude, v.latitude, false AS standing
-          FROM (SELECT c.end_time, c.encoded_polyline FROM cached_polylines c
+        SELECT p.end_time AS "time", p.place[1] AS longitude, p.place[2] AS latitude, false AS standing
+          FROM (SELECT c.end_time, _line_end(c.encoded_polyline) AS place FROM cached_polylines c
                  WHERE c.device_id = asked.device_id ORDER BY c.start_time DESC LIMIT 1) p
-         CROSS JOIN LATERAL (SELECT d.longitude, d.latitude FROM decode_polyline(p.encoded_polyline) d
-                              ORDER BY d.ordinal DESC LIMIT 1) v
+         WHERE p.place IS NOT NULL
         UNION ALL
         (SELECT s.end_time, s.longitude, s.latitude, true FROM stops s
           WHERE s.device_id = asked.device_id ORDER BY s.start_time DESC LIMIT 1)

@@ -2489,6 +2489,16 @@ IMMUTABLE STRICT PARALLEL SAFE
 LANGUAGE c 
 AS 'MODULE_PATHNAME', '_join_lines_wrapper';
 
+CREATE FUNCTION "_line_end"(
+	"encoded" TEXT
+) RETURNS double precision[]
+IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', '_line_end_wrapper';
+
+COMMENT ON FUNCTION _line_end IS
+    'longitude and latitude of an encoded line''s last vertex, null if it has none; immutable, strict, parallel safe';
+
 CREATE OR REPLACE FUNCTION "_line_length"(
 	"encoded" TEXT 
 ) RETURNS double precision 
@@ -3094,19 +3104,15 @@ AS $$
 DECLARE
     gap interval := @extschema@._max_gap();
     known_until timestamptz;
-    last_line text;
     known_lon double precision;
     known_lat double precision;
 BEGIN
-    SELECT p.end_time, p.encoded_polyline INTO known_until, last_line
-      FROM @extschema@.cached_polylines p
-     WHERE p.device_id = get_device_tail.device_id
-     ORDER BY p.start_time DESC
-     LIMIT 1;
-    SELECT v.longitude, v.latitude INTO known_lon, known_lat
-      FROM @extschema@.decode_polyline(last_line) v
-     ORDER BY v.ordinal DESC
-     LIMIT 1;
+    SELECT p.end_time, p.place[1], p.place[2] INTO known_until, known_lon, known_lat
+      FROM (SELECT c.end_time, @extschema@._line_end(c.encoded_polyline) AS place
+              FROM @extschema@.cached_polylines c
+             WHERE c.device_id = get_device_tail.device_id
+             ORDER BY c.start_time DESC
+             LIMIT 1) p;
     SELECT s.end_time, s.longitude, s.latitude INTO known_until, known_lon, known_lat
       FROM (SELECT s.end_time, s.longitude, s.latitude FROM @extschema@.stops s
              WHERE s.device_id = get_device_tail.device_id
@@ -3415,27 +3421,22 @@ $$;
 COMMENT ON FUNCTION get_device_trips IS
     'trips of a device in [from_time, to_time), oldest first; a pause of min_stop or longer, standing or silent, parts two; stable, parallel safe';
 
-CREATE OR REPLACE FUNCTION _feature(path device_path) RETURNS json
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT json_build_object(
-               'type', 'Feature',
-               'geometry', json_build_object(
-                   'type', 'LineString',
-                   'coordinates', (SELECT json_agg(json_build_array(v.longitude, v.latitude) ORDER BY v.ordinal)
-                                     FROM decode_polyline((path).encoded_polyline) v)),
-               'properties', json_build_object(
-                   'device', (path).device_id, 'start_time', (path).start_time, 'end_time', (path).end_time,
-                   'osrm_confidence', (path).osrm_confidence, 'point_count', (path).point_count,
-                   'match_status', (path).match_status, 'grade', (path).grade, 'reason', (path).reason));
-END;
+CREATE FUNCTION _feature(device_id text, start_time timestamptz, end_time timestamptz, encoded_polyline text,
+                         osrm_confidence double precision, point_count integer, match_status text, grade text,
+                         reason text) RETURNS json
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', '_feature_wrapper';
+
+COMMENT ON FUNCTION _feature(text, timestamptz, timestamptz, text, double precision, integer, text, text, text) IS
+    'a path as a GeoJSON Feature; immutable, parallel safe';
 
 CREATE OR REPLACE FUNCTION get_paths_geojson(device_ids text[], from_time timestamptz, to_time timestamptz)
 RETURNS json
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT json_build_object('type', 'FeatureCollection',
-                             'features', coalesce(json_agg(_feature(p)), '[]'))
+                             'features', coalesce(json_agg(
+                                 _feature(p.device_id, p.start_time, p.end_time, p.encoded_polyline,
+                                          p.osrm_confidence, p.point_count, p.match_status, p.grade, p.reason)), '[]'))
       FROM get_paths_between(get_paths_geojson.device_ids, get_paths_geojson.from_time,
                              get_paths_geojson.to_time) p;
 END;
@@ -3445,11 +3446,16 @@ RETURNS json
 LANGUAGE sql STABLE PARALLEL UNSAFE
 BEGIN ATOMIC
     SELECT json_build_object('type', 'FeatureCollection',
-                             'features', coalesce(json_agg(_feature(p) ORDER BY (p).start_time), '[]'))
-      FROM (SELECT d AS p FROM get_device_paths(get_device_geojson.device_id, get_device_geojson.hours) d
+                             'features', coalesce(json_agg(
+                                 _feature(p.device_id, p.start_time, p.end_time, p.encoded_polyline,
+                                          p.osrm_confidence, p.point_count, p.match_status, p.grade, p.reason)
+                                 ORDER BY p.start_time), '[]'))
+      FROM (SELECT d.* FROM get_device_paths(get_device_geojson.device_id, get_device_geojson.hours) d
             UNION ALL
-            SELECT t FROM get_device_tail(get_device_geojson.device_id) t WHERE get_device_geojson.tail) AS lines;
+            SELECT t.* FROM get_device_tail(get_device_geojson.device_id) t WHERE get_device_geojson.tail) AS p;
 END;
+
+DROP FUNCTION _feature(device_path);
 
 CREATE OR REPLACE FUNCTION _window_paths(device_id text, window_start timestamptz, window_end timestamptz)
 RETURNS SETOF device_path
@@ -3529,11 +3535,10 @@ BEGIN ATOMIC
              UNION
              SELECT d.device_id FROM get_devices() d WHERE get_device_positions.device_ids IS NULL)) AS asked
      CROSS JOIN LATERAL (
-        SELECT p.end_time AS "time", v.longitude, v.latitude, false AS standing
-          FROM (SELECT c.end_time, c.encoded_polyline FROM cached_polylines c
+        SELECT p.end_time AS "time", p.place[1] AS longitude, p.place[2] AS latitude, false AS standing
+          FROM (SELECT c.end_time, _line_end(c.encoded_polyline) AS place FROM cached_polylines c
                  WHERE c.device_id = asked.device_id ORDER BY c.start_time DESC LIMIT 1) p
-         CROSS JOIN LATERAL (SELECT d.longitude, d.latitude FROM decode_polyline(p.encoded_polyline) d
-                              ORDER BY d.ordinal DESC LIMIT 1) v
+         WHERE p.place IS NOT NULL
         UNION ALL
         (SELECT s.end_time, s.longitude, s.latitude, true FROM stops s
           WHERE s.device_id = asked.device_id ORDER BY s.start_time DESC LIMIT 1)
@@ -3854,7 +3859,7 @@ BEGIN ATOMIC
     SELECT r.functions, r.relations
       FROM (VALUES
         ('reader',
-         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_map_template,_path_parts,_driven,_periods,_period_start,_distances,_check_range,_line_length,_join_lines}'::text[],
+         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_map_template,_path_parts,_driven,_periods,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines}'::text[],
          '{cached_polylines,stops,processing_batches,device_days}'::text[]),
         ('worker',
          '{process_pending_gps,process_pending,_process_round,make_batches,claim_batches,match_batches}', '{}'),

@@ -105,28 +105,14 @@ COMMENT ON FUNCTION get_fleet_page IS
 -- ---------------------------------------------------------------------------------------------
 -- GeoJSON
 -- ---------------------------------------------------------------------------------------------
-CREATE FUNCTION _feature(path device_path) RETURNS json
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT json_build_object(
-               'type', 'Feature',
-               'geometry', json_build_object(
-                   'type', 'LineString',
-                   'coordinates', (SELECT json_agg(json_build_array(v.longitude, v.latitude) ORDER BY v.ordinal)
-                                     FROM decode_polyline((path).encoded_polyline) v)),
-               'properties', json_build_object(
-                   'device', (path).device_id, 'start_time', (path).start_time, 'end_time', (path).end_time,
-                   'osrm_confidence', (path).osrm_confidence, 'point_count', (path).point_count,
-                   'match_status', (path).match_status, 'grade', (path).grade, 'reason', (path).reason));
-END;
-COMMENT ON FUNCTION _feature IS 'a path as a GeoJSON Feature; stable, parallel safe';
-
 CREATE FUNCTION get_paths_geojson(device_ids text[], from_time timestamptz, to_time timestamptz)
 RETURNS json
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT json_build_object('type', 'FeatureCollection',
-                             'features', coalesce(json_agg(_feature(p)), '[]'))
+                             'features', coalesce(json_agg(
+                                 _feature(p.device_id, p.start_time, p.end_time, p.encoded_polyline,
+                                          p.osrm_confidence, p.point_count, p.match_status, p.grade, p.reason)), '[]'))
       FROM get_paths_between(get_paths_geojson.device_ids, get_paths_geojson.from_time,
                              get_paths_geojson.to_time) p;
 END;
@@ -138,14 +124,18 @@ RETURNS json
 LANGUAGE sql STABLE PARALLEL UNSAFE
 BEGIN ATOMIC
     SELECT json_build_object('type', 'FeatureCollection',
-                             'features', coalesce(json_agg(_feature(p) ORDER BY (p).start_time), '[]'))
-      FROM (SELECT d AS p FROM get_device_paths(get_device_geojson.device_id, get_device_geojson.hours) d
+                             'features', coalesce(json_agg(
+                                 _feature(p.device_id, p.start_time, p.end_time, p.encoded_polyline,
+                                          p.osrm_confidence, p.point_count, p.match_status, p.grade, p.reason)
+                                 ORDER BY p.start_time), '[]'))
+      FROM (SELECT d.* FROM get_device_paths(get_device_geojson.device_id, get_device_geojson.hours) d
             UNION ALL
-            SELECT t FROM get_device_tail(get_device_geojson.device_id) t WHERE get_device_geojson.tail) AS lines;
+            SELECT t.* FROM get_device_tail(get_device_geojson.device_id) t WHERE get_device_geojson.tail) AS p;
 END;
 COMMENT ON FUNCTION get_device_geojson IS
     'paths of a device of the last hours as a GeoJSON FeatureCollection, with its newest points as a raw tail if asked for; stable, parallel unsafe';
 
+COMMENT ON FUNCTION _feature IS 'a path as a GeoJSON Feature; immutable, parallel safe';
 COMMENT ON AGGREGATE _paths_json(timestamptz, timestamptz, text, double precision, integer, text, text, text) IS
     'columns of device_path as elements of "paths", in the order in which they come; immutable, parallel safe';
 COMMENT ON AGGREGATE _fleet_json(text, text) IS

@@ -124,19 +124,15 @@ AS $$
 DECLARE
     gap interval := @extschema@._max_gap();
     known_until timestamptz;
-    last_line text;
     known_lon double precision;
     known_lat double precision;
 BEGIN
-    SELECT p.end_time, p.encoded_polyline INTO known_until, last_line
-      FROM @extschema@.cached_polylines p
-     WHERE p.device_id = get_device_tail.device_id
-     ORDER BY p.start_time DESC
-     LIMIT 1;
-    SELECT v.longitude, v.latitude INTO known_lon, known_lat
-      FROM @extschema@.decode_polyline(last_line) v
-     ORDER BY v.ordinal DESC
-     LIMIT 1;
+    SELECT p.end_time, p.place[1], p.place[2] INTO known_until, known_lon, known_lat
+      FROM (SELECT c.end_time, @extschema@._line_end(c.encoded_polyline) AS place
+              FROM @extschema@.cached_polylines c
+             WHERE c.device_id = get_device_tail.device_id
+             ORDER BY c.start_time DESC
+             LIMIT 1) p;
     SELECT s.end_time, s.longitude, s.latitude INTO known_until, known_lon, known_lat
       FROM (SELECT s.end_time, s.longitude, s.latitude FROM @extschema@.stops s
              WHERE s.device_id = get_device_tail.device_id
@@ -179,6 +175,8 @@ END
 $$;
 COMMENT ON FUNCTION get_device_tail IS
     'a device''s points that are in no path yet as straight lines, match_status tail; a break longer than max_gap begins a new line; stable, parallel unsafe';
+COMMENT ON FUNCTION _line_end IS
+    'longitude and latitude of an encoded line''s last vertex, null if it has none; immutable, strict, parallel safe';
 
 -- ---------------------------------------------------------------------------------------------
 -- Stops

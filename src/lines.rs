@@ -38,7 +38,8 @@ fn cut(line: Vec<Place>, from: f64, to: f64) -> Vec<Place> {
     part_of_line(&line, from * length, to * length)
 }
 
-fn decode(encoded: &str) -> Result<Vec<Place>, PolylineError> {
+/// The vertices of a line; an error says what is wrong with it.
+pub fn decode(encoded: &str) -> Result<Vec<Place>, PolylineError> {
     let line = polyline::decode_polyline(encoded, PRECISION)?;
     Ok(line.0.into_iter().map(|at| [at.x, at.y]).collect())
 }

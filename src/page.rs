@@ -4,7 +4,9 @@
 use std::fmt::Write;
 
 use chrono::{DateTime, SecondsFormat};
+use polyline::errors::PolylineError;
 
+use crate::lines;
 use crate::track::Micros;
 
 /// What stands between two elements of a list: a line each, for the eyes of whoever reads a document.
@@ -12,43 +14,63 @@ const SEPARATOR: &str = ",\n";
 /// How the document of a fleet begins.
 const FLEET: &str = r#"{"devices": ["#;
 
+/// A path as its row has it.
+#[derive(Clone, Copy)]
+pub struct Path<'row> {
+    /// When the line begins and ends.
+    pub start: Micros,
+    pub end: Micros,
+    /// An encoded polyline.
+    pub line: &'row str,
+    pub confidence: Option<f64>,
+    /// How many points were drawn.
+    pub points: i32,
+    pub status: &'row str,
+    pub grade: &'row str,
+    /// Why it is raw.
+    pub reason: Option<&'row str>,
+}
+
+impl Path<'_> {
+    fn push_times(&self, json: &mut String) {
+        json.push_str(r#""start_time":"#);
+        push_time(json, self.start);
+        json.push_str(r#","end_time":"#);
+        push_time(json, self.end);
+    }
+
+    /// What the row says of the line.
+    fn push_judgement(&self, json: &mut String) {
+        let _ = match self.confidence.filter(|score| score.is_finite()) {
+            Some(score) => write!(json, r#""osrm_confidence":{score}"#),
+            None => write!(json, r#""osrm_confidence":null"#),
+        };
+        let _ = write!(json, r#","point_count":{},"match_status":"#, self.points);
+        push_string(json, self.status);
+        json.push_str(r#","grade":"#);
+        push_string(json, self.grade);
+        json.push_str(r#","reason":"#);
+        match self.reason {
+            Some(reason) => push_string(json, reason),
+            None => json.push_str("null"),
+        }
+    }
+}
+
 /// Paths as the documents' `paths` hold them, written one after another.
 #[derive(Default)]
 pub struct Paths(String);
 
 impl Paths {
-    /// Times are those of the line's ends, `line` is an encoded polyline of so many `points`, and `reason` says why a path
-    /// is raw.
-    pub fn push(
-        &mut self,
-        (start, end): (Micros, Micros),
-        line: &str,
-        confidence: Option<f64>,
-        points: i32,
-        [status, grade]: [&str; 2],
-        reason: Option<&str>,
-    ) {
+    pub fn push(&mut self, path: Path) {
         let json = &mut self.0;
         json.push_str(if json.is_empty() { "" } else { SEPARATOR });
-        json.push_str(r#"{"start_time":"#);
-        push_time(json, start);
-        json.push_str(r#","end_time":"#);
-        push_time(json, end);
+        json.push('{');
+        path.push_times(json);
         json.push_str(r#","encoded_polyline":"#);
-        push_string(json, line);
-        let _ = match confidence.filter(|score| score.is_finite()) {
-            Some(score) => write!(json, r#","osrm_confidence":{score}"#),
-            None => write!(json, r#","osrm_confidence":null"#),
-        };
-        let _ = write!(json, r#","point_count":{points},"match_status":"#);
-        push_string(json, status);
-        json.push_str(r#","grade":"#);
-        push_string(json, grade);
-        json.push_str(r#","reason":"#);
-        match reason {
-            Some(reason) => push_string(json, reason),
-            None => json.push_str("null"),
-        }
+        push_string(json, path.line);
+        json.push(',');
+        path.push_judgement(json);
         json.push('}');
     }
 
@@ -104,6 +126,25 @@ pub fn page_json(
     json
 }
 
+/// A path of a device as a Feature of GeoJSON (RFC 7946); an error if its line cannot be decoded.
+pub fn feature(device: &str, path: Path) -> Result<String, PolylineError> {
+    let line = lines::decode(path.line)?;
+    let mut json = String::with_capacity(line.len() * 20 + device.len() + 300);
+    json.push_str(r#"{"type":"Feature","geometry":{"type":"LineString","coordinates":["#);
+    for (nth, [longitude, latitude]) in line.iter().enumerate() {
+        let comma = if nth == 0 { "" } else { "," };
+        let _ = write!(json, "{comma}[{longitude},{latitude}]");
+    }
+    json.push_str(r#"]},"properties":{"device":"#);
+    push_string(&mut json, device);
+    json.push(',');
+    path.push_times(&mut json);
+    json.push(',');
+    path.push_judgement(&mut json);
+    json.push_str("}}");
+    Ok(json)
+}
+
 /// A device up to its paths.
 fn begin_device(json: &mut String, device: &str) {
     json.push_str(r#"{"device": "#);
@@ -152,25 +193,34 @@ mod tests {
     /// 2023-11-14 22:13:20 UTC.
     const MOMENT: Micros = 1_700_000_000_000_000;
 
-    fn path(times: (Micros, Micros), line: &str, confidence: Option<f64>) -> Value {
+    const PATH: Path = Path {
+        start: MOMENT,
+        end: MOMENT + 1_250_000,
+        line: r"_p~iF\~ps|U",
+        confidence: Some(0.75),
+        points: 2,
+        status: "matched",
+        grade: "good",
+        reason: None,
+    };
+
+    fn written(path: Path) -> Value {
         let mut paths = Paths::default();
-        paths.push(times, line, confidence, 2, ["matched", "good"], None);
+        paths.push(path);
         serde_json::from_str(paths.json()).unwrap()
     }
 
     #[test]
     fn a_raw_path_says_why() {
-        let mut paths = Paths::default();
-        paths.push((0, 1), "", None, 2, ["raw", "raw"], Some("NoSegment"));
-        let path: Value = serde_json::from_str(paths.json()).unwrap();
-        assert_eq!(path["reason"], "NoSegment");
+        let reason = Some("NoSegment");
+        assert_eq!(written(Path { reason, ..PATH })["reason"], "NoSegment");
     }
 
     #[test]
     fn paths_are_written_in_the_order_in_which_they_come() {
         let mut paths = Paths::default();
         for line in ["a", "b", "c"] {
-            paths.push((0, 1), line, None, 2, ["matched", "good"], None);
+            paths.push(Path { line, ..PATH });
         }
         let list: Value = serde_json::from_str(&format!("[{}]", paths.json())).unwrap();
         let lines = list.as_array().unwrap().iter();
@@ -181,7 +231,7 @@ mod tests {
     #[test]
     fn a_path_says_what_its_row_says() {
         assert_eq!(
-            path((MOMENT, MOMENT + 1_250_000), r"_p~iF\~ps|U", Some(0.75)),
+            written(PATH),
             json!({
                 "start_time": "2023-11-14T22:13:20+00:00",
                 "end_time": "2023-11-14T22:13:21.250+00:00",
@@ -197,10 +247,45 @@ mod tests {
 
     #[test]
     fn what_json_cannot_say_is_null() {
-        let path = path((Micros::MIN, Micros::MAX), "", Some(f64::NAN));
+        let path = written(Path {
+            start: Micros::MIN,
+            end: Micros::MAX,
+            confidence: Some(f64::NAN),
+            ..PATH
+        });
         for key in ["start_time", "end_time", "osrm_confidence"] {
             assert_eq!(path[key], Value::Null, "{key}");
         }
+    }
+
+    #[test]
+    fn a_feature_has_the_line_as_coordinates_and_the_rest_as_properties() {
+        let path = Path {
+            line: "_p~iF~ps|U_ulLnnqC_mqNvxq`@",
+            ..PATH
+        };
+        let text = feature("bus \"7\"", path).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Value>(&text).unwrap(),
+            json!({
+                "type": "Feature",
+                "geometry": {
+                    "type": "LineString",
+                    "coordinates": [[-120.2, 38.5], [-120.95, 40.7], [-126.453, 43.252]],
+                },
+                "properties": {
+                    "device": "bus \"7\"",
+                    "start_time": "2023-11-14T22:13:20+00:00",
+                    "end_time": "2023-11-14T22:13:21.250+00:00",
+                    "osrm_confidence": 0.75,
+                    "point_count": 2,
+                    "match_status": "matched",
+                    "grade": "good",
+                    "reason": null,
+                },
+            })
+        );
+        assert!(feature("bus", Path { line: "!", ..PATH }).is_err());
     }
 
     #[test]

@@ -83,7 +83,11 @@ extension_sql_file!("../sql/forget.sql", name = "forget");
 extension_sql_file!(
     "../sql/read.sql",
     name = "read",
-    requires = [api::decode_polyline, internal::_max_gap]
+    requires = [
+        api::decode_polyline,
+        internal::_line_end,
+        internal::_max_gap
+    ]
 );
 extension_sql_file!(
     "../sql/distances.sql",
@@ -96,24 +100,24 @@ extension_sql_file!(
     name = "page",
     requires = [
         "read",
-        api::decode_polyline,
-        api::_add_path,
-        api::_written_paths,
-        api::_add_device,
-        api::_written_fleet,
-        api::_page_json
+        documents::_add_path,
+        documents::_written_paths,
+        documents::_add_device,
+        documents::_written_fleet,
+        documents::_page_json,
+        documents::_feature
     ]
 );
 extension_sql_file!(
     "../sql/changes.sql",
     name = "changes",
-    requires = ["read", "page", api::_known_json]
+    requires = ["read", "page", documents::_known_json]
 );
 
 extension_sql_file!(
     "../sql/map.sql",
     name = "map",
-    requires = ["read", "page", "sources", api::decode_polyline]
+    requires = ["read", "page", "sources"]
 );
 
 extension_sql_file!(

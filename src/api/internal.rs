@@ -116,6 +116,13 @@ fn _next_run(
     Some(backend::timestamp(next.timestamp_micros()))
 }
 
+/// Longitude and latitude of an encoded line's last vertex; null if it has none.
+#[pg_extern(immutable, parallel_safe, strict)]
+fn _line_end(encoded: &str) -> Result<Option<Vec<f64>>, ErrorReport> {
+    let line = lines::decode(encoded).map_err(broken)?;
+    Ok(line.last().map(|place| place.to_vec()))
+}
+
 /// Metres along an encoded line.
 #[pg_extern(immutable, parallel_safe, strict)]
 fn _line_length(encoded: &str) -> Result<f64, ErrorReport> {
@@ -128,7 +135,7 @@ fn _join_lines(encoded: Vec<String>, head: f64, tail: f64) -> Result<Vec<String>
     Ok(lines::join(&encoded, head, tail).map_err(broken)?)
 }
 
-fn broken(cause: PolylineError) -> Error {
+pub fn broken(cause: PolylineError) -> Error {
     Error::BadArgument {
         name: "encoded",
         why: format!("it is not an encoded polyline: {cause}"),

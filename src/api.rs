@@ -8,11 +8,10 @@ mod internal;
 
 use std::time::Duration;
 
-use pgrx::datum::{TimestampWithTimeZone, Uuid};
+use pgrx::datum::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::backend;
 use crate::error::Error;
 use crate::pipeline::{self, Call, Limits};
 use crate::settings::Settings;

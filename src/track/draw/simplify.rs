@@ -1,55 +1,164 @@
 //! Fewer vertices for the same line: on a straight, two say as much as twenty.
 
-use crate::track::geo::{self, Place, Plane};
+use crate::track::geo::{Place, Plane};
 
-/// So many vertices are looked at together: the time for a line grows with its length alone then, and so does
-/// nothing on the stack (a library's recursion would, with a line that winds as much as it can).
-const TOGETHER: usize = 500;
+/// So many vertices at most are left out in a row, and so many edges of one vertex are looked at in vain: the time for
+/// a line grows with its length alone then, however it winds.
+const IN_A_ROW: usize = 100;
+const IN_VAIN: usize = 8;
 
-/// Leaves out vertices so that what is left is never farther than `tolerance` metres from the line
-/// (Ramer 1972, Douglas and Peucker 1973). Its ends stay; 0 leaves out none.
+/// Leaves out vertices so that none of them was farther than `tolerance` metres from what is left, and that this is
+/// the shortest of all such lines as an encoded polyline. Its ends stay; 0 leaves out none.
+///
+/// What is left is the cheapest way through a graph with an edge between any two vertices that have all between them
+/// near enough (Imai and Iri 1988).
 pub fn simplify(line: Vec<Place>, tolerance: f64) -> Vec<Place> {
     if line.len() < 3 || tolerance <= 0.0 {
         return line;
     }
-    let mut kept = vec![false; line.len()];
-    kept[line.len() - 1] = true;
-    for from in (0..line.len() - 1).step_by(TOGETHER) {
-        let to = (from + TOGETHER).min(line.len() - 1);
-        kept[from] = true;
-        let mut parts = vec![(from, to)];
-        while let Some((from, to)) = parts.pop() {
-            if let Some(at) = farthest(&line, from, to, tolerance) {
-                kept[at] = true;
-                parts.extend([(from, at), (at, to)]);
+    let last = line.len() - 1;
+    let stored: Vec<_> = line.iter().map(|place| stored(*place)).collect();
+    // Of each vertex, what the way from it to the end costs, and where it goes next.
+    let mut price = vec![0; line.len()];
+    let mut next = vec![last; line.len()];
+    for from in (0..last).rev() {
+        let view = View::from(&line, from, tolerance);
+        let edge = |to| characters(stored[from], stored[to]) + price[to];
+        let (mut best, mut in_vain) = ((edge(from + 1), from + 1), 0);
+        for &to in view.in_sight.iter().rev() {
+            let total = edge(to);
+            if total >= best.0 || in_vain == IN_VAIN {
+                continue;
+            }
+            match view.all_near(to) {
+                true => best = (total, to),
+                false => in_vain += 1,
             }
         }
+        (price[from], next[from]) = best;
     }
-    let mut kept = kept.into_iter();
-    let mut line = line;
-    line.retain(|_| kept.next() == Some(true));
-    line
+    std::iter::successors(Some(0), |&at| (at < last).then(|| next[at]))
+        .map(|at| line[at])
+        .collect()
 }
 
-/// The vertex between two others that lies farthest from the straight between them, if that is too far.
-fn farthest(line: &[Place], from: usize, to: usize, tolerance: f64) -> Option<usize> {
-    let plane = Plane::at(line[from]);
-    let (a, b) = (plane.project(line[from]), plane.project(line[to]));
-    let off = |i: usize| {
-        let p = plane.project(line[i]);
-        let from_it = |end: [f64; 2]| [end[0] - p[0], end[1] - p[1]];
-        geo::distance_to_segment(from_it(a), from_it(b))
+/// A place as an encoded polyline of precision 5 has it.
+fn stored(place: Place) -> [i64; 2] {
+    place.map(|degrees| (degrees * 1e5).round() as i64)
+}
+
+/// Characters that a step takes in an encoded polyline: one for five bits of each difference and its sign.
+fn characters(from: [i64; 2], to: [i64; 2]) -> u32 {
+    let of = |axis: usize| {
+        let step = to[axis] - from[axis];
+        let signed = (step << 1) ^ (step >> 63);
+        signed.max(1).ilog2() / 5 + 1
     };
-    (from + 1..to)
-        .map(|i| (off(i), i))
-        .filter(|(off, _)| *off > tolerance)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, i)| i)
+    of(0) + of(1)
+}
+
+/// What comes after a vertex, in metres from it.
+struct View {
+    from: usize,
+    after: Vec<[f64; 2]>,
+    /// The vertices to which a ray runs near all between.
+    in_sight: Vec<usize>,
+    tolerance: f64,
+}
+
+impl View {
+    fn from(line: &[Place], from: usize, tolerance: f64) -> View {
+        let plane = Plane::at(line[from]);
+        let (mut after, mut in_sight) = (Vec::new(), Vec::new());
+        let mut cone: Option<Cone> = None;
+        for (to, place) in line.iter().enumerate().skip(from + 1).take(IN_A_ROW) {
+            let place = plane.project(*place);
+            after.push(place);
+            if cone.is_none_or(|cone| cone.holds(place)) {
+                in_sight.push(to);
+            }
+            let Some(towards) = Cone::towards(place, tolerance) else {
+                continue;
+            };
+            cone = match cone {
+                None => Some(towards),
+                Some(cone) => cone.and(towards),
+            };
+            if cone.is_none() {
+                break;
+            }
+        }
+        View {
+            from,
+            after,
+            in_sight,
+            tolerance,
+        }
+    }
+
+    /// Whether the straight to a vertex in sight runs near all between: it does but for those beyond its end.
+    fn all_near(&self, to: usize) -> bool {
+        let between = to - self.from - 1;
+        let end = self.after[between];
+        self.after[..between].iter().all(|place| {
+            let beyond = [place[0] - end[0], place[1] - end[1]];
+            dot(beyond, end) <= 0.0 || dot(beyond, beyond) <= self.tolerance * self.tolerance
+        })
+    }
+}
+
+/// The directions in which a ray runs near all vertices so far (Chan and Chin 1996): less than half of all, between
+/// these two.
+#[derive(Clone, Copy)]
+struct Cone {
+    left: [f64; 2],
+    right: [f64; 2],
+}
+
+impl Cone {
+    /// Those in which a ray runs near a place; `None`: it is so near that all do.
+    fn towards(place: [f64; 2], tolerance: f64) -> Option<Cone> {
+        let [x, y] = place;
+        let along = dot(place, place) - tolerance * tolerance;
+        (along > 0.0).then(|| {
+            let along = along.sqrt();
+            Cone {
+                left: [x * along - y * tolerance, y * along + x * tolerance],
+                right: [x * along + y * tolerance, y * along - x * tolerance],
+            }
+        })
+    }
+
+    fn holds(&self, place: [f64; 2]) -> bool {
+        // No ray leads to where it begins.
+        place != [0.0, 0.0] && cross(self.right, place) >= 0.0 && cross(place, self.left) >= 0.0
+    }
+
+    /// The directions that both have, if there are any.
+    fn and(self, other: Cone) -> Option<Cone> {
+        let pick = |theirs, ours| if self.holds(theirs) { theirs } else { ours };
+        let both = Cone {
+            left: pick(other.left, self.left),
+            right: pick(other.right, self.right),
+        };
+        (other.holds(both.left) && other.holds(both.right)).then_some(both)
+    }
+}
+
+fn dot(a: [f64; 2], b: [f64; 2]) -> f64 {
+    a[0] * b[0] + a[1] * b[1]
+}
+
+fn cross(a: [f64; 2], b: [f64; 2]) -> f64 {
+    a[0] * b[1] - a[1] * b[0]
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::track::geo;
     use crate::track::tests::city::CENTRE;
 
     /// A line through places some metres east and north of the centre.
@@ -62,11 +171,23 @@ mod tests {
 
     #[test]
     fn a_straight_keeps_its_ends_and_a_bend_its_corner() {
-        let straight = line((0..200).map(|i| (10.0 * f64::from(i), 0.4 * f64::from(i % 2))));
-        let ends = [straight[0], straight[199]];
+        let straight = line((0..100).map(|i| (10.0 * f64::from(i), 0.4 * f64::from(i % 2))));
+        let ends = [straight[0], straight[99]];
         assert_eq!(simplify(straight, 1.0), ends);
         let bend = line([(0.0, 0.0), (50.0, 0.0), (100.0, 0.0), (100.0, 80.0)]);
         assert_eq!(simplify(bend.clone(), 1.0), [bend[0], bend[2], bend[3]]);
+    }
+
+    #[test]
+    fn a_way_out_and_back_keeps_its_tip() {
+        let spur = line([
+            (0.0, 0.0),
+            (50.0, 0.0),
+            (100.0, 0.0),
+            (50.0, 0.0),
+            (0.0, 0.0),
+        ]);
+        assert_eq!(simplify(spur.clone(), 1.0), [spur[0], spur[2], spur[4]]);
     }
 
     #[test]
@@ -96,5 +217,51 @@ mod tests {
             line((0..100_000).map(|i| (f64::from(i % 2) * 1e4 / f64::from(i + 1), f64::from(i))));
         let simple = simplify(winding.clone(), 1.0);
         assert_eq!(simple.last(), winding.last());
+    }
+
+    /// The fewest characters of all lines through some of the vertices that are near enough to all.
+    fn fewest_characters(line: &[Place], tolerance: f64) -> u32 {
+        let between = line.len() - 2;
+        let near = |from: usize, to: usize| {
+            let ends = [line[from], line[to]];
+            (from + 1..to).all(|i| geo::distance_to_line(line[i], &ends) <= tolerance)
+        };
+        (0..1u32 << between)
+            .filter_map(|some| {
+                let mut kept: Vec<usize> = (0..between).filter(|n| some >> n & 1 == 1).collect();
+                kept.iter_mut().for_each(|n| *n += 1);
+                let way = [vec![0], kept, vec![line.len() - 1]].concat();
+                let steps = || way.windows(2);
+                let price = |w: &[usize]| characters(stored(line[w[0]]), stored(line[w[1]]));
+                steps()
+                    .all(|w| near(w[0], w[1]))
+                    .then(|| steps().map(price).sum())
+            })
+            .min()
+            .unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_near_enough_is_shorter(
+            steps in prop::collection::vec((-20.0..60.0f64, -30.0..30.0f64), 2..9),
+        ) {
+            let mut at = (0.0, 0.0);
+            let places = steps.iter().map(|step| {
+                at = (at.0 + step.0, at.1 + step.1);
+                at
+            });
+            let line = line(places);
+            let simple = simplify(line.clone(), 10.0);
+            let taken: u32 = simple.windows(2).map(|w| characters(stored(w[0]), stored(w[1]))).sum();
+            prop_assert_eq!(taken, fewest_characters(&line, 10.0));
+        }
+
+        #[test]
+        fn a_step_takes_so_many_characters(lon in -179.0..179.0f64, east in -0.9..0.9f64, north in -0.01..0.01f64) {
+            let (from, to) = ([lon, 10.0], [lon + east, 10.0 + north]);
+            let encoded = |line: &[Place]| crate::lines::encode(line).unwrap().len() as u32;
+            prop_assert_eq!(characters(stored(from), stored(to)), encoded(&[from, to]) - encoded(&[from]));
+        }
     }
 }

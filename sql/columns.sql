@@ -56,7 +56,8 @@ BEGIN
         WHEN type_id IN ('text'::regtype, 'varchar', 'name') THEN
             RETURN '$value';
         WHEN type_id = 'bpchar'::regtype THEN
-            RETURN '$value::bpchar';
+            -- Blanks at the end do not count there, and do in the name of another table's device.
+            RETURN 'CASE WHEN right($value, 1) <> '' '' THEN $value::bpchar END';
         WHEN type_id IN ('int2'::regtype, 'int4', 'int8') THEN
             -- In two steps, for the second is not to be tried on what is no number.
             RETURN 'CASE WHEN $value ~ ''^(0|-?[1-9][0-9]{0,18})$'' THEN '
@@ -166,6 +167,7 @@ DECLARE
     factor bigint;
     low bigint;
     high bigint;
+    whole boolean;
 BEGIN
     CASE
         WHEN type_id = 'timestamptz'::regtype THEN
@@ -184,14 +186,19 @@ BEGIN
             -- The years 1 to 9999; what lies outside is no time.
             low := -62135596800 * factor;
             high := 253402300800 * factor;
-            expression := format('CASE WHEN p.%1$I > %2$s AND p.%1$I < %3$s THEN to_timestamp(p.%1$I::double precision / %4$s) END',
-                                 column_name, low, high, factor);
+            -- Moments are whole microseconds: what is within half of one is that moment. Of a double precision, to_timestamp()
+            -- rounds to them; to convert a numeric to one would round twice.
+            expression := format(
+                'CASE WHEN p.%1$I > %2$s AND p.%1$I < %3$s THEN to_timestamp('
+                    || CASE WHEN type_id = 'numeric'::regtype THEN 'round(p.%1$I * %5$s, 6)::double precision'
+                            ELSE 'p.%1$I::double precision / %4$s' END || ') END',
+                column_name, low, high, factor, trim_scale(1.0 / factor));
+            whole := type_id IN ('int4'::regtype, 'int8');
             bound := format(
-                'CASE WHEN isfinite($value) THEN ceil(extract(epoch FROM $value) * %1$s)::%2$s WHEN $value > ''epoch'' THEN %4$s ELSE %3$s END',
-                factor, CASE WHEN type_id IN ('int4'::regtype, 'int8') THEN 'bigint' ELSE type_id::text END, low, high);
-            IF type_id IN ('float8'::regtype, 'numeric') THEN
-                bound := replace(replace(bound, 'ceil(', '('), '%', '');
-            END IF;
+                'CASE WHEN isfinite($value) THEN (%1$s)::%2$s WHEN $value > ''epoch'' THEN %4$s ELSE %3$s END',
+                format(CASE WHEN whole THEN 'ceil(extract(epoch FROM $value) * %s)'
+                            ELSE '(extract(epoch FROM $value) - 0.0000005) * %s' END, factor),
+                CASE WHEN whole THEN 'bigint' ELSE type_id::text END, low, high);
         ELSE
             PERFORM @extschema@._refuse_type(relation, column_name, type_id,
                 'the time of a point (timestamp with or without time zone, or a number of s, ms or us since 1970)');

@@ -1616,6 +1616,95 @@ BEGIN ATOMIC
                WHEN 'batch_id' THEN a.atttypid = 'uuid'::regtype AND NOT a.attnotnull AND d.oid IS NULL END;
 END;
 
+CREATE OR REPLACE FUNCTION _device_value(relation regclass, column_name name) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    type_id regtype := @extschema@._column_type(relation, column_name);
+BEGIN
+    IF EXISTS (SELECT FROM pg_attribute a JOIN pg_collation c ON c.oid = a.attcollation
+                WHERE a.attrelid = relation AND a.attname = column_name AND NOT c.collisdeterministic) THEN
+        RAISE EXCEPTION 'column "%" of table % takes different texts for equal, and so cannot tell devices apart',
+            column_name, relation
+            USING ERRCODE = 'collation_mismatch', HINT = 'Give it a deterministic collation, or name a generated column that has one.';
+    END IF;
+    CASE
+        WHEN type_id IN ('text'::regtype, 'varchar', 'name') THEN
+            RETURN '$value';
+        WHEN type_id = 'bpchar'::regtype THEN
+            -- Blanks at the end do not count there, and do in the name of another table's device.
+            RETURN 'CASE WHEN right($value, 1) <> '' '' THEN $value::bpchar END';
+        WHEN type_id IN ('int2'::regtype, 'int4', 'int8') THEN
+            -- In two steps, for the second is not to be tried on what is no number.
+            RETURN 'CASE WHEN $value ~ ''^(0|-?[1-9][0-9]{0,18})$'' THEN '
+                || 'CASE WHEN $value::numeric BETWEEN -9223372036854775808 AND 9223372036854775807 THEN $value::bigint END END';
+        WHEN type_id = 'uuid'::regtype THEN
+            RETURN 'CASE WHEN $value ~ ''^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'' THEN $value::uuid END';
+        ELSE
+            PERFORM @extschema@._refuse_type(relation, column_name, type_id, 'the name of a device');
+    END CASE;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _time_expressions(relation regclass, column_name name, time_zone text, time_unit text,
+                                  OUT expression text, OUT bound text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    type_id regtype := @extschema@._column_type(relation, column_name);
+    factor bigint;
+    low bigint;
+    high bigint;
+    whole boolean;
+BEGIN
+    CASE
+        WHEN type_id = 'timestamptz'::regtype THEN
+            expression := format('p.%I', column_name);
+            bound := '$value';
+        WHEN type_id = 'timestamp'::regtype THEN
+            PERFORM now() AT TIME ZONE time_zone;
+            expression := format('(p.%I AT TIME ZONE %L)', column_name, time_zone);
+            bound := format('($value AT TIME ZONE %L)', time_zone);
+        WHEN type_id IN ('int4'::regtype, 'int8', 'float8', 'numeric') THEN
+            factor := CASE time_unit WHEN 's' THEN 1 WHEN 'ms' THEN 1000 WHEN 'us' THEN 1000000 END;
+            IF factor IS NULL THEN
+                RAISE EXCEPTION 'column "%" of table % is a number: time_unit must say whether it counts s, ms or us since 1970',
+                    column_name, relation USING ERRCODE = 'invalid_parameter_value';
+            END IF;
+            -- The years 1 to 9999; what lies outside is no time.
+            low := -62135596800 * factor;
+            high := 253402300800 * factor;
+            -- Moments are whole microseconds: what is within half of one is that moment. Of a double precision, to_timestamp()
+            -- rounds to them; to convert a numeric to one would round twice.
+            expression := format(
+                'CASE WHEN p.%1$I > %2$s AND p.%1$I < %3$s THEN to_timestamp('
+                    || CASE WHEN type_id = 'numeric'::regtype THEN 'round(p.%1$I * %5$s, 6)::double precision'
+                            ELSE 'p.%1$I::double precision / %4$s' END || ') END',
+                column_name, low, high, factor, trim_scale(1.0 / factor));
+            whole := type_id IN ('int4'::regtype, 'int8');
+            bound := format(
+                'CASE WHEN isfinite($value) THEN (%1$s)::%2$s WHEN $value > ''epoch'' THEN %4$s ELSE %3$s END',
+                format(CASE WHEN whole THEN 'ceil(extract(epoch FROM $value) * %s)'
+                            ELSE '(extract(epoch FROM $value) - 0.0000005) * %s' END, factor),
+                CASE WHEN whole THEN 'bigint' ELSE type_id::text END, low, high);
+        ELSE
+            PERFORM @extschema@._refuse_type(relation, column_name, type_id,
+                'the time of a point (timestamp with or without time zone, or a number of s, ms or us since 1970)');
+    END CASE;
+END
+$$;
+
+UPDATE adopted_sources
+   SET device_value = replace(device_value, '$value::bpchar', 'CASE WHEN right($value, 1) <> '' '' THEN $value::bpchar END'),
+       bound_expression = regexp_replace(
+           bound_expression, '\(extract\(epoch FROM \$value\) \* (\d+)\)::(double precision|numeric)',
+           '((extract(epoch FROM $value) - 0.0000005) * \1)::\2'),
+       time_expression = CASE WHEN bound_expression LIKE '%::numeric %' THEN regexp_replace(
+           time_expression, 'to_timestamp\((p\..*)::double precision / (10*)\)', 'to_timestamp(round(\1 / \2, 6)::double precision)')
+           ELSE time_expression END;
+
 CREATE OR REPLACE FUNCTION _describe_source(
     relation regclass, device_column name, time_column name, coordinates_column name, longitude_column name,
     latitude_column name, accuracy_column name, coordinate_order text, time_zone text, time_unit text,

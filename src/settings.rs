@@ -52,12 +52,12 @@ static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 static MAX_MATCHING_SIZE: GucSetting<i32> = GucSetting::<i32>::new(100);
 static WINDOW: GucSetting<WindowLength> =
     GucSetting::<WindowLength>::new(WindowLength::FiveMinutes);
-static MAX_GAP: GucSetting<i32> = GucSetting::<i32>::new(300);
+static MAX_GAP: GucSetting<i32> = GucSetting::<i32>::new(330);
 static LOOK_BACK: GucSetting<i32> = GucSetting::<i32>::new(86_400);
 static GPS_ACCURACY: GucSetting<f64> = GucSetting::<f64>::new(0.0);
 static LINE_TOLERANCE: GucSetting<f64> = GucSetting::<f64>::new(1.0);
 static MAX_RETRIES: GucSetting<i32> = GucSetting::<i32>::new(5);
-static SETTLE_DELAY: GucSetting<i32> = GucSetting::<i32>::new(120);
+static SETTLE_DELAY: GucSetting<i32> = GucSetting::<i32>::new(180);
 static RETRY_PAUSE: GucSetting<i32> = GucSetting::<i32>::new(60);
 
 /// What a run needs to know, all of it read at its beginning.
@@ -290,7 +290,8 @@ fn define_matching() {
     int(
         c"osrm_matcher.max_gap",
         c"A silence longer than this ends a path.",
-        c"Default: 5min.",
+        // Who reports every five minutes is some seconds late now and then.
+        c"Default: 330s.",
         &MAX_GAP,
         (30, 900),
         GucFlags::UNIT_S,
@@ -306,7 +307,7 @@ fn define_matching() {
     int(
         c"osrm_matcher.settle_delay",
         c"Time for points to come in before an open window is matched as a whole.",
-        c"Until then its line goes on provisionally. 0 matches it as a whole with every run. Default: 2min.",
+        c"Until then its line goes on provisionally. 0 matches it as a whole with every run. Default: 3min.",
         &SETTLE_DELAY,
         (0, 86_400),
         GucFlags::UNIT_S,

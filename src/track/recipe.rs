@@ -59,6 +59,8 @@ pub mod slot {
 
 /// Stage 1: from raw fixes to segments of driving.
 pub mod prepare {
+    use crate::track::model::{Micros, SECOND};
+
     /// A run of at most this many fixes that lie together elsewhere is taken for a teleport.
     pub const LONGEST_TELEPORT: usize = 3;
     /// A run that only a silence lets be left, or reached, is a teleport if the way across it is less than this
@@ -105,6 +107,8 @@ pub mod prepare {
     pub const FARTHEST: f64 = 60.0;
     /// A parked vehicle whose fixes stray for less than this is still parked, in seconds.
     pub const STRAY: f64 = 60.0;
+    /// Back so soon, it has not moved at all: within it, no vehicle gets farther than 100 m and back.
+    pub const AT_ONCE: Micros = 20 * SECOND;
 
     /// Slower devices report any course, in m/s.
     pub const LEAST_SPEED: f64 = 3.0;
@@ -182,6 +186,9 @@ pub mod ask {
     /// The longest step in time that is needed for a bound, in seconds.
     pub const LONGEST_STEP: f64 = 600.0;
 
+    /// A place on the road that is farther than this from its point is the answer to another question, in metres: OSRM
+    /// looks within three times a radius.
+    pub const ELSEWHERE: f64 = 300.0;
     /// OSRM looks within three times a radius, at a cost that grows with its fourth power: this is
     /// where it becomes dear, in metres.
     pub const LARGEST_RADIUS: f64 = 25.0;
@@ -197,8 +204,9 @@ pub mod ask {
     /// An observation that found no road counts as so many radiuses off it: OSRM looked three far.
     pub const NOT_FOUND: f64 = 4.0;
 
-    /// The context on each side of a slot's edge: at least this span and so many distinct seconds.
-    pub const CONTEXT: Micros = 60 * SECOND;
+    /// The context on each side of a slot's edge: at least this span, for a stop that reaches across it has to be seen
+    /// from both, and so many distinct seconds.
+    pub const CONTEXT: Micros = 120 * SECOND;
     pub const CONTEXT_SECONDS: usize = 12;
     /// Fixes on each side of the edge that the request holds.
     pub const SIDE: usize = 12;

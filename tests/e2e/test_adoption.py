@@ -82,6 +82,34 @@ def test_other_shapes_of_tables(db, osrm, columns, values, adopt):
     assert db.rows(lines, ("7",)) == db.rows(lines, ("own",)) != []
 
 
+@pytest.mark.parametrize("kind, unit, factor", [
+    ("double precision", "s", 1), ("double precision", "ms", 1000), ("numeric", "s", 1), ("numeric", "us", 10**6)])
+def test_times_with_more_digits_than_a_moment_has(db, kind, unit, factor):
+    db.rows(f"CREATE TABLE places (dev text, t {kind}, lon float8, lat float8)")
+    db.rows("""SELECT * FROM adopt_source('places', device_column => 'dev', time_column => 't', time_unit => %s,
+                                          longitude_column => 'lon', latitude_column => 'lat')""", (unit,))
+    # Points alone in their windows: each is the first and the last one that a search finds.
+    db.rows(f"""INSERT INTO places
+                SELECT d::text, (extract(epoch FROM date_trunc('hour', now())) - w * 600 + d * 0.1234567891) * {factor}, 24.94, 60.17
+                  FROM generate_series(1, 20) AS d, generate_series(1, 3) AS w""")
+    process_all(db)
+    assert db.value("SELECT count(*) FROM places WHERE NOT processed") == 0
+    assert db.value("SELECT sum(coordinate_count) FROM processing_batches") == 60
+
+
+def test_blanks_at_the_end_of_a_name_are_of_another_device(db, osrm):
+    fixes = drive(osrm, recent_window(), seconds=120)
+    db.rows("CREATE TABLE places (dev char(8), t timestamptz, lon float8, lat float8)")
+    db.rows("""SELECT * FROM adopt_source('places', device_column => 'dev', time_column => 't',
+                                          longitude_column => 'lon', latitude_column => 'lat')""")
+    for lon, lat, at in fixes[::2]:
+        db.rows("INSERT INTO places VALUES ('abc', %s, %s, %s)", (at, lon, lat))
+    insert(db, "abc  ", fixes)
+    process_all(db)
+    assert dict(db.rows("SELECT device_id, sum(coordinate_count) FROM processing_batches GROUP BY 1")) == {
+        "abc": len(fixes[::2]), "abc  ": len(fixes)}
+
+
 def test_names_that_look_like_marks_of_our_statements(db, osrm):
     fixes = drive(osrm, recent_window(), seconds=600)
     insert(db, "own", fixes)

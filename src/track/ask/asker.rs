@@ -10,7 +10,8 @@ use super::median;
 use crate::osrm::{MatchAnswer, MatchError, MatchRequest, Matcher, RequestPoint, Tracepoint};
 use crate::track::geo::{self, Place};
 use crate::track::recipe::ask::{
-    BOUND_SPEED, BOUND_STEPS, LARGEST, LONGEST_STEP, OVERLAP, SHRINK, SHRINK_DETOUR, SHRINKS,
+    BOUND_SPEED, BOUND_STEPS, ELSEWHERE, LARGEST, LONGEST_STEP, OVERLAP, SHRINK, SHRINK_DETOUR,
+    SHRINKS,
 };
 
 /// Asks OSRM and counts.
@@ -98,7 +99,7 @@ impl<'a> Asker<'a> {
     ) -> Result<MatchedTrace, MatchError> {
         self.calls.set(self.calls.get().saturating_add(1));
         match self.matcher.ask(&request(trace, bound)) {
-            Ok(answer) => read(answer, trace.len()),
+            Ok(answer) => read(answer, trace),
             Err(MatchError::Refused(refusal)) => Ok(MatchedTrace {
                 refusal: Some(refusal),
                 ..MatchedTrace::unknown(trace.len())
@@ -173,13 +174,23 @@ fn request(trace: &[Observation], bound: f64) -> MatchRequest {
     }
 }
 
-/// The answer to a request of `len` points.
-fn read(answer: MatchAnswer, len: usize) -> Result<MatchedTrace, MatchError> {
-    if answer.tracepoints.len() != len {
+/// The answer to a request of these observations.
+fn read(answer: MatchAnswer, trace: &[Observation]) -> Result<MatchedTrace, MatchError> {
+    if answer.tracepoints.len() != trace.len() {
         let text = "an answer to another number of points than were asked";
         return Err(MatchError::Unavailable(text.to_owned()));
     }
-    let mut matched = MatchedTrace::unknown(len);
+    let elsewhere = |(o, answered): (&Observation, &Option<Tracepoint>)| {
+        answered
+            .as_ref()
+            .is_some_and(|t| geo::distance(o.place, t.location) > ELSEWHERE)
+    };
+    if trace.iter().zip(&answer.tracepoints).any(elsewhere) {
+        let text =
+            "an answer about other places than were asked: does a cache stand before the server?";
+        return Err(MatchError::Unavailable(text.to_owned()));
+    }
+    let mut matched = MatchedTrace::unknown(trace.len());
     let mut matchings: Vec<_> = answer
         .matchings
         .into_iter()
@@ -284,7 +295,33 @@ mod tests {
             matchings: vec![],
             tracepoints: vec![None],
         };
-        assert!(matches!(read(answer, 2), Err(MatchError::Unavailable(_))));
+        let asked = trace(2);
+        assert!(matches!(
+            read(answer, &asked),
+            Err(MatchError::Unavailable(_))
+        ));
+        let there = |places: [Place; 2]| MatchAnswer {
+            matchings: vec![],
+            tracepoints: places
+                .map(|location| {
+                    Some(Tracepoint {
+                        location,
+                        matching: 0,
+                        waypoint: 0,
+                        alternatives: 0,
+                    })
+                })
+                .to_vec(),
+        };
+        let places = [asked[0].place, asked[1].place];
+        assert!(read(there(places), &asked).is_ok());
+        for far in [[0.0, 0.0], [places[1][0] + 1.0, places[1][1]]] {
+            let answer = there([places[0], far]);
+            assert!(matches!(
+                read(answer, &asked),
+                Err(MatchError::Unavailable(_))
+            ));
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::smooth::Smoothed;
 use crate::track::geo::{self, Place, Plane};
 use crate::track::model::{Micros, seconds};
 use crate::track::recipe::Recipe;
-use crate::track::recipe::prepare::{CLOSE, FARTHEST, SPREAD, STRAY};
+use crate::track::recipe::prepare::{AT_ONCE, CLOSE, FARTHEST, LONGEST_TELEPORT, SPREAD, STRAY};
 use crate::track::recipe::vehicle::PARKED;
 use crate::track::vehicle::can_travel;
 
@@ -48,21 +48,34 @@ pub fn stays(fixes: &[Smoothed]) -> bool {
     together(fixes, 0, Micros::MAX) == fixes.len()
 }
 
-/// The end of the longest run from `from` on that stays within reach of its own middle. A silence
-/// ends it: where the vehicle was meanwhile is not known.
+/// The end of the longest run from `from` on that stays within reach of its own middle, but for a few wrong fixes
+/// from which it is back at once. A silence ends it: where the vehicle was meanwhile is not known.
 fn together(fixes: &[Smoothed], from: usize, max_gap: Micros) -> usize {
     let plane = Plane::at(fixes[from].place);
-    let (mut sum, mut to) = ([0.0; 2], from);
+    let (mut sum, mut count, mut to) = ([0.0; 2], 0.0f64, from);
     while to < fixes.len() {
-        if to > from && fixes[to].time.saturating_sub(fixes[to - 1].time) > max_gap {
+        let since_last = |i: usize| fixes[i].time.saturating_sub(fixes[to.max(1) - 1].time);
+        if to > from && since_last(to) > max_gap {
             break;
         }
-        let xy = plane.project(fixes[to].place);
-        let n = (to - from).max(1) as f64;
-        if (xy[0] - sum[0] / n).hypot(xy[1] - sum[1] / n) > allowance(&fixes[to]) {
-            break;
+        let near = |i: &usize| {
+            let [x, y] = plane.project(fixes[*i].place);
+            let n = count.max(1.0);
+            (x - sum[0] / n).hypot(y - sum[1] / n) <= allowance(&fixes[*i])
+        };
+        if !near(&to) {
+            let soon = (to + 1..fixes.len()).take(LONGEST_TELEPORT);
+            let back = soon
+                .take_while(|i| since_last(*i) <= AT_ONCE.min(max_gap))
+                .find(near);
+            match back {
+                Some(back) => to = back,
+                None => break,
+            }
         }
-        sum = [sum[0] + xy[0], sum[1] + xy[1]];
+        let [x, y] = plane.project(fixes[to].place);
+        sum = [sum[0] + x, sum[1] + y];
+        count += 1.0;
         to += 1;
     }
     to
@@ -188,6 +201,19 @@ mod tests {
         let mut fixes: Vec<Smoothed> = (0..400).map(|s| at(s as f64, 0.0)).collect();
         fixes[200] = at(200.0, 80.0);
         assert_eq!(found(&fixes), [(0.0, 399.0)]);
+    }
+
+    #[test]
+    fn a_parked_receiver_that_errs_now_and_then_is_parked_all_the_while() {
+        let errs = |wrong: usize| {
+            let far = |i: usize| f64::from(u8::from(i % 18 >= 18 - wrong)) * 65.0;
+            let fixes: Vec<Smoothed> = (0..343).map(|i| at(5.0 * i as f64, far(i))).collect();
+            found(&fixes)
+        };
+        assert_eq!(errs(1), [(0.0, 1_710.0)]);
+        assert_eq!(errs(3), [(0.0, 1_710.0)]);
+        // Away for longer: it may have been.
+        assert_eq!(errs(4), []);
     }
 
     #[test]

@@ -167,6 +167,38 @@ fn a_halt_parts_the_paths() {
 }
 
 #[test]
+fn a_halt_across_the_edge_of_slots_is_seen_whole() {
+    for (from, seconds) in [
+        (780, 130),
+        (855, 130),
+        (810, 130),
+        (840, 240),
+        (600, 400),
+        (880, 400),
+    ] {
+        let mut fixes = drive(1_500, 5, 0.0);
+        let there = fixes[from / 5];
+        for f in fixes.iter_mut().skip(from / 5 + 1) {
+            f.time += seconds * SECOND;
+        }
+        let parked = (there.time..there.time + seconds * SECOND).step_by(5 * SECOND as usize);
+        fixes.extend(parked.skip(1).map(|time| Fix { time, ..there }));
+        fixes.sort_by_key(|f| f.time);
+        let outcomes = outcomes(&fixes, &recipe(300), &City::default());
+        let stops: Vec<Stop> = outcomes.iter().flat_map(|o| o.stops.clone()).collect();
+        let stood: Micros = stops.iter().map(|stop| stop.end - stop.start).sum();
+        // From the first fix at the place to the last one.
+        assert!(
+            (stood - seconds * SECOND).abs() <= 10 * SECOND,
+            "{from} {seconds}: {stops:?}"
+        );
+        let paths: Vec<Path> = outcomes.into_iter().flat_map(|o| o.paths).collect();
+        let unlike = total(&paths) - 15_000.0;
+        assert!(unlike.abs() < 100.0, "{from} {seconds}: {unlike} m");
+    }
+}
+
+#[test]
 fn no_road_leaves_one_raw_path() {
     let fixes: Vec<Fix> = (0..3)
         .map(|i| fix(60.0 * i as f64, 200.0 * i as f64, 50.0))

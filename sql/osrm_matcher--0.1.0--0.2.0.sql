@@ -1137,6 +1137,8 @@ END
 $$;
 COMMENT ON FUNCTION _require_adoptable IS 'raises an error, with what to do, where a table cannot be adopted; stable';
 
+-- One step: hops over the devices and takes each one's oldest rows, until so many rows are found. Rows that
+-- a worker has in hand, and those that somebody's foreign key refers to, are passed over.
 CREATE OR REPLACE FUNCTION _delete_before(relation regclass, time_column name, cutoff timestamptz, condition text, max_rows integer)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
@@ -1146,6 +1148,7 @@ AS $$
 DECLARE
     deleted bigint;
 BEGIN
+    condition := condition || coalesce(' AND coalesce(' || @extschema@._referred_to(relation) || ') IS NULL', '');
     EXECUTE format(
         'WITH RECURSIVE known AS (
             (SELECT t.device_id FROM %1$s t ORDER BY t.device_id LIMIT 1)
@@ -1172,12 +1175,28 @@ BEGIN
     RETURN deleted;
 END
 $$;
+COMMENT ON FUNCTION _delete_before IS 'deletes up to so many rows of a table that are older than a moment; volatile';
 
 CREATE OR REPLACE FUNCTION delete_old(
     paths_older_than interval DEFAULT '30 days',
     batches_older_than interval DEFAULT '30 days',
     points_older_than interval DEFAULT NULL,
     max_rows integer DEFAULT 10000,
+    OUT paths bigint, OUT stops bigint, OUT batches bigint, OUT points bigint, OUT runs bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT s.paths, s.stops, s.batches, s.points, s.runs INTO paths, stops, batches, points, runs
+      FROM @extschema@._delete_step(paths_older_than, batches_older_than, points_older_than, max_rows, NULL) s;
+END
+$$;
+COMMENT ON FUNCTION delete_old IS
+    'one step of upkeep: deletes up to max_rows each of paths with stops, batches, processed points and runs beyond an age; null keeps all; unprocessed points and tables of the application are never deleted from; volatile';
+
+CREATE FUNCTION _delete_step(
+    paths_older_than interval, batches_older_than interval, points_older_than interval, max_rows integer,
+    INOUT failures text[],
     OUT paths bigint, OUT stops bigint, OUT batches bigint, OUT points bigint, OUT runs bigint)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -1194,40 +1213,84 @@ BEGIN
     IF max_rows IS NULL OR max_rows < 1 THEN
         RAISE EXCEPTION 'max_rows must be at least 1' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    paths := 0;
-    stops := 0;
-    batches := 0;
-    points := 0;
-    IF paths_older_than IS NOT NULL THEN
-        paths := @extschema@._delete_before('@extschema@.cached_polylines', 'start_time', now() - paths_older_than, 'true', max_rows);
-        stops := @extschema@._delete_before('@extschema@.stops', 'start_time', now() - paths_older_than, 'true', max_rows);
-    END IF;
+    SELECT a.* INTO failures, paths FROM @extschema@._attempt('delete old paths',
+        'SELECT @extschema@._delete_before(''@extschema@.cached_polylines'', ''start_time'', $1, ''true'', $2)',
+        failures, now() - paths_older_than, max_rows) a;
+    SELECT a.* INTO failures, stops FROM @extschema@._attempt('delete old stops',
+        'SELECT @extschema@._delete_before(''@extschema@.stops'', ''start_time'', $1, ''true'', $2)',
+        failures, now() - paths_older_than, max_rows) a;
     -- Late points find by its batch what they change, so it stays as long as there is anything to change.
-    IF paths_older_than IS NOT NULL AND batches_older_than IS NOT NULL AND paths < max_rows AND stops < max_rows THEN
-        batches := @extschema@._delete_before(
-            '@extschema@.processing_batches', 'start_time', now() - greatest(paths_older_than, batches_older_than),
+    SELECT a.* INTO failures, batches FROM @extschema@._attempt('delete old batches', $do$
+        SELECT @extschema@._delete_before(
+            '@extschema@.processing_batches', 'start_time', $1,
             't.status = ''completed''
              AND (SELECT c.id FROM @extschema@.cached_polylines c
                    WHERE c.device_id = t.device_id AND c.start_time >= t.start_time AND c.start_time < t.end_time
                    LIMIT 1) IS NULL
              AND (SELECT s.id FROM @extschema@.stops s
                    WHERE s.device_id = t.device_id AND s.start_time >= t.start_time AND s.start_time < t.end_time
-                   LIMIT 1) IS NULL', max_rows);
-    END IF;
-    IF points_older_than IS NOT NULL THEN
-        points := @extschema@._delete_points(now() - points_older_than, max_rows);
-    END IF;
+                   LIMIT 1) IS NULL', $2)$do$,
+        failures, CASE WHEN paths_older_than IS NOT NULL AND batches_older_than IS NOT NULL AND paths < max_rows AND stops < max_rows
+                       THEN now() - greatest(paths_older_than, batches_older_than) END, max_rows) a;
+    SELECT d.* INTO failures, points
+      FROM @extschema@._delete_points(now() - points_older_than, max_rows, failures) d;
     -- Their log is kept as long as batches are, and never for less than two days, which alerts look at.
-    DELETE FROM @extschema@.worker_runs r
-     WHERE batches_older_than IS NOT NULL
-       AND r.id = ANY (ARRAY(SELECT o.id FROM @extschema@.worker_runs o
-                              WHERE o.started_at < now() - greatest(batches_older_than, interval '2 days')
-                              ORDER BY o.started_at LIMIT max_rows));
-    GET DIAGNOSTICS runs = ROW_COUNT;
+    SELECT a.* INTO failures, runs FROM @extschema@._attempt('delete old runs',
+        'WITH gone AS (DELETE FROM @extschema@.worker_runs r
+                        WHERE r.id = ANY (ARRAY(SELECT o.id FROM @extschema@.worker_runs o
+                                                 WHERE o.started_at < $1 ORDER BY o.started_at LIMIT $2))
+                       RETURNING r.id)
+         SELECT count(*) FROM gone',
+        failures, now() - CASE WHEN batches_older_than IS NOT NULL THEN greatest(batches_older_than, interval '2 days') END, max_rows) a;
 END
 $$;
-COMMENT ON FUNCTION delete_old IS
-    'one step of upkeep: deletes up to max_rows each of paths with stops, batches, processed points and runs beyond an age; null keeps all; unprocessed points and tables of the application are never deleted from; volatile';
+COMMENT ON FUNCTION _delete_step IS 'delete_old(), but for what has failed before, to which it adds what fails; volatile';
+
+-- What has failed is given up until the next call: a step that is repeated need not fail, and warn, each time.
+CREATE FUNCTION _attempt(what text, statement text, INOUT failures text[], cutoff timestamptz DEFAULT now(),
+                         max_rows integer DEFAULT 0, OUT done bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    reason text;
+    about text;
+    advice text;
+BEGIN
+    done := 0;
+    IF cutoff IS NULL OR EXISTS (SELECT FROM unnest(failures) f WHERE starts_with(f, what || ': ')) THEN
+        RETURN;
+    END IF;
+    EXECUTE statement INTO done USING cutoff, max_rows;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS reason = MESSAGE_TEXT, about = PG_EXCEPTION_DETAIL, advice = PG_EXCEPTION_HINT;
+    done := 0;
+    reason := concat_ws('; ', reason, nullif(replace(about, E'\n', '; '), ''));
+    failures := failures || format('%s: %s', what, reason);
+    RAISE WARNING 'could not %: %', what, reason
+        USING ERRCODE = SQLSTATE, DETAIL = 'All else is done without it.',
+              HINT = CASE WHEN SQLSTATE = '2BP01' THEN 'Drop what depends on it, or have it read gps_coordinates as a whole; then call upkeep() again.'
+                          ELSE coalesce(nullif(advice, ''), 'Mend that, and call upkeep() again.') END;
+END
+$$;
+COMMENT ON FUNCTION _attempt IS
+    'does a part of upkeep, a statement over a moment ($1) and a number of rows ($2), and says of how many rows or points; what fails is told of in a warning, added to failures, and not tried again with them; nothing without a moment; volatile';
+
+-- What a foreign key lets no row go for; those that say CASCADE or SET NULL are in nobody's way.
+CREATE FUNCTION _referred_to(relation regclass) RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT string_agg(format('(SELECT true FROM %s r WHERE %s LIMIT 1)', c.conrelid::regclass, k.same), ', ')
+      FROM pg_constraint c
+     CROSS JOIN LATERAL (
+        SELECT string_agg(format('r.%I = t.%I', r.attname, t.attname), ' AND ') AS same
+          FROM unnest(c.conkey, c.confkey) AS k (referring, referred)
+          JOIN pg_attribute r ON r.attrelid = c.conrelid AND r.attnum = k.referring
+          JOIN pg_attribute t ON t.attrelid = c.confrelid AND t.attnum = k.referred) k
+     WHERE c.confrelid = _referred_to.relation AND c.contype = 'f' AND c.confdeltype IN ('a', 'r');
+END;
+COMMENT ON FUNCTION _referred_to IS
+    'expressions, for a row t of a table, that are null unless a foreign key refers to it; null if no foreign key refers to the table; stable';
 
 CREATE FUNCTION _points_are_partitioned() RETURNS boolean
 LANGUAGE sql STABLE
@@ -1262,6 +1325,26 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _add_to_extension IS 'makes a table a member of the extension, whose rows are dumped or not; volatile';
+
+-- Beyond the last hundred thousand runs of all jobs it is not looked for: nobody may shorten the log.
+CREATE FUNCTION _last_cron_run(job_id bigint)
+RETURNS TABLE (failed boolean, began timestamptz, message text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF @extschema@._cron_is_here() THEN
+        RETURN QUERY EXECUTE
+            'SELECT d.status = ''failed'', coalesce(d.start_time, d.end_time), d.return_message
+               FROM cron.job_run_details d
+              WHERE d.jobid = $1 AND d.status IN (''succeeded'', ''failed'')
+                AND d.runid > (SELECT max(l.runid) FROM cron.job_run_details l) - 100000
+              ORDER BY d.runid DESC LIMIT 1'
+            USING job_id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _last_cron_run IS 'the last run of a job of pg_cron that has ended, as far as pg_cron''s log has it; stable';
 
 CREATE FUNCTION _make_partition(name text, bounds text, condition text) RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -1310,6 +1393,29 @@ END
 $$;
 COMMENT ON FUNCTION _make_partitions IS
     'makes partitions of gps_coordinates ahead, if it has any; says how many; volatile';
+
+CREATE FUNCTION _drop_partition(old regclass) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    waits boolean;
+    points bigint;
+BEGIN
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s p WHERE p.processed::int = 0)', old) INTO waits;
+    IF waits THEN
+        RETURN 0;
+    END IF;
+    points := @extschema@._count(old);
+    EXECUTE format('ALTER EXTENSION osrm_matcher DROP TABLE %s', old);
+    -- A foreign key that refers to gps_coordinates depends on each of its partitions, and lets go of one that is detached.
+    EXECUTE format('ALTER TABLE @extschema@.gps_coordinates DETACH PARTITION %s', old);
+    EXECUTE format('DROP TABLE %s', old);
+    RETURN points;
+END
+$$;
+COMMENT ON FUNCTION _drop_partition IS
+    'drops a partition of gps_coordinates, unless it holds points that are to be processed; returns how many points it held, about; volatile';
 
 CREATE FUNCTION _require_simple_points() RETURNS void
 LANGUAGE plpgsql STABLE
@@ -1404,47 +1510,55 @@ $$;
 COMMENT ON FUNCTION partition_points IS
     'makes gps_coordinates, empty or small, a table partitioned by time, with partitions of a length for a week to come, which upkeep() goes on with; says how many were made; volatile, strict';
 
-CREATE FUNCTION _drop_partitions(cutoff timestamptz) RETURNS bigint
+-- Who uses the table now is not waited for.
+CREATE FUNCTION _drop_partitions(cutoff timestamptz, INOUT failures text[], OUT points bigint)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '200ms'
 AS $$
 DECLARE
     old regclass;
-    waits boolean;
-    points bigint := 0;
+    dropped bigint;
 BEGIN
+    points := 0;
     FOR old IN SELECT p.part FROM @extschema@._point_partitions() p WHERE p.to_time <= cutoff LOOP
-        PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'The next upkeep() tries again.');
-        EXECUTE format('SELECT EXISTS (SELECT FROM %s p WHERE p.processed::int = 0)', old) INTO waits;
-        CONTINUE WHEN waits;
-        points := points + @extschema@._count(old);
-        EXECUTE format('ALTER EXTENSION osrm_matcher DROP TABLE %s', old);
-        EXECUTE format('DROP TABLE %s', old);
+        BEGIN
+            PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'The next upkeep() tries again.');
+        EXCEPTION WHEN lock_not_available THEN
+            RETURN;
+        END;
+        SELECT a.* INTO failures, dropped FROM @extschema@._attempt(
+            format('drop partition %s', old), format('SELECT @extschema@._drop_partition(%L)', old), failures) a;
+        points := points + dropped;
     END LOOP;
-    RETURN points;
-EXCEPTION WHEN lock_not_available THEN
-    RETURN 0;
 END
 $$;
 COMMENT ON FUNCTION _drop_partitions IS
-    'drops partitions of gps_coordinates that hold nothing but processed points from before a moment; returns how many points, about; volatile';
+    'drops partitions of gps_coordinates that hold nothing but processed points from before a moment; returns how many points, about, and what has failed; volatile';
 
-CREATE FUNCTION _delete_points(cutoff timestamptz, max_rows integer) RETURNS bigint
+CREATE FUNCTION _delete_points(cutoff timestamptz, max_rows integer, INOUT failures text[], OUT points bigint)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    single regclass := '@extschema@.gps_coordinates';
+    deleted bigint;
 BEGIN
+    points := 0;
     IF @extschema@._points_are_partitioned() THEN
-        RETURN @extschema@._drop_partitions(cutoff)
-             + @extschema@._delete_before('@extschema@.gps_coordinates_rest', 'recorded_at', cutoff, 't.processed', max_rows);
+        SELECT d.* INTO failures, points FROM @extschema@._drop_partitions(cutoff, failures) d;
+        single := to_regclass('@extschema@.gps_coordinates_rest');
     END IF;
-    RETURN @extschema@._delete_before('@extschema@.gps_coordinates', 'recorded_at', cutoff, 't.processed', max_rows);
+    SELECT a.* INTO failures, deleted FROM @extschema@._attempt('delete old points',
+        format('SELECT @extschema@._delete_before(%L, ''recorded_at'', $1, ''t.processed'', $2)', single),
+        failures, cutoff, max_rows) a;
+    points := points + deleted;
 END
 $$;
 COMMENT ON FUNCTION _delete_points IS
-    'deletes processed points from before a moment, whole partitions of them or up to so many; returns how many, about; volatile';
+    'deletes processed points from before a moment, whole partitions of them or up to so many; returns how many, about, and what has failed; volatile';
 
+-- Commits after each step, so it can have no SET clause: every name is qualified. What has failed is an error at its
+-- end, when all else is done: whoever calls it by a schedule sees no warnings.
 CREATE OR REPLACE PROCEDURE upkeep(
     paths_older_than interval DEFAULT '30 days',
     batches_older_than interval DEFAULT '30 days',
@@ -1456,29 +1570,39 @@ DECLARE
     until pg_catalog.timestamptz := pg_catalog.clock_timestamp()
         OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => max_seconds);
     gone record;
+    failures pg_catalog.text[];
 BEGIN
     IF pg_catalog.pg_is_in_recovery() THEN
         RAISE NOTICE 'nothing done: this server is a standby';
         RETURN;
     END IF;
+    IF @extschema@._points_are_partitioned() THEN
+        SELECT a.failures INTO failures FROM @extschema@._attempt(
+            'make partitions of gps_coordinates ahead', 'SELECT @extschema@._make_partitions()', failures) AS a;
+        COMMIT;
+    END IF;
     LOOP
         SELECT * INTO gone
-          FROM @extschema@.delete_old(paths_older_than, batches_older_than, points_older_than, 10000);
+          FROM @extschema@._delete_step(paths_older_than, batches_older_than, points_older_than, 10000, failures);
+        failures := gone.failures;
         COMMIT;
         EXIT WHEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until
                OR GREATEST(gone.paths, gone.stops, gone.batches, gone.points, gone.runs) OPERATOR(pg_catalog.=) 0;
     END LOOP;
-    PERFORM @extschema@._store_reads();
-    PERFORM @extschema@._trim_cron_log();
+    SELECT a.failures INTO failures FROM @extschema@._attempt(
+        'store what readers noted', 'SELECT @extschema@._store_reads()', failures) AS a;
+    SELECT a.failures INTO failures FROM @extschema@._attempt(
+        'shorten the log of pg_cron', 'SELECT @extschema@._trim_cron_log()', failures) AS a;
     COMMIT;
-    IF @extschema@._points_are_partitioned() THEN
-        PERFORM @extschema@._make_partitions();
-        COMMIT;
+    IF failures IS NOT NULL THEN
+        RAISE EXCEPTION 'upkeep() could not %', pg_catalog.array_to_string(failures, '; nor ')
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'All else is done, and stays so.',
+                  HINT = 'Mend that; the next upkeep() tries again.';
     END IF;
 END
 $$;
 COMMENT ON PROCEDURE upkeep IS
-    'repeats delete_old() with a commit after each step until nothing is left to delete or its time is up, keeps pg_cron''s log of our jobs to a day, and makes partitions of gps_coordinates ahead if it has any';
+    'makes partitions of gps_coordinates ahead if it has any, repeats delete_old() with a commit after each step until nothing is left to delete or its time is up, and keeps pg_cron''s log of our jobs to a day; what could not be done keeps nothing else from being done, and is an error at the end';
 
 CREATE OR REPLACE FUNCTION storage_advice(days integer DEFAULT 30)
 RETURNS TABLE (table_name text, size_bytes bigint, row_count bigint, rows_per_device_day double precision,
@@ -2164,6 +2288,28 @@ END;
 COMMENT ON FUNCTION _server_alerts IS
     'OSRM servers that are left out while others of their group answer, and groups by a column that is nowhere, with their reasons; stable';
 
+CREATE FUNCTION _upkeep_alerts()
+RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'warning', 'upkeep_failed',
+           format('upkeep failed %s ago: %s', date_trunc('second', now() - r.began), r.message),
+           format('Mend that; the next upkeep tries again (%s).', j.schedule)
+      FROM _cron_job('osrm_matcher_upkeep') j
+     CROSS JOIN LATERAL _last_cron_run(j.job_id) r
+     WHERE r.failed
+    UNION ALL
+    SELECT 'warning', 'upkeep_not_running',
+           format('the last upkeep began %s ago', date_trunc('second', now() - r.began)),
+           CASE WHEN j.active THEN 'Look at cron.job_run_details for the reason.'
+                ELSE format('SELECT cron.alter_job(%s, active => true);', j.job_id) END
+      FROM _cron_job('osrm_matcher_upkeep') j
+     CROSS JOIN LATERAL _last_cron_run(j.job_id) r
+     WHERE _next_run(j.schedule, r.began) < now() - interval '1 day';
+END;
+COMMENT ON FUNCTION _upkeep_alerts IS
+    'whether the last scheduled upkeep failed, or the next is a day overdue, as far as pg_cron knows; stable';
+
 CREATE OR REPLACE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',
     max_failures double precision DEFAULT 0.01,
@@ -2186,6 +2332,7 @@ BEGIN
     ELSE
         RETURN QUERY SELECT a.* FROM @extschema@._schedule_alerts() a;
     END IF;
+    RETURN QUERY SELECT a.* FROM @extschema@._upkeep_alerts() a;
 
     IF now_is.osrm_reachable IS FALSE THEN
         RETURN QUERY SELECT 'critical', 'osrm_away',

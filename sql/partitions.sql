@@ -182,44 +182,72 @@ $$;
 COMMENT ON FUNCTION partition_points IS
     'makes gps_coordinates, empty or small, a table partitioned by time, with partitions of a length for a week to come, which upkeep() goes on with; says how many were made; volatile, strict';
 
--- Those whose points are all processed. Who uses the table now is not waited for.
-CREATE FUNCTION _drop_partitions(cutoff timestamptz) RETURNS bigint
+CREATE FUNCTION _drop_partition(old regclass) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    waits boolean;
+    points bigint;
+BEGIN
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s p WHERE p.processed::int = 0)', old) INTO waits;
+    IF waits THEN
+        RETURN 0;
+    END IF;
+    points := @extschema@._count(old);
+    EXECUTE format('ALTER EXTENSION osrm_matcher DROP TABLE %s', old);
+    -- A foreign key that refers to gps_coordinates depends on each of its partitions, and lets go of one that is detached.
+    EXECUTE format('ALTER TABLE @extschema@.gps_coordinates DETACH PARTITION %s', old);
+    EXECUTE format('DROP TABLE %s', old);
+    RETURN points;
+END
+$$;
+COMMENT ON FUNCTION _drop_partition IS
+    'drops a partition of gps_coordinates, unless it holds points that are to be processed; returns how many points it held, about; volatile';
+
+-- Who uses the table now is not waited for.
+CREATE FUNCTION _drop_partitions(cutoff timestamptz, INOUT failures text[], OUT points bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     old regclass;
-    waits boolean;
-    points bigint := 0;
+    dropped bigint;
 BEGIN
+    points := 0;
     FOR old IN SELECT p.part FROM @extschema@._point_partitions() p WHERE p.to_time <= cutoff LOOP
-        PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'The next upkeep() tries again.');
-        EXECUTE format('SELECT EXISTS (SELECT FROM %s p WHERE p.processed::int = 0)', old) INTO waits;
-        CONTINUE WHEN waits;
-        points := points + @extschema@._count(old);
-        EXECUTE format('ALTER EXTENSION osrm_matcher DROP TABLE %s', old);
-        EXECUTE format('DROP TABLE %s', old);
+        BEGIN
+            PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'The next upkeep() tries again.');
+        EXCEPTION WHEN lock_not_available THEN
+            RETURN;
+        END;
+        SELECT a.* INTO failures, dropped FROM @extschema@._attempt(
+            format('drop partition %s', old), format('SELECT @extschema@._drop_partition(%L)', old), failures) a;
+        points := points + dropped;
     END LOOP;
-    RETURN points;
-EXCEPTION WHEN lock_not_available THEN
-    RETURN 0;
 END
 $$;
 COMMENT ON FUNCTION _drop_partitions IS
-    'drops partitions of gps_coordinates that hold nothing but processed points from before a moment; returns how many points, about; volatile';
+    'drops partitions of gps_coordinates that hold nothing but processed points from before a moment; returns how many points, about, and what has failed; volatile';
 
-CREATE FUNCTION _delete_points(cutoff timestamptz, max_rows integer) RETURNS bigint
+CREATE FUNCTION _delete_points(cutoff timestamptz, max_rows integer, INOUT failures text[], OUT points bigint)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    single regclass := '@extschema@.gps_coordinates';
+    deleted bigint;
 BEGIN
+    points := 0;
     IF @extschema@._points_are_partitioned() THEN
-        RETURN @extschema@._drop_partitions(cutoff)
-             + @extschema@._delete_before('@extschema@.gps_coordinates_rest', 'recorded_at', cutoff, 't.processed', max_rows);
+        SELECT d.* INTO failures, points FROM @extschema@._drop_partitions(cutoff, failures) d;
+        single := to_regclass('@extschema@.gps_coordinates_rest');
     END IF;
-    RETURN @extschema@._delete_before('@extschema@.gps_coordinates', 'recorded_at', cutoff, 't.processed', max_rows);
+    SELECT a.* INTO failures, deleted FROM @extschema@._attempt('delete old points',
+        format('SELECT @extschema@._delete_before(%L, ''recorded_at'', $1, ''t.processed'', $2)', single),
+        failures, cutoff, max_rows) a;
+    points := points + deleted;
 END
 $$;
 COMMENT ON FUNCTION _delete_points IS
-    'deletes processed points from before a moment, whole partitions of them or up to so many; returns how many, about; volatile';
+    'deletes processed points from before a moment, whole partitions of them or up to so many; returns how many, about, and what has failed; volatile';

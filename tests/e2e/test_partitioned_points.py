@@ -18,6 +18,14 @@ AROUND = """SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE c
                    || coalesce(obj_description(indexrelid, 'pg_class'), '')
               FROM pg_index WHERE indrelid = 'gps_coordinates'::regclass ORDER BY 1, 2"""
 
+# A week to come is made anew after this: it is as if upkeep() had not been called for as long.
+FORGET_FUTURE = """DO $$ DECLARE part regclass; BEGIN
+                       FOR part IN SELECT p.part FROM _point_partitions() p WHERE p.from_time > now() LOOP
+                           EXECUTE format('ALTER EXTENSION osrm_matcher DROP TABLE %s', part);
+                           EXECUTE format('DROP TABLE %s', part);
+                       END LOOP;
+                   END $$"""
+
 
 def old_points(db, device, days):
     """Processed points of a day that is long past."""
@@ -76,18 +84,55 @@ def test_upkeep_drops_partitions_and_makes_new_ones_and_lines_stay(db, osrm):
     assert db.value("SELECT count(*) FROM gps_coordinates WHERE recorded_at < now() - interval '15 days'") == 0
     assert db.value("SELECT count(*) FROM gps_coordinates WHERE recorded_at < now() - interval '9 days'") == 10
     assert paths(db) == lines != []
-    db.rows("""DO $$ DECLARE part regclass; BEGIN
-                   FOR part IN SELECT p.part FROM _point_partitions() p WHERE p.from_time > now() LOOP
-                       EXECUTE format('ALTER EXTENSION osrm_matcher DROP TABLE %s', part);
-                       EXECUTE format('DROP TABLE %s', part);
-                   END LOOP;
-               END $$""")
+    db.rows(FORGET_FUTURE)
     db.rows("""INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at)
                VALUES ('early', 24.94, 60.17, now() + interval '3 days')""")
     assert db.value("SELECT count(*) FROM gps_coordinates_rest") == 1
     db.rows("CALL upkeep()")
     assert db.value("SELECT max(to_time) > now() + interval '6 days' FROM _point_partitions()")
     assert db.value("SELECT tableoid::regclass::text FROM gps_coordinates WHERE device_id = 'early'").startswith("gps_coordinates_2")
+
+
+def test_a_partition_that_cannot_be_dropped_is_told_of_and_all_others_are_and_new_ones_made(db):
+    old_points(db, "car", 20)
+    db.rows("SELECT partition_points()")
+    db.rows(FORGET_FUTURE)
+    made = db.value(PARTS)
+    first = db.value("SELECT part FROM _point_partitions() LIMIT 1")
+    db.rows(f"CREATE VIEW mine AS SELECT * FROM {first}")
+    with pytest.raises(psycopg2.Error, match=f"could not drop partition public.{first}: .*view public.mine depends on"):
+        db.rows("CALL upkeep(points_older_than => '15 days')")
+    assert db.value("SELECT count(*) FROM _point_partitions() WHERE to_time < now() - interval '16 days'") == 1
+    assert db.value(PARTS) > made
+    db.rows("DROP VIEW mine")
+    db.rows("CALL upkeep(points_older_than => '15 days')")
+    assert db.value("SELECT count(*) FROM _point_partitions() WHERE to_time < now() - interval '16 days'") == 0
+
+
+def test_a_partition_stays_as_long_as_another_table_refers_to_its_points(db):
+    for days in 20, 21:
+        old_points(db, "car", days)
+    db.rows("SELECT partition_points()")
+    db.rows("""CREATE TABLE notes (device_id text, recorded_at timestamptz, id bigint,
+                                   FOREIGN KEY (device_id, recorded_at, id) REFERENCES gps_coordinates);
+               INSERT INTO notes SELECT device_id, recorded_at, id FROM gps_coordinates ORDER BY recorded_at LIMIT 1""")
+    with pytest.raises(psycopg2.Error, match="could not drop partition .*still referenced from table \"notes\""):
+        db.rows("CALL upkeep(points_older_than => '15 days')")
+    assert db.value("SELECT count(*) FROM gps_coordinates") == 10
+    db.rows("TRUNCATE notes")
+    db.rows("CALL upkeep(points_older_than => '15 days')")
+    assert db.value("SELECT count(*) FROM gps_coordinates") == 0
+
+
+def test_partitions_that_cannot_be_made_keep_nothing_from_being_deleted(db):
+    db.rows("SELECT partition_points()")
+    db.rows(FORGET_FUTURE)
+    db.rows("""ALTER EXTENSION osrm_matcher DROP TABLE gps_coordinates_rest; ALTER TABLE gps_coordinates_rest RENAME TO other;
+               INSERT INTO stops (device_id, start_time, end_time, longitude, latitude, source_coordinates_count)
+               VALUES ('car', now() - interval '40 days', now() - interval '40 days', 24.9, 60.1, 2)""")
+    with pytest.raises(psycopg2.Error, match="could not make partitions of gps_coordinates ahead: "):
+        db.rows("CALL upkeep()")
+    assert db.value("SELECT count(*) FROM stops") == 0
 
 
 def test_no_partition_is_dropped_with_points_that_wait(db):

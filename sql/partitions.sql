@@ -88,65 +88,156 @@ $$;
 COMMENT ON FUNCTION _make_partitions IS
     'makes partitions of gps_coordinates ahead, if it has any; says how many; volatile';
 
+CREATE FUNCTION _points_obstacles() RETURNS SETOF text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH points AS (SELECT c.* FROM _relation(to_regclass('@extschema@.gps_coordinates')) c)
+    SELECT pg_describe_object(CASE WHEN r.ev_class <> p.oid THEN 'pg_class'::regclass ELSE d.classid END,
+                              CASE WHEN r.ev_class <> p.oid THEN r.ev_class ELSE d.objid END, 0)
+      FROM points p
+      JOIN pg_type t ON t.oid = p.reltype
+      JOIN pg_depend d ON (d.refclassid = 'pg_class'::regclass AND d.refobjid = p.oid)
+                       OR (d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray))
+      LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+      LEFT JOIN pg_trigger g ON d.classid = 'pg_trigger'::regclass AND g.oid = d.objid
+      LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
+     WHERE d.classid IN ('pg_rewrite'::regclass, 'pg_proc'::regclass, 'pg_policy'::regclass, 'pg_publication_rel'::regclass)
+        OR d.classid = 'pg_class'::regclass AND d.deptype = 'n'
+        OR NOT g.tgisinternal
+        OR NOT k.convalidated
+        OR k.contype = 'x'
+        OR k.contype = 'f' AND k.confrelid = p.oid
+    UNION
+    SELECT format('unique index %s, without recorded_at', i.indexrelid::regclass)
+      FROM points p JOIN pg_index i ON i.indrelid = p.oid
+     WHERE i.indisunique AND NOT EXISTS (
+            SELECT FROM pg_attribute a
+             WHERE a.attrelid = p.oid AND a.attname = 'recorded_at'
+               AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))
+    UNION
+    SELECT format('identity of column %I', a.attname)
+      FROM points p JOIN pg_attribute a ON a.attrelid = p.oid AND a.attidentity <> ''
+    UNION
+    SELECT format('security label of %s', l.provider)
+      FROM points p JOIN pg_seclabel l ON l.classoid = 'pg_class'::regclass AND l.objoid = p.oid
+    UNION
+    SELECT w.what
+      FROM points p
+     CROSS JOIN LATERAL (VALUES
+        ('a replica identity that is not its key', p.relreplident <> 'd'),
+        ('a tablespace of its own', p.reltablespace <> 0),
+        ('a table that it inherits from', EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = p.oid))) AS w (what, so)
+     WHERE w.so
+     ORDER BY 1;
+END;
+COMMENT ON FUNCTION _points_obstacles IS
+    'what gps_coordinates has about it that a partitioned table could not have, or that would go with it or be lost; stable';
+
 CREATE FUNCTION _require_simple_points() RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    points regclass := '@extschema@.gps_coordinates'::regclass;
-    size bigint := pg_total_relation_size(points);
-    added text;
+    size bigint := pg_total_relation_size('@extschema@.gps_coordinates');
+    obstacles text;
 BEGIN
     IF size > 256 * 1024 * 1024 THEN
         RAISE EXCEPTION 'gps_coordinates takes %, too much to be copied while writers wait', pg_size_pretty(size)
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Let upkeep(points_older_than => ...) delete what is processed, and VACUUM FULL it; or have new points written to a partitioned table of yours, and adopt that.';
     END IF;
-    SELECT string_agg(o.what, ', ') INTO added
-      FROM (SELECT format('trigger "%s"', t.tgname) FROM pg_trigger t WHERE t.tgrelid = points AND NOT t.tgisinternal
-            UNION ALL
-            SELECT format('policy "%s"', p.polname) FROM pg_policy p WHERE p.polrelid = points
-            UNION ALL
-            SELECT 'a publication' FROM pg_publication_rel p WHERE p.prrelid = points) AS o (what);
-    IF added IS NOT NULL THEN
-        RAISE EXCEPTION 'gps_coordinates has what a new table would lack: %', added
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Drop it, and make it again afterwards.';
+    SELECT string_agg(o.what, ', ') INTO obstacles FROM @extschema@._points_obstacles() AS o (what);
+    IF obstacles IS NOT NULL THEN
+        RAISE EXCEPTION 'gps_coordinates has what a new table in its place would lack: %', obstacles
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Drop it, and make it again afterwards; a unique index then with recorded_at in it.';
     END IF;
 END
 $$;
 COMMENT ON FUNCTION _require_simple_points IS
     'raises an error, with what to do, where gps_coordinates is too large, or has too much about it, to be made anew; stable';
 
--- The same columns, constraints, indexes and comments, and the sequence; rows are copied by the caller.
+-- In the words that make them again, under the same names: those of indexes are said for a table of this name.
+CREATE FUNCTION _points_parts() RETURNS SETOF text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH points AS (SELECT c.* FROM _relation(to_regclass('@extschema@.gps_coordinates')) c), parts (rank, statement) AS (
+        SELECT 1, CASE WHEN k.oid IS NULL THEN pg_get_indexdef(i.indexrelid)
+                       ELSE format('ALTER TABLE %s ADD CONSTRAINT %I %s', p.oid::regclass, k.conname, pg_get_constraintdef(k.oid)) END
+          FROM points p
+          JOIN pg_index i ON i.indrelid = p.oid
+          LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = p.oid AND k.contype IN ('p', 'u')
+        UNION ALL
+        SELECT 2, format('COMMENT ON INDEX %s IS %L', i.indexrelid::regclass, obj_description(i.indexrelid, 'pg_class'))
+          FROM points p JOIN pg_index i ON i.indrelid = p.oid
+        UNION ALL
+        SELECT 3, format('ALTER TABLE %s ADD CONSTRAINT %I %s', p.oid::regclass, k.conname, pg_get_constraintdef(k.oid))
+          FROM points p JOIN pg_constraint k ON k.conrelid = p.oid AND k.contype = 'f'
+        UNION ALL
+        SELECT 4, format('COMMENT ON TABLE %s IS %L', p.oid::regclass, obj_description(p.oid, 'pg_class')) FROM points p
+        UNION ALL
+        SELECT 5, format('ALTER TABLE %s %s ROW LEVEL SECURITY', p.oid::regclass, w.what)
+          FROM points p
+         CROSS JOIN LATERAL (VALUES ('ENABLE', p.relrowsecurity), ('FORCE', p.relforcerowsecurity)) AS w (what, so)
+         WHERE w.so
+        UNION ALL
+        SELECT 6, format('ALTER SEQUENCE %s OWNED BY %s.%I', d.objid::regclass, p.oid::regclass, a.attname)
+          FROM points p
+          JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = p.oid AND d.classid = 'pg_class'::regclass
+                          AND d.deptype = 'a'
+          JOIN pg_attribute a ON a.attrelid = p.oid AND a.attnum = d.refobjsubid
+         CROSS JOIN LATERAL _relation(d.objid) c
+         WHERE c.relkind = 'S'
+    )
+    SELECT s.statement FROM parts s ORDER BY s.rank;
+END;
+COMMENT ON FUNCTION _points_parts IS
+    'statements for what gps_coordinates has beside its columns and checks: keys, indexes, comments, row level security, sequences; stable';
+
+CREATE FUNCTION _points_rights() RETURNS SETOF text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT format('GRANT %s%s ON %s TO %s%s', a.privilege_type, ' (' || quote_ident(g.name) || ')', p.oid::regclass,
+                  CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END,
+                  CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+      FROM _relation(to_regclass('@extschema@.gps_coordinates')) p
+     CROSS JOIN LATERAL (
+        SELECT NULL::name, p.relacl
+        UNION ALL
+        SELECT t.attname, t.attacl FROM pg_attribute t WHERE t.attrelid = p.oid AND NOT t.attisdropped) AS g (name, rights)
+     CROSS JOIN LATERAL aclexplode(g.rights) a
+     WHERE a.grantee <> p.relowner;
+END;
+COMMENT ON FUNCTION _points_rights IS 'statements for what others may do with gps_coordinates and with columns of it; stable';
+
+-- Rows are copied by the caller.
 CREATE FUNCTION _remake_points() RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    item record;
-    about text := obj_description('@extschema@.gps_coordinates'::regclass, 'pg_class');
-    rights aclitem[] := (@extschema@._relation('@extschema@.gps_coordinates'::regclass)).relacl;
+    whole regclass := '@extschema@.gps_coordinates';
+    owner regrole := (@extschema@._relation(whole)).relowner;
+    parts text[] := ARRAY(SELECT @extschema@._points_parts());
+    rights text[] := ARRAY(SELECT @extschema@._points_rights());
+    item text;
 BEGIN
     ALTER EXTENSION osrm_matcher DROP TABLE @extschema@.gps_coordinates;
     ALTER TABLE @extschema@.gps_coordinates RENAME TO gps_coordinates_whole;
-    ALTER INDEX @extschema@.gps_coordinates_pkey RENAME TO gps_coordinates_whole_pkey;
-    ALTER INDEX @extschema@.gps_coordinates_unprocessed RENAME TO gps_coordinates_whole_unprocessed;
-    ALTER INDEX @extschema@.gps_coordinates_waiting RENAME TO gps_coordinates_whole_waiting;
-    CREATE TABLE @extschema@.gps_coordinates (LIKE @extschema@.gps_coordinates_whole INCLUDING ALL) PARTITION BY RANGE (recorded_at);
-    FOR item IN SELECT i.indexrelid::regclass AS name,
-                       CASE WHEN i.indkey[0] = 2 THEN 'gps_coordinates_unprocessed' ELSE 'gps_coordinates_waiting' END AS known
-                  FROM pg_index i WHERE i.indrelid = '@extschema@.gps_coordinates'::regclass AND i.indpred IS NOT NULL LOOP
-        EXECUTE format('ALTER INDEX %s RENAME TO %I', item.name, item.known);
+    FOR item IN SELECT format('ALTER INDEX %s RENAME TO %I', i.indexrelid::regclass, 'gps_coordinates_whole_' || i.indexrelid)
+                  FROM pg_index i WHERE i.indrelid = whole LOOP
+        EXECUTE item;
     END LOOP;
-    EXECUTE format('COMMENT ON TABLE @extschema@.gps_coordinates IS %L', about);
-    ALTER SEQUENCE @extschema@.gps_coordinates_id_seq OWNED BY @extschema@.gps_coordinates.id;
+    CREATE TABLE @extschema@.gps_coordinates (LIKE @extschema@.gps_coordinates_whole INCLUDING ALL EXCLUDING INDEXES)
+        PARTITION BY RANGE (recorded_at);
+    EXECUTE format('ALTER TABLE @extschema@.gps_coordinates OWNER TO %s', owner);
+    FOREACH item IN ARRAY parts LOOP
+        EXECUTE item;
+    END LOOP;
     PERFORM @extschema@._add_to_extension('@extschema@.gps_coordinates', false);
     -- Rights come after: what a member has as it joins is left out of dumps.
-    FOR item IN SELECT a.* FROM aclexplode(rights) a
-                 WHERE a.grantee <> (@extschema@._relation('@extschema@.gps_coordinates'::regclass)).relowner LOOP
-        EXECUTE format('GRANT %s ON @extschema@.gps_coordinates TO %s%s', item.privilege_type,
-                       CASE WHEN item.grantee = 0 THEN 'PUBLIC' ELSE item.grantee::regrole::text END,
-                       CASE WHEN item.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END);
+    FOREACH item IN ARRAY rights LOOP
+        EXECUTE item;
     END LOOP;
 END
 $$;

@@ -54,6 +54,40 @@ def test_a_table_that_has_points_is_what_it_was_but_for_its_partitions(db, osrm)
     db.rows(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+def test_what_an_application_has_added_to_the_table_stays(db):
+    role = f"writer_{db.name}"
+    db.rows(f"""CREATE ROLE {role} LOGIN;
+                CREATE TABLE devices (id text PRIMARY KEY); INSERT INTO devices VALUES ('car');
+                ALTER TABLE gps_coordinates ADD COLUMN gone int, ADD COLUMN tenant int NOT NULL DEFAULT 7, ADD COLUMN number serial;
+                ALTER TABLE gps_coordinates DROP COLUMN gone, ADD CONSTRAINT known FOREIGN KEY (device_id) REFERENCES devices,
+                    ADD CONSTRAINT once UNIQUE (device_id, recorded_at, tenant), ENABLE ROW LEVEL SECURITY;
+                CREATE INDEX mine ON gps_coordinates (device_id) WHERE vehicle_type = 'truck';
+                COMMENT ON INDEX mine IS 'ours';
+                CREATE INDEX gps_coordinates_whole_mine ON gps_coordinates (created_at DESC) INCLUDE (tenant);
+                GRANT USAGE ON SEQUENCE gps_coordinates_id_seq, gps_coordinates_number_seq TO {role};
+                GRANT INSERT (device_id, longitude, latitude, recorded_at) ON gps_coordinates TO {role}""")
+    old_points(db, "car", 3)
+    insertion = "INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at) VALUES (%s, 24.9, 60.1, now())"
+    settings = """SELECT relrowsecurity, relforcerowsecurity, relowner FROM pg_class WHERE oid = 'gps_coordinates'::regclass"""
+    seen = SHAPE, AROUND, settings, "SELECT * FROM gps_coordinates ORDER BY id", """
+        SELECT grantee::text, table_name::text, column_name::text, privilege_type::text FROM information_schema.column_privileges
+         WHERE table_name = 'gps_coordinates' ORDER BY 1, 2, 3, 4"""
+    before = [[row for row in db.rows(query) if "dropped" not in str(row)] for query in seen]
+    db.rows("SELECT partition_points()")
+    assert [db.rows(query) for query in seen] == before
+    with closing(db.connect(user=role)) as session, closing(session.cursor()) as cursor:
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="row-level security"):
+            cursor.execute(insertion, ("car",))
+        db.rows("ALTER TABLE gps_coordinates DISABLE ROW LEVEL SECURITY")
+        cursor.execute(insertion, ("car",))
+        with pytest.raises(psycopg2.errors.ForeignKeyViolation):
+            cursor.execute(insertion, ("bus",))
+    db.rows(FORGET_FUTURE)
+    db.rows("CALL upkeep()")
+    assert db.value("SELECT max(number) FROM gps_coordinates") > 10
+    db.rows(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
 def test_points_in_partitions_give_the_same_paths(db, osrm, database_with_extension):
     fixes = drive(osrm, START, 900)
     db.rows("SELECT partition_points('1 hour')")
@@ -167,17 +201,34 @@ def test_the_extension_goes_with_its_partitions(db):
 @pytest.mark.parametrize("made, every, state, words", [
     ("SELECT", "1 month", "22023", "no months"), ("SELECT", "1 minute", "22023", "an hour at least"),
     ("CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
-     "CREATE TRIGGER t BEFORE INSERT ON gps_coordinates FOR EACH ROW EXECUTE FUNCTION f()", "1 day", "55000", 'trigger "t"'),
+     "CREATE TRIGGER t BEFORE INSERT ON gps_coordinates FOR EACH ROW EXECUTE FUNCTION f()", "1 day", "55000", "trigger t on"),
     ("CREATE PUBLICATION p FOR TABLE gps_coordinates WITH (publish = 'insert')", "1 day", "55000", "publication"),
+    ("CREATE POLICY mine ON gps_coordinates", "1 day", "55000", "policy mine"),
+    ("CREATE RULE mine AS ON INSERT TO gps_coordinates WHERE NEW.device_id = 'no' DO INSTEAD NOTHING", "1 day", "55000", "rule mine"),
+    ("CREATE VIEW mine AS SELECT * FROM gps_coordinates", "1 day", "55000", "view public.mine"),
+    ("CREATE MATERIALIZED VIEW mine AS SELECT * FROM gps_coordinates", "1 day", "55000", "materialized view public.mine"),
+    ("CREATE FUNCTION mine() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM gps_coordinates; END",
+     "1 day", "55000", "function public.mine()"),
+    ("CREATE FUNCTION mine(gps_coordinates) RETURNS text LANGUAGE sql AS 'SELECT $1.device_id'", "1 day", "55000", "function public.mine("),
+    ("CREATE TABLE mine (d text, r timestamptz, i bigint, CONSTRAINT mine FOREIGN KEY (d, r, i) REFERENCES gps_coordinates)",
+     "1 day", "55000", "constraint mine on table public.mine"),
+    ("CREATE TABLE mine () INHERITS (gps_coordinates)", "1 day", "55000", "table public.mine"),
+    ("CREATE TABLE mine (device_id text NOT NULL); ALTER TABLE gps_coordinates INHERIT mine", "1 day", "55000", "inherits from"),
+    ("CREATE UNIQUE INDEX mine ON gps_coordinates (id) INCLUDE (recorded_at)", "1 day", "55000", "unique index public.mine"),
+    ("ALTER TABLE gps_coordinates ADD CONSTRAINT mine EXCLUDE USING btree (id WITH =)", "1 day", "55000", "constraint mine"),
+    ("ALTER TABLE gps_coordinates ADD CONSTRAINT mine CHECK (device_id <> 'no') NOT VALID", "1 day", "55000", "constraint mine"),
+    ("ALTER TABLE gps_coordinates ADD COLUMN mine bigint GENERATED BY DEFAULT AS IDENTITY", "1 day", "55000", "identity of column mine"),
+    ("ALTER TABLE gps_coordinates REPLICA IDENTITY FULL", "1 day", "55000", "replica identity"),
     ("INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at)"
      "SELECT 'car', 24.9, 60.1, now() - n * interval '1 s' FROM generate_series(1, 1400000) n", "1 day", "55000", "too much"),
-], ids=["months", "minutes", "trigger", "publication", "size"])
+], ids=["months", "minutes", "trigger", "publication", "policy", "rule", "view", "materialized view", "function", "argument", "key",
+        "child", "parent", "unique", "exclusion", "not valid", "identity", "replica", "size"])
 def test_what_cannot_be_partitioned_is_refused_and_stays(db, made, every, state, words):
     db.rows(made)
     with pytest.raises(psycopg2.Error) as caught:
         db.rows("SELECT partition_points(%s)", (every,))
     assert caught.value.pgcode == state and words in str(caught.value)
-    assert db.value(PARTS) == 0
+    assert db.value("SELECT relkind FROM pg_class WHERE oid = 'gps_coordinates'::regclass") == "r"
 
 
 def test_pg_partman_keeps_an_adopted_table(db, osrm):

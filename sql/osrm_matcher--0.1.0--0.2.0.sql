@@ -1326,6 +1326,15 @@ END
 $$;
 COMMENT ON FUNCTION _add_to_extension IS 'makes a table a member of the extension, whose rows are dumped or not; volatile';
 
+CREATE FUNCTION _stored_columns(relation regclass) RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+      FROM pg_attribute a
+     WHERE a.attrelid = _stored_columns.relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
+END;
+COMMENT ON FUNCTION _stored_columns IS 'the columns of a table that are not generated, as a statement has them; stable';
+
 -- Beyond the last hundred thousand runs of all jobs it is not looked for: nobody may shorten the log.
 CREATE FUNCTION _last_cron_run(job_id bigint)
 RETURNS TABLE (failed boolean, began timestamptz, message text)
@@ -1346,18 +1355,20 @@ END
 $$;
 COMMENT ON FUNCTION _last_cron_run IS 'the last run of a job of pg_cron that has ended, as far as pg_cron''s log has it; stable';
 
+-- Points that came early or late for their partition move to it. Its indexes are made as it is attached.
 CREATE FUNCTION _make_partition(name text, bounds text, condition text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- Every point is updated once; a table that is vacuumed late makes the search for new ones slow.
-    EXECUTE format('CREATE TABLE @extschema@.%I (LIKE @extschema@.gps_coordinates INCLUDING DEFAULTS INCLUDING CONSTRAINTS)
+    EXECUTE format('CREATE TABLE @extschema@.%I (LIKE @extschema@.gps_coordinates INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED)
                     WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05)', name);
     PERFORM @extschema@._add_to_extension(format('@extschema@.%I', name)::regclass, true);
     IF condition IS NOT NULL THEN
-        EXECUTE format('WITH moved AS (DELETE FROM @extschema@.gps_coordinates_rest p WHERE %s RETURNING p.*)
-                        INSERT INTO @extschema@.%I SELECT m.* FROM moved m', condition, name);
+        EXECUTE format('WITH moved AS (DELETE FROM @extschema@.gps_coordinates_rest p WHERE %1$s RETURNING p.*)
+                        INSERT INTO @extschema@.%2$I (%3$s) SELECT %3$s FROM moved',
+                       condition, name, @extschema@._stored_columns('@extschema@.gps_coordinates'));
     END IF;
     EXECUTE format('ALTER TABLE @extschema@.gps_coordinates ATTACH PARTITION @extschema@.%I %s', name, bounds);
 END
@@ -1594,7 +1605,8 @@ BEGIN
     SELECT greatest(coalesce(min(p.recorded_at), now()), now() - interval '30 days') INTO since
       FROM @extschema@.gps_coordinates_whole p;
     PERFORM @extschema@._make_partitions(least(since, now()), every);
-    INSERT INTO @extschema@.gps_coordinates SELECT p.* FROM @extschema@.gps_coordinates_whole p;
+    EXECUTE format('INSERT INTO @extschema@.gps_coordinates (%1$s) SELECT %1$s FROM @extschema@.gps_coordinates_whole',
+                   @extschema@._stored_columns('@extschema@.gps_coordinates'));
     DROP TABLE @extschema@.gps_coordinates_whole;
     RETURN (SELECT count(p.from_time) FROM @extschema@._point_partitions() p);
 END

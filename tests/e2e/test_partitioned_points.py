@@ -88,6 +88,20 @@ def test_what_an_application_has_added_to_the_table_stays(db):
     db.rows(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+@pytest.mark.parametrize("partitioned_before", [False, True])
+def test_a_generated_column_is_generated_in_partitions(db, partitioned_before):
+    generated = "ALTER TABLE gps_coordinates ADD COLUMN place point GENERATED ALWAYS AS (point(longitude, latitude)) STORED"
+    old_points(db, "car", 3)
+    for statement in ["SELECT partition_points()", generated][:: 1 if partitioned_before else -1]:
+        db.rows(statement)
+    db.rows(FORGET_FUTURE)
+    db.rows("""INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at)
+               VALUES ('early', 24.94, 60.17, now() + interval '3 days')""")
+    db.rows("CALL upkeep()")
+    assert db.value("SELECT count(*) FROM gps_coordinates WHERE place ~= point(24.94, 60.17)") == 11
+    assert db.value("SELECT count(*) FROM gps_coordinates_rest") == 0
+
+
 def test_points_in_partitions_give_the_same_paths(db, osrm, database_with_extension):
     fixes = drive(osrm, START, 900)
     db.rows("SELECT partition_points('1 hour')")

@@ -1375,6 +1375,7 @@ END
 $$;
 COMMENT ON FUNCTION _make_partition IS 'makes a partition of gps_coordinates; volatile';
 
+-- Partitions of the same length as the newest, unless another is asked for, for a week to come.
 CREATE FUNCTION _make_partitions(since timestamptz DEFAULT NULL, every interval DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -1385,12 +1386,16 @@ DECLARE
     until timestamptz;
     made bigint := 0;
 BEGIN
-    SELECT coalesce(every, p.to_time - p.from_time), coalesce(p.to_time, date_bin(every, since, 'epoch')) INTO step, start
-      FROM @extschema@._point_partitions() p ORDER BY p.to_time DESC NULLS LAST LIMIT 1;
-    until := now() + greatest(interval '7 days', 2 * step);
-    IF start < until THEN
+    -- Until the table is ours somebody else may have made them: what is there is looked at once more then.
+    FOR look IN 1 .. 2 LOOP
+        SELECT coalesce(every, p.to_time - p.from_time), coalesce(p.to_time, date_bin(every, since, 'epoch')) INTO step, start
+          FROM @extschema@._point_partitions() p ORDER BY p.to_time DESC NULLS LAST LIMIT 1;
+        until := now() + greatest(interval '7 days', 2 * step);
+        IF (start < until) IS NOT TRUE THEN
+            RETURN 0;
+        END IF;
         PERFORM @extschema@._lock_table('@extschema@.gps_coordinates_rest', 'A run or a long transaction is using it; the next upkeep() tries again.');
-    END IF;
+    END LOOP;
     WHILE start < until LOOP
         PERFORM @extschema@._make_partition(
             'gps_coordinates_' || to_char(start AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MI'),

@@ -1,5 +1,6 @@
 """The extension's own table of points, partitioned by time."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import psycopg2
@@ -181,6 +182,18 @@ def test_partitions_that_cannot_be_made_keep_nothing_from_being_deleted(db):
     with pytest.raises(psycopg2.Error, match="could not make partitions of gps_coordinates ahead: "):
         db.rows("CALL upkeep()")
     assert db.value("SELECT count(*) FROM stops") == 0
+
+
+def test_two_sessions_may_make_partitions_at_once(db):
+    db.rows("SELECT partition_points()")
+    db.rows(FORGET_FUTURE)
+    with closing(db.connect(autocommit=False)) as other, closing(db.connect()) as session, ThreadPoolExecutor(1) as pool:
+        other.cursor().execute("SELECT partition_points()")
+        call = pool.submit(session.cursor().execute, "CALL upkeep()")
+        db.wait_until("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        other.commit()
+        call.result()
+    assert db.value("SELECT max(to_time) > now() + interval '6 days' FROM _point_partitions()")
 
 
 def test_no_partition_is_dropped_with_points_that_wait(db):

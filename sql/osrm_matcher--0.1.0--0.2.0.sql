@@ -1297,8 +1297,11 @@ LANGUAGE sql STABLE
 RETURN (_relation(to_regclass('@extschema@.gps_coordinates'))).relkind = 'p';
 COMMENT ON FUNCTION _points_are_partitioned IS 'whether gps_coordinates is partitioned; stable';
 
+-- Bounds are read and written as text. In other forms than ISO an abbreviation may be that of another zone.
 CREATE FUNCTION _point_partitions() RETURNS TABLE (part regclass, from_time timestamptz, to_time timestamptz)
 LANGUAGE sql STABLE
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
 BEGIN ATOMIC
     SELECT i.inhrelid::regclass, substring(b.bound, 'FROM [(]''([^'']+)''[)]')::timestamptz,
            substring(b.bound, 'TO [(]''([^'']+)''[)]')::timestamptz
@@ -1379,6 +1382,8 @@ COMMENT ON FUNCTION _make_partition IS 'makes a partition of gps_coordinates; vo
 CREATE FUNCTION _make_partitions(since timestamptz DEFAULT NULL, every interval DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
 AS $$
 DECLARE
     step interval;

@@ -3,8 +3,11 @@
 -- Partitions belong to the extension, as the table does, for a dump to hold their rows and to make none of them: what
 -- restores it has made the table by CREATE EXTENSION.
 
+-- Bounds are read and written as text. In other forms than ISO an abbreviation may be that of another zone.
 CREATE FUNCTION _point_partitions() RETURNS TABLE (part regclass, from_time timestamptz, to_time timestamptz)
 LANGUAGE sql STABLE
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
 BEGIN ATOMIC
     SELECT i.inhrelid::regclass, substring(b.bound, 'FROM [(]''([^'']+)''[)]')::timestamptz,
            substring(b.bound, 'TO [(]''([^'']+)''[)]')::timestamptz
@@ -71,6 +74,8 @@ COMMENT ON FUNCTION _make_partition IS 'makes a partition of gps_coordinates; vo
 CREATE FUNCTION _make_partitions(since timestamptz DEFAULT NULL, every interval DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
 AS $$
 DECLARE
     step interval;

@@ -184,6 +184,21 @@ def test_partitions_that_cannot_be_made_keep_nothing_from_being_deleted(db):
     assert db.value("SELECT count(*) FROM stops") == 0
 
 
+@pytest.mark.parametrize("style, zone", [
+    ("SQL, DMY", "Asia/Kolkata"), ("Postgres, MDY", "Asia/Shanghai"), ("German", "Europe/Dublin"), ("ISO", "America/New_York")])
+def test_partitions_are_days_of_utc_whatever_the_session_shows_times_in(db, style, zone):
+    db.rows(f"SET datestyle = '{style}'; SET timezone = '{zone}'")
+    old_points(db, "car", 29)
+    assert db.value("SELECT partition_points()") >= 36
+    db.rows(FORGET_FUTURE)
+    db.rows("CALL upkeep()")
+    seen = db.value("""SELECT bool_and(to_time - from_time = interval '24 h' AND extract(epoch FROM from_time)::bigint % 86400 = 0)
+                         FROM _point_partitions() WHERE from_time IS NOT NULL""")
+    db.rows("SET datestyle = 'ISO'; SET timezone = 'UTC'")
+    assert seen and db.value("""SELECT bool_and(part::text = to_char(from_time, '"gps_coordinates_"YYYYMMDD_HH24MI'))
+                                  FROM _point_partitions() WHERE from_time IS NOT NULL""")
+
+
 def test_two_sessions_may_make_partitions_at_once(db):
     db.rows("SELECT partition_points()")
     db.rows(FORGET_FUTURE)

@@ -35,6 +35,28 @@ END
 $$;
 COMMENT ON FUNCTION _schedule_alerts IS 'what is wrong with how the worker is called; stable';
 
+CREATE FUNCTION _upkeep_alerts()
+RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'warning', 'upkeep_failed',
+           format('upkeep failed %s ago: %s', date_trunc('second', now() - r.began), r.message),
+           format('Mend that; the next upkeep tries again (%s).', j.schedule)
+      FROM _cron_job('osrm_matcher_upkeep') j
+     CROSS JOIN LATERAL _last_cron_run(j.job_id) r
+     WHERE r.failed
+    UNION ALL
+    SELECT 'warning', 'upkeep_not_running',
+           format('the last upkeep began %s ago', date_trunc('second', now() - r.began)),
+           CASE WHEN j.active THEN 'Look at cron.job_run_details for the reason.'
+                ELSE format('SELECT cron.alter_job(%s, active => true);', j.job_id) END
+      FROM _cron_job('osrm_matcher_upkeep') j
+     CROSS JOIN LATERAL _last_cron_run(j.job_id) r
+     WHERE _next_run(j.schedule, r.began) < now() - interval '1 day';
+END;
+COMMENT ON FUNCTION _upkeep_alerts IS
+    'whether the last scheduled upkeep failed, or the next is a day overdue, as far as pg_cron knows; stable';
+
 CREATE FUNCTION _run_alerts(max_failures double precision, waiting_for interval)
 RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE plpgsql STABLE
@@ -142,6 +164,7 @@ BEGIN
     ELSE
         RETURN QUERY SELECT a.* FROM @extschema@._schedule_alerts() a;
     END IF;
+    RETURN QUERY SELECT a.* FROM @extschema@._upkeep_alerts() a;
 
     IF now_is.osrm_reachable IS FALSE THEN
         RETURN QUERY SELECT 'critical', 'osrm_away',

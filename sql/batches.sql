@@ -6,6 +6,34 @@ RETURN hashtextextended(device_id, 0) & 65535;
 COMMENT ON FUNCTION _device_slot IS
     'the row of device_locks that stands for a device; others may share it; immutable, parallel safe';
 
+-- Whoever empties all tables of a schema empties device_locks: a row that is missing must not be taken for one that
+-- somebody has. Until the caller's transaction ends, nobody else has any row that it has put back.
+CREATE FUNCTION _restore_device_locks(slot integer, may_wait boolean) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    restored boolean;
+BEGIN
+    IF may_wait THEN
+        LOCK TABLE @extschema@.device_locks IN SHARE ROW EXCLUSIVE MODE;
+    ELSE
+        BEGIN
+            LOCK TABLE @extschema@.device_locks IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+        EXCEPTION WHEN lock_not_available THEN
+            RETURN false;
+        END;
+    END IF;
+    WITH missing AS (
+        INSERT INTO @extschema@.device_locks AS l SELECT generate_series(0, 65535) ON CONFLICT DO NOTHING RETURNING l.slot
+    )
+    SELECT bool_or(m.slot = _restore_device_locks.slot) INTO restored FROM missing m;
+    RETURN coalesce(restored, false);
+END
+$$;
+COMMENT ON FUNCTION _restore_device_locks IS
+    'puts back what is missing of device_locks; true where the caller has a slot thereby, false where somebody else puts them back; volatile';
+
 -- A lock on a row takes no place in PostgreSQL's table of locks, however many a transaction has, and nobody
 -- can take it who may not write to the table: an advisory lock is anybody's. Two devices may share a slot;
 -- then one worker has both, and others come to them later.
@@ -13,7 +41,9 @@ CREATE FUNCTION _lock_device(device_id text) RETURNS boolean
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
     SELECT EXISTS (SELECT FROM device_locks l
-                    WHERE l.slot = _device_slot(_lock_device.device_id) FOR UPDATE SKIP LOCKED);
+                    WHERE l.slot = _device_slot(_lock_device.device_id) FOR UPDATE SKIP LOCKED)
+        OR (NOT EXISTS (SELECT FROM device_locks l WHERE l.slot = _device_slot(_lock_device.device_id))
+            AND _restore_device_locks(_device_slot(_lock_device.device_id), false));
 END;
 COMMENT ON FUNCTION _lock_device IS
     'makes a device the caller''s own until its transaction ends; false where somebody else has it; volatile';
@@ -21,6 +51,8 @@ COMMENT ON FUNCTION _lock_device IS
 CREATE FUNCTION _wait_for_device(device_id text) RETURNS void
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
+    SELECT _restore_device_locks(_device_slot(_wait_for_device.device_id), true)
+     WHERE NOT EXISTS (SELECT FROM device_locks l WHERE l.slot = _device_slot(_wait_for_device.device_id));
     SELECT FROM device_locks l WHERE l.slot = _device_slot(_wait_for_device.device_id) FOR UPDATE;
 END;
 COMMENT ON FUNCTION _wait_for_device IS

@@ -67,3 +67,23 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _cron_workers IS 'the jobs of pg_cron that call the worker, each with its number and whose it is; stable';
+
+-- Beyond the last hundred thousand runs of all jobs it is not looked for: nobody may shorten the log.
+CREATE FUNCTION _last_cron_run(job_id bigint)
+RETURNS TABLE (failed boolean, began timestamptz, message text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF @extschema@._cron_is_here() THEN
+        RETURN QUERY EXECUTE
+            'SELECT d.status = ''failed'', coalesce(d.start_time, d.end_time), d.return_message
+               FROM cron.job_run_details d
+              WHERE d.jobid = $1 AND d.status IN (''succeeded'', ''failed'')
+                AND d.runid > (SELECT max(l.runid) FROM cron.job_run_details l) - 100000
+              ORDER BY d.runid DESC LIMIT 1'
+            USING job_id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _last_cron_run IS 'the last run of a job of pg_cron that has ended, as far as pg_cron''s log has it; stable';

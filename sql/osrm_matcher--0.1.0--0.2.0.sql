@@ -335,8 +335,11 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _is_index_of IS 'whether an index of this name belongs to a table; stable';
 
+-- Whether a valid index leads with these columns, over the rows of a condition or (null) over all of them. That of
+-- a partitioned table is but a form, valid or not, by which later partitions get theirs.
 CREATE OR REPLACE FUNCTION _has_index(relation regclass, columns name[], condition text DEFAULT NULL) RETURNS boolean
 LANGUAGE sql STABLE
+SET quote_all_identifiers = off
 BEGIN ATOMIC
     SELECT NOT EXISTS (
         SELECT FROM _tables_of(_has_index.relation) t
@@ -352,7 +355,6 @@ BEGIN ATOMIC
                         ON a.attrelid = i.indrelid AND a.attname = k.name AND a.attnum = i.indkey[k.position - 1]
                      WHERE a.attname IS NULL)));
 END;
-
 COMMENT ON FUNCTION _has_index IS 'whether a usable index of a table, and of each of its partitions, leads with the columns; stable';
 
 CREATE OR REPLACE FUNCTION _has_indexes(relation regclass, device_column name, time_column name) RETURNS boolean
@@ -1137,6 +1139,8 @@ END
 $$;
 COMMENT ON FUNCTION _require_adoptable IS 'raises an error, with what to do, where a table cannot be adopted; stable';
 
+-- One step: hops over the devices and takes each one's oldest rows, until so many rows are found. Rows that
+-- a worker has in hand, and those that somebody's foreign key refers to, are passed over.
 CREATE OR REPLACE FUNCTION _delete_before(relation regclass, time_column name, cutoff timestamptz, condition text, max_rows integer)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
@@ -1146,6 +1150,7 @@ AS $$
 DECLARE
     deleted bigint;
 BEGIN
+    condition := condition || coalesce(' AND coalesce(' || @extschema@._referred_to(relation) || ') IS NULL', '');
     EXECUTE format(
         'WITH RECURSIVE known AS (
             (SELECT t.device_id FROM %1$s t ORDER BY t.device_id LIMIT 1)
@@ -1172,12 +1177,28 @@ BEGIN
     RETURN deleted;
 END
 $$;
+COMMENT ON FUNCTION _delete_before IS 'deletes up to so many rows of a table that are older than a moment; volatile';
 
 CREATE OR REPLACE FUNCTION delete_old(
     paths_older_than interval DEFAULT '30 days',
     batches_older_than interval DEFAULT '30 days',
     points_older_than interval DEFAULT NULL,
     max_rows integer DEFAULT 10000,
+    OUT paths bigint, OUT stops bigint, OUT batches bigint, OUT points bigint, OUT runs bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT s.paths, s.stops, s.batches, s.points, s.runs INTO paths, stops, batches, points, runs
+      FROM @extschema@._delete_step(paths_older_than, batches_older_than, points_older_than, max_rows, NULL) s;
+END
+$$;
+COMMENT ON FUNCTION delete_old IS
+    'one step of upkeep: deletes up to max_rows each of paths with stops, batches, processed points and runs beyond an age; null keeps all; unprocessed points and tables of the application are never deleted from; volatile';
+
+CREATE FUNCTION _delete_step(
+    paths_older_than interval, batches_older_than interval, points_older_than interval, max_rows integer,
+    INOUT failures text[],
     OUT paths bigint, OUT stops bigint, OUT batches bigint, OUT points bigint, OUT runs bigint)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -1191,51 +1212,102 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Late points open windows of the look-back again; twice that has to stay.';
     END IF;
+    IF greatest(paths_older_than, batches_older_than, points_older_than) > interval '1000 years' THEN
+        RAISE EXCEPTION 'nothing is older than %', greatest(paths_older_than, batches_older_than, points_older_than)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give 1000 years at most; null keeps all.';
+    END IF;
     IF max_rows IS NULL OR max_rows < 1 THEN
         RAISE EXCEPTION 'max_rows must be at least 1' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    paths := 0;
-    stops := 0;
-    batches := 0;
-    points := 0;
-    IF paths_older_than IS NOT NULL THEN
-        paths := @extschema@._delete_before('@extschema@.cached_polylines', 'start_time', now() - paths_older_than, 'true', max_rows);
-        stops := @extschema@._delete_before('@extschema@.stops', 'start_time', now() - paths_older_than, 'true', max_rows);
-    END IF;
+    SELECT a.* INTO failures, paths FROM @extschema@._attempt('delete old paths',
+        'SELECT @extschema@._delete_before(''@extschema@.cached_polylines'', ''start_time'', $1, ''true'', $2)',
+        failures, now() - paths_older_than, max_rows) a;
+    SELECT a.* INTO failures, stops FROM @extschema@._attempt('delete old stops',
+        'SELECT @extschema@._delete_before(''@extschema@.stops'', ''start_time'', $1, ''true'', $2)',
+        failures, now() - paths_older_than, max_rows) a;
     -- Late points find by its batch what they change, so it stays as long as there is anything to change.
-    IF paths_older_than IS NOT NULL AND batches_older_than IS NOT NULL AND paths < max_rows AND stops < max_rows THEN
-        batches := @extschema@._delete_before(
-            '@extschema@.processing_batches', 'start_time', now() - greatest(paths_older_than, batches_older_than),
+    SELECT a.* INTO failures, batches FROM @extschema@._attempt('delete old batches', $do$
+        SELECT @extschema@._delete_before(
+            '@extschema@.processing_batches', 'start_time', $1,
             't.status = ''completed''
              AND (SELECT c.id FROM @extschema@.cached_polylines c
                    WHERE c.device_id = t.device_id AND c.start_time >= t.start_time AND c.start_time < t.end_time
                    LIMIT 1) IS NULL
              AND (SELECT s.id FROM @extschema@.stops s
                    WHERE s.device_id = t.device_id AND s.start_time >= t.start_time AND s.start_time < t.end_time
-                   LIMIT 1) IS NULL', max_rows);
-    END IF;
-    IF points_older_than IS NOT NULL THEN
-        points := @extschema@._delete_points(now() - points_older_than, max_rows);
-    END IF;
+                   LIMIT 1) IS NULL', $2)$do$,
+        failures, CASE WHEN paths_older_than IS NOT NULL AND batches_older_than IS NOT NULL AND paths < max_rows AND stops < max_rows
+                       THEN now() - greatest(paths_older_than, batches_older_than) END, max_rows) a;
+    SELECT d.* INTO failures, points
+      FROM @extschema@._delete_points(now() - points_older_than, max_rows, failures) d;
     -- Their log is kept as long as batches are, and never for less than two days, which alerts look at.
-    DELETE FROM @extschema@.worker_runs r
-     WHERE batches_older_than IS NOT NULL
-       AND r.id = ANY (ARRAY(SELECT o.id FROM @extschema@.worker_runs o
-                              WHERE o.started_at < now() - greatest(batches_older_than, interval '2 days')
-                              ORDER BY o.started_at LIMIT max_rows));
-    GET DIAGNOSTICS runs = ROW_COUNT;
+    SELECT a.* INTO failures, runs FROM @extschema@._attempt('delete old runs',
+        'WITH gone AS (DELETE FROM @extschema@.worker_runs r
+                        WHERE r.id = ANY (ARRAY(SELECT o.id FROM @extschema@.worker_runs o
+                                                 WHERE o.started_at < $1 ORDER BY o.started_at LIMIT $2))
+                       RETURNING r.id)
+         SELECT count(*) FROM gone',
+        failures, now() - CASE WHEN batches_older_than IS NOT NULL THEN greatest(batches_older_than, interval '2 days') END, max_rows) a;
 END
 $$;
-COMMENT ON FUNCTION delete_old IS
-    'one step of upkeep: deletes up to max_rows each of paths with stops, batches, processed points and runs beyond an age; null keeps all; unprocessed points and tables of the application are never deleted from; volatile';
+COMMENT ON FUNCTION _delete_step IS 'delete_old(), but for what has failed before, to which it adds what fails; volatile';
+
+-- What has failed is given up until the next call: a step that is repeated need not fail, and warn, each time.
+CREATE FUNCTION _attempt(what text, statement text, INOUT failures text[], cutoff timestamptz DEFAULT now(),
+                         max_rows integer DEFAULT 0, OUT done bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    reason text;
+    about text;
+    advice text;
+BEGIN
+    done := 0;
+    IF cutoff IS NULL OR EXISTS (SELECT FROM unnest(failures) f WHERE starts_with(f, what || ': ')) THEN
+        RETURN;
+    END IF;
+    EXECUTE statement INTO done USING cutoff, max_rows;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS reason = MESSAGE_TEXT, about = PG_EXCEPTION_DETAIL, advice = PG_EXCEPTION_HINT;
+    done := 0;
+    reason := concat_ws('; ', reason, nullif(replace(about, E'\n', '; '), ''));
+    failures := failures || format('%s: %s', what, reason);
+    RAISE WARNING 'could not %: %', what, reason
+        USING ERRCODE = SQLSTATE, DETAIL = 'All else is done without it.',
+              HINT = CASE WHEN SQLSTATE = '2BP01' THEN 'Drop what depends on it, or have it read gps_coordinates as a whole; then call upkeep() again.'
+                          ELSE coalesce(nullif(advice, ''), 'Mend that, and call upkeep() again.') END;
+END
+$$;
+COMMENT ON FUNCTION _attempt IS
+    'does a part of upkeep, a statement over a moment ($1) and a number of rows ($2), and says of how many rows or points; what fails is told of in a warning, added to failures, and not tried again with them; nothing without a moment; volatile';
+
+-- What a foreign key lets no row go for; those that say CASCADE or SET NULL are in nobody's way.
+CREATE FUNCTION _referred_to(relation regclass) RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT string_agg(format('(SELECT true FROM %s r WHERE %s LIMIT 1)', c.conrelid::regclass, k.same), ', ')
+      FROM pg_constraint c
+     CROSS JOIN LATERAL (
+        SELECT string_agg(format('r.%I = t.%I', r.attname, t.attname), ' AND ') AS same
+          FROM unnest(c.conkey, c.confkey) AS k (referring, referred)
+          JOIN pg_attribute r ON r.attrelid = c.conrelid AND r.attnum = k.referring
+          JOIN pg_attribute t ON t.attrelid = c.confrelid AND t.attnum = k.referred) k
+     WHERE c.confrelid = _referred_to.relation AND c.contype = 'f' AND c.confdeltype IN ('a', 'r');
+END;
+COMMENT ON FUNCTION _referred_to IS
+    'expressions, for a row t of a table, that are null unless a foreign key refers to it; null if no foreign key refers to the table; stable';
 
 CREATE FUNCTION _points_are_partitioned() RETURNS boolean
 LANGUAGE sql STABLE
 RETURN (_relation(to_regclass('@extschema@.gps_coordinates'))).relkind = 'p';
 COMMENT ON FUNCTION _points_are_partitioned IS 'whether gps_coordinates is partitioned; stable';
 
+-- Bounds are read and written as text. In other forms than ISO an abbreviation may be that of another zone.
 CREATE FUNCTION _point_partitions() RETURNS TABLE (part regclass, from_time timestamptz, to_time timestamptz)
 LANGUAGE sql STABLE
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
 BEGIN ATOMIC
     SELECT i.inhrelid::regclass, substring(b.bound, 'FROM [(]''([^'']+)''[)]')::timestamptz,
            substring(b.bound, 'TO [(]''([^'']+)''[)]')::timestamptz
@@ -1247,6 +1319,21 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _point_partitions IS
     'partitions of gps_coordinates with their ranges, that of all other times last, without a range; none while it is one table; stable';
+
+CREATE FUNCTION _require_superuser() RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
+        RAISE EXCEPTION 'role "%" cannot make partitions of gps_coordinates, for it is no superuser', current_user
+            USING ERRCODE = 'insufficient_privilege',
+                  DETAIL = 'Partitions become members of the extension, which only a superuser can see to.',
+                  HINT = 'Have a superuser call partition_points(), and upkeep(), or schedule it.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _require_superuser IS 'raises insufficient_privilege, with what to do, where the caller is no superuser; stable';
 
 CREATE FUNCTION _add_to_extension(relation regclass, dump boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -1263,27 +1350,65 @@ END
 $$;
 COMMENT ON FUNCTION _add_to_extension IS 'makes a table a member of the extension, whose rows are dumped or not; volatile';
 
+CREATE FUNCTION _stored_columns(relation regclass) RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+      FROM pg_attribute a
+     WHERE a.attrelid = _stored_columns.relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
+END;
+COMMENT ON FUNCTION _stored_columns IS 'the columns of a table that are not generated, as a statement has them; stable';
+
+-- Beyond the last hundred thousand runs of all jobs it is not looked for: nobody may shorten the log.
+CREATE FUNCTION _last_cron_run(job_id bigint)
+RETURNS TABLE (failed boolean, began timestamptz, message text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF @extschema@._cron_is_here() THEN
+        RETURN QUERY EXECUTE
+            'SELECT d.status = ''failed'', coalesce(d.start_time, d.end_time), d.return_message
+               FROM cron.job_run_details d
+              WHERE d.jobid = $1 AND d.status IN (''succeeded'', ''failed'')
+                AND d.runid > (SELECT max(l.runid) FROM cron.job_run_details l) - 100000
+              ORDER BY d.runid DESC LIMIT 1'
+            USING job_id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _last_cron_run IS 'the last run of a job of pg_cron that has ended, as far as pg_cron''s log has it; stable';
+
+-- Points that came early or late for their partition move to it. Its indexes are made as it is attached.
 CREATE FUNCTION _make_partition(name text, bounds text, condition text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- Every point is updated once; a table that is vacuumed late makes the search for new ones slow.
-    EXECUTE format('CREATE TABLE @extschema@.%I (LIKE @extschema@.gps_coordinates INCLUDING DEFAULTS INCLUDING CONSTRAINTS)
+    EXECUTE format('CREATE TABLE @extschema@.%I (LIKE @extschema@.gps_coordinates INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED)
                     WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05)', name);
+    EXECUTE format('ALTER TABLE @extschema@.%I OWNER TO %s', name,
+                   (@extschema@._relation('@extschema@.gps_coordinates'::regclass)).relowner::regrole);
     PERFORM @extschema@._add_to_extension(format('@extschema@.%I', name)::regclass, true);
     IF condition IS NOT NULL THEN
-        EXECUTE format('WITH moved AS (DELETE FROM @extschema@.gps_coordinates_rest p WHERE %s RETURNING p.*)
-                        INSERT INTO @extschema@.%I SELECT m.* FROM moved m', condition, name);
+        EXECUTE format('WITH moved AS (DELETE FROM @extschema@.gps_coordinates_rest p WHERE %1$s RETURNING p.*)
+                        INSERT INTO @extschema@.%2$I (%3$s) SELECT %3$s FROM moved',
+                       condition, name, @extschema@._stored_columns('@extschema@.gps_coordinates'));
     END IF;
     EXECUTE format('ALTER TABLE @extschema@.gps_coordinates ATTACH PARTITION @extschema@.%I %s', name, bounds);
 END
 $$;
 COMMENT ON FUNCTION _make_partition IS 'makes a partition of gps_coordinates; volatile';
 
+-- Partitions of the same length as the newest, unless another is asked for, for a week to come. Tables that foreign keys
+-- refer to are locked as a partition is attached: writers of points shall not wait behind that.
 CREATE FUNCTION _make_partitions(since timestamptz DEFAULT NULL, every interval DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
+SET lock_timeout = '200ms'
 AS $$
 DECLARE
     step interval;
@@ -1291,12 +1416,17 @@ DECLARE
     until timestamptz;
     made bigint := 0;
 BEGIN
-    SELECT coalesce(every, p.to_time - p.from_time), coalesce(p.to_time, date_bin(every, since, 'epoch')) INTO step, start
-      FROM @extschema@._point_partitions() p ORDER BY p.to_time DESC NULLS LAST LIMIT 1;
-    until := now() + greatest(interval '7 days', 2 * step);
-    IF start < until THEN
+    -- Until the table is ours somebody else may have made them: what is there is looked at once more then.
+    FOR look IN 1 .. 2 LOOP
+        SELECT coalesce(every, p.to_time - p.from_time), coalesce(p.to_time, date_bin(every, since, 'epoch')) INTO step, start
+          FROM @extschema@._point_partitions() p ORDER BY p.to_time DESC NULLS LAST LIMIT 1;
+        until := now() + greatest(interval '7 days', 2 * step);
+        IF (start < until) IS NOT TRUE THEN
+            RETURN 0;
+        END IF;
+        PERFORM @extschema@._require_superuser();
         PERFORM @extschema@._lock_table('@extschema@.gps_coordinates_rest', 'A run or a long transaction is using it; the next upkeep() tries again.');
-    END IF;
+    END LOOP;
     WHILE start < until LOOP
         PERFORM @extschema@._make_partition(
             'gps_coordinates_' || to_char(start AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MI'),
@@ -1311,64 +1441,179 @@ $$;
 COMMENT ON FUNCTION _make_partitions IS
     'makes partitions of gps_coordinates ahead, if it has any; says how many; volatile';
 
+CREATE FUNCTION _points_obstacles() RETURNS SETOF text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH points AS (SELECT c.* FROM _relation(to_regclass('@extschema@.gps_coordinates')) c)
+    SELECT pg_describe_object(CASE WHEN r.ev_class <> p.oid THEN 'pg_class'::regclass ELSE d.classid END,
+                              CASE WHEN r.ev_class <> p.oid THEN r.ev_class ELSE d.objid END, 0)
+      FROM points p
+      JOIN pg_type t ON t.oid = p.reltype
+      JOIN pg_depend d ON (d.refclassid = 'pg_class'::regclass AND d.refobjid = p.oid)
+                       OR (d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray))
+      LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+      LEFT JOIN pg_trigger g ON d.classid = 'pg_trigger'::regclass AND g.oid = d.objid
+      LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
+     WHERE d.classid IN ('pg_rewrite'::regclass, 'pg_proc'::regclass, 'pg_policy'::regclass, 'pg_publication_rel'::regclass)
+        OR d.classid = 'pg_class'::regclass AND d.deptype = 'n'
+        OR NOT g.tgisinternal
+        OR NOT k.convalidated
+        OR k.contype = 'x'
+        OR k.contype = 'f' AND k.confrelid = p.oid
+    UNION
+    SELECT format('unique index %s, without recorded_at', i.indexrelid::regclass)
+      FROM points p JOIN pg_index i ON i.indrelid = p.oid
+     WHERE i.indisunique AND NOT EXISTS (
+            SELECT FROM pg_attribute a
+             WHERE a.attrelid = p.oid AND a.attname = 'recorded_at'
+               AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))
+    UNION
+    SELECT format('identity of column %I', a.attname)
+      FROM points p JOIN pg_attribute a ON a.attrelid = p.oid AND a.attidentity <> ''
+    UNION
+    SELECT format('security label of %s', l.provider)
+      FROM points p JOIN pg_seclabel l ON l.classoid = 'pg_class'::regclass AND l.objoid = p.oid
+    UNION
+    SELECT w.what
+      FROM points p
+     CROSS JOIN LATERAL (VALUES
+        ('a replica identity that is not its key', p.relreplident <> 'd'),
+        ('a tablespace of its own', p.reltablespace <> 0),
+        ('a table that it inherits from', EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = p.oid))) AS w (what, so)
+     WHERE w.so
+     ORDER BY 1;
+END;
+COMMENT ON FUNCTION _points_obstacles IS
+    'what gps_coordinates has about it that a partitioned table could not have, or that would go with it or be lost; stable';
+
+CREATE FUNCTION _drop_partition(old regclass) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    waits boolean;
+    points bigint;
+BEGIN
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s p WHERE p.processed::int = 0)', old) INTO waits;
+    IF waits THEN
+        RETURN 0;
+    END IF;
+    points := @extschema@._count(old);
+    EXECUTE format('ALTER EXTENSION osrm_matcher DROP TABLE %s', old);
+    -- A foreign key that refers to gps_coordinates depends on each of its partitions, and lets go of one that is detached.
+    EXECUTE format('ALTER TABLE @extschema@.gps_coordinates DETACH PARTITION %s', old);
+    EXECUTE format('DROP TABLE %s', old);
+    RETURN points;
+END
+$$;
+COMMENT ON FUNCTION _drop_partition IS
+    'drops a partition of gps_coordinates, unless it holds points that are to be processed; returns how many points it held, about; volatile';
+
 CREATE FUNCTION _require_simple_points() RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    points regclass := '@extschema@.gps_coordinates'::regclass;
-    size bigint := pg_total_relation_size(points);
-    added text;
+    size bigint := pg_total_relation_size('@extschema@.gps_coordinates');
+    obstacles text;
 BEGIN
     IF size > 256 * 1024 * 1024 THEN
         RAISE EXCEPTION 'gps_coordinates takes %, too much to be copied while writers wait', pg_size_pretty(size)
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Let upkeep(points_older_than => ...) delete what is processed, and VACUUM FULL it; or have new points written to a partitioned table of yours, and adopt that.';
     END IF;
-    SELECT string_agg(o.what, ', ') INTO added
-      FROM (SELECT format('trigger "%s"', t.tgname) FROM pg_trigger t WHERE t.tgrelid = points AND NOT t.tgisinternal
-            UNION ALL
-            SELECT format('policy "%s"', p.polname) FROM pg_policy p WHERE p.polrelid = points
-            UNION ALL
-            SELECT 'a publication' FROM pg_publication_rel p WHERE p.prrelid = points) AS o (what);
-    IF added IS NOT NULL THEN
-        RAISE EXCEPTION 'gps_coordinates has what a new table would lack: %', added
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Drop it, and make it again afterwards.';
+    SELECT string_agg(o.what, ', ') INTO obstacles FROM @extschema@._points_obstacles() AS o (what);
+    IF obstacles IS NOT NULL THEN
+        RAISE EXCEPTION 'gps_coordinates has what a new table in its place would lack: %', obstacles
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Drop it, and make it again afterwards; a unique index then with recorded_at in it.';
     END IF;
 END
 $$;
 COMMENT ON FUNCTION _require_simple_points IS
     'raises an error, with what to do, where gps_coordinates is too large, or has too much about it, to be made anew; stable';
 
+-- In the words that make them again, under the same names: those of indexes are said for a table of this name.
+CREATE FUNCTION _points_parts() RETURNS SETOF text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH points AS (SELECT c.* FROM _relation(to_regclass('@extschema@.gps_coordinates')) c), parts (rank, statement) AS (
+        SELECT 1, CASE WHEN k.oid IS NULL THEN pg_get_indexdef(i.indexrelid)
+                       ELSE format('ALTER TABLE %s ADD CONSTRAINT %I %s', p.oid::regclass, k.conname, pg_get_constraintdef(k.oid)) END
+          FROM points p
+          JOIN pg_index i ON i.indrelid = p.oid
+          LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = p.oid AND k.contype IN ('p', 'u')
+        UNION ALL
+        SELECT 2, format('COMMENT ON INDEX %s IS %L', i.indexrelid::regclass, obj_description(i.indexrelid, 'pg_class'))
+          FROM points p JOIN pg_index i ON i.indrelid = p.oid
+        UNION ALL
+        SELECT 3, format('ALTER TABLE %s ADD CONSTRAINT %I %s', p.oid::regclass, k.conname, pg_get_constraintdef(k.oid))
+          FROM points p JOIN pg_constraint k ON k.conrelid = p.oid AND k.contype = 'f'
+        UNION ALL
+        SELECT 4, format('COMMENT ON TABLE %s IS %L', p.oid::regclass, obj_description(p.oid, 'pg_class')) FROM points p
+        UNION ALL
+        SELECT 5, format('ALTER TABLE %s %s ROW LEVEL SECURITY', p.oid::regclass, w.what)
+          FROM points p
+         CROSS JOIN LATERAL (VALUES ('ENABLE', p.relrowsecurity), ('FORCE', p.relforcerowsecurity)) AS w (what, so)
+         WHERE w.so
+        UNION ALL
+        SELECT 6, format('ALTER SEQUENCE %s OWNED BY %s.%I', d.objid::regclass, p.oid::regclass, a.attname)
+          FROM points p
+          JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = p.oid AND d.classid = 'pg_class'::regclass
+                          AND d.deptype = 'a'
+          JOIN pg_attribute a ON a.attrelid = p.oid AND a.attnum = d.refobjsubid
+         CROSS JOIN LATERAL _relation(d.objid) c
+         WHERE c.relkind = 'S'
+    )
+    SELECT s.statement FROM parts s ORDER BY s.rank;
+END;
+COMMENT ON FUNCTION _points_parts IS
+    'statements for what gps_coordinates has beside its columns and checks: keys, indexes, comments, row level security, sequences; stable';
+
+CREATE FUNCTION _points_rights() RETURNS SETOF text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT format('GRANT %s%s ON %s TO %s%s', a.privilege_type, ' (' || quote_ident(g.name) || ')', p.oid::regclass,
+                  CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END,
+                  CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+      FROM _relation(to_regclass('@extschema@.gps_coordinates')) p
+     CROSS JOIN LATERAL (
+        SELECT NULL::name, p.relacl
+        UNION ALL
+        SELECT t.attname, t.attacl FROM pg_attribute t WHERE t.attrelid = p.oid AND NOT t.attisdropped) AS g (name, rights)
+     CROSS JOIN LATERAL aclexplode(g.rights) a
+     WHERE a.grantee <> p.relowner;
+END;
+COMMENT ON FUNCTION _points_rights IS 'statements for what others may do with gps_coordinates and with columns of it; stable';
+
+-- Rows are copied by the caller.
 CREATE FUNCTION _remake_points() RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    item record;
-    about text := obj_description('@extschema@.gps_coordinates'::regclass, 'pg_class');
-    rights aclitem[] := (@extschema@._relation('@extschema@.gps_coordinates'::regclass)).relacl;
+    whole regclass := '@extschema@.gps_coordinates';
+    owner regrole := (@extschema@._relation(whole)).relowner;
+    parts text[] := ARRAY(SELECT @extschema@._points_parts());
+    rights text[] := ARRAY(SELECT @extschema@._points_rights());
+    item text;
 BEGIN
     ALTER EXTENSION osrm_matcher DROP TABLE @extschema@.gps_coordinates;
     ALTER TABLE @extschema@.gps_coordinates RENAME TO gps_coordinates_whole;
-    ALTER INDEX @extschema@.gps_coordinates_pkey RENAME TO gps_coordinates_whole_pkey;
-    ALTER INDEX @extschema@.gps_coordinates_unprocessed RENAME TO gps_coordinates_whole_unprocessed;
-    ALTER INDEX @extschema@.gps_coordinates_waiting RENAME TO gps_coordinates_whole_waiting;
-    CREATE TABLE @extschema@.gps_coordinates (LIKE @extschema@.gps_coordinates_whole INCLUDING ALL) PARTITION BY RANGE (recorded_at);
-    FOR item IN SELECT i.indexrelid::regclass AS name,
-                       CASE WHEN i.indkey[0] = 2 THEN 'gps_coordinates_unprocessed' ELSE 'gps_coordinates_waiting' END AS known
-                  FROM pg_index i WHERE i.indrelid = '@extschema@.gps_coordinates'::regclass AND i.indpred IS NOT NULL LOOP
-        EXECUTE format('ALTER INDEX %s RENAME TO %I', item.name, item.known);
+    FOR item IN SELECT format('ALTER INDEX %s RENAME TO %I', i.indexrelid::regclass, 'gps_coordinates_whole_' || i.indexrelid)
+                  FROM pg_index i WHERE i.indrelid = whole LOOP
+        EXECUTE item;
     END LOOP;
-    EXECUTE format('COMMENT ON TABLE @extschema@.gps_coordinates IS %L', about);
-    ALTER SEQUENCE @extschema@.gps_coordinates_id_seq OWNED BY @extschema@.gps_coordinates.id;
+    CREATE TABLE @extschema@.gps_coordinates (LIKE @extschema@.gps_coordinates_whole INCLUDING ALL EXCLUDING INDEXES)
+        PARTITION BY RANGE (recorded_at);
+    EXECUTE format('ALTER TABLE @extschema@.gps_coordinates OWNER TO %s', owner);
+    FOREACH item IN ARRAY parts LOOP
+        EXECUTE item;
+    END LOOP;
     PERFORM @extschema@._add_to_extension('@extschema@.gps_coordinates', false);
     -- Rights come after: what a member has as it joins is left out of dumps.
-    FOR item IN SELECT a.* FROM aclexplode(rights) a
-                 WHERE a.grantee <> (@extschema@._relation('@extschema@.gps_coordinates'::regclass)).relowner LOOP
-        EXECUTE format('GRANT %s ON @extschema@.gps_coordinates TO %s%s', item.privilege_type,
-                       CASE WHEN item.grantee = 0 THEN 'PUBLIC' ELSE item.grantee::regrole::text END,
-                       CASE WHEN item.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END);
+    FOREACH item IN ARRAY rights LOOP
+        EXECUTE item;
     END LOOP;
 END
 $$;
@@ -1382,13 +1627,14 @@ AS $$
 DECLARE
     since timestamptz;
 BEGIN
-    IF every < interval '1 hour' OR extract(year FROM every) <> 0 OR extract(month FROM every) <> 0 THEN
-        RAISE EXCEPTION 'a partition cannot be of %: an hour at least, and no months', every
+    IF every NOT BETWEEN interval '1 hour' AND interval '366 days' OR extract(year FROM every) <> 0 OR extract(month FROM every) <> 0 THEN
+        RAISE EXCEPTION 'a partition cannot be of %: an hour at least, 366 days at most, and no months', every
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Such as 1 day, or 7 days.';
     END IF;
     IF @extschema@._points_are_partitioned() THEN
         RETURN @extschema@._make_partitions(every => every);
     END IF;
+    PERFORM @extschema@._require_superuser();
     PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'A run or a long transaction is using it; try again when that has ended.');
     PERFORM @extschema@._require_simple_points();
     PERFORM @extschema@._remake_points();
@@ -1396,7 +1642,8 @@ BEGIN
     SELECT greatest(coalesce(min(p.recorded_at), now()), now() - interval '30 days') INTO since
       FROM @extschema@.gps_coordinates_whole p;
     PERFORM @extschema@._make_partitions(least(since, now()), every);
-    INSERT INTO @extschema@.gps_coordinates SELECT p.* FROM @extschema@.gps_coordinates_whole p;
+    EXECUTE format('INSERT INTO @extschema@.gps_coordinates (%1$s) SELECT %1$s FROM @extschema@.gps_coordinates_whole',
+                   @extschema@._stored_columns('@extschema@.gps_coordinates'));
     DROP TABLE @extschema@.gps_coordinates_whole;
     RETURN (SELECT count(p.from_time) FROM @extschema@._point_partitions() p);
 END
@@ -1404,47 +1651,55 @@ $$;
 COMMENT ON FUNCTION partition_points IS
     'makes gps_coordinates, empty or small, a table partitioned by time, with partitions of a length for a week to come, which upkeep() goes on with; says how many were made; volatile, strict';
 
-CREATE FUNCTION _drop_partitions(cutoff timestamptz) RETURNS bigint
+-- Who uses the table now is not waited for.
+CREATE FUNCTION _drop_partitions(cutoff timestamptz, INOUT failures text[], OUT points bigint)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '200ms'
 AS $$
 DECLARE
     old regclass;
-    waits boolean;
-    points bigint := 0;
+    dropped bigint;
 BEGIN
+    points := 0;
     FOR old IN SELECT p.part FROM @extschema@._point_partitions() p WHERE p.to_time <= cutoff LOOP
-        PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'The next upkeep() tries again.');
-        EXECUTE format('SELECT EXISTS (SELECT FROM %s p WHERE p.processed::int = 0)', old) INTO waits;
-        CONTINUE WHEN waits;
-        points := points + @extschema@._count(old);
-        EXECUTE format('ALTER EXTENSION osrm_matcher DROP TABLE %s', old);
-        EXECUTE format('DROP TABLE %s', old);
+        BEGIN
+            PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'The next upkeep() tries again.');
+        EXCEPTION WHEN lock_not_available THEN
+            RETURN;
+        END;
+        SELECT a.* INTO failures, dropped FROM @extschema@._attempt(
+            format('drop partition %s', old), format('SELECT @extschema@._drop_partition(%L)', old), failures) a;
+        points := points + dropped;
     END LOOP;
-    RETURN points;
-EXCEPTION WHEN lock_not_available THEN
-    RETURN 0;
 END
 $$;
 COMMENT ON FUNCTION _drop_partitions IS
-    'drops partitions of gps_coordinates that hold nothing but processed points from before a moment; returns how many points, about; volatile';
+    'drops partitions of gps_coordinates that hold nothing but processed points from before a moment; returns how many points, about, and what has failed; volatile';
 
-CREATE FUNCTION _delete_points(cutoff timestamptz, max_rows integer) RETURNS bigint
+CREATE FUNCTION _delete_points(cutoff timestamptz, max_rows integer, INOUT failures text[], OUT points bigint)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    single regclass := '@extschema@.gps_coordinates';
+    deleted bigint;
 BEGIN
+    points := 0;
     IF @extschema@._points_are_partitioned() THEN
-        RETURN @extschema@._drop_partitions(cutoff)
-             + @extschema@._delete_before('@extschema@.gps_coordinates_rest', 'recorded_at', cutoff, 't.processed', max_rows);
+        SELECT d.* INTO failures, points FROM @extschema@._drop_partitions(cutoff, failures) d;
+        single := to_regclass('@extschema@.gps_coordinates_rest');
     END IF;
-    RETURN @extschema@._delete_before('@extschema@.gps_coordinates', 'recorded_at', cutoff, 't.processed', max_rows);
+    SELECT a.* INTO failures, deleted FROM @extschema@._attempt('delete old points',
+        format('SELECT @extschema@._delete_before(%L, ''recorded_at'', $1, ''t.processed'', $2)', single),
+        failures, cutoff, max_rows) a;
+    points := points + deleted;
 END
 $$;
 COMMENT ON FUNCTION _delete_points IS
-    'deletes processed points from before a moment, whole partitions of them or up to so many; returns how many, about; volatile';
+    'deletes processed points from before a moment, whole partitions of them or up to so many; returns how many, about, and what has failed; volatile';
 
+-- Commits after each step, so it can have no SET clause: every name is qualified. What has failed is an error at its
+-- end, when all else is done: whoever calls it by a schedule sees no warnings.
 CREATE OR REPLACE PROCEDURE upkeep(
     paths_older_than interval DEFAULT '30 days',
     batches_older_than interval DEFAULT '30 days',
@@ -1456,29 +1711,39 @@ DECLARE
     until pg_catalog.timestamptz := pg_catalog.clock_timestamp()
         OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => max_seconds);
     gone record;
+    failures pg_catalog.text[];
 BEGIN
     IF pg_catalog.pg_is_in_recovery() THEN
         RAISE NOTICE 'nothing done: this server is a standby';
         RETURN;
     END IF;
+    IF @extschema@._points_are_partitioned() THEN
+        SELECT a.failures INTO failures FROM @extschema@._attempt(
+            'make partitions of gps_coordinates ahead', 'SELECT @extschema@._make_partitions()', failures) AS a;
+        COMMIT;
+    END IF;
     LOOP
         SELECT * INTO gone
-          FROM @extschema@.delete_old(paths_older_than, batches_older_than, points_older_than, 10000);
+          FROM @extschema@._delete_step(paths_older_than, batches_older_than, points_older_than, 10000, failures);
+        failures := gone.failures;
         COMMIT;
         EXIT WHEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until
                OR GREATEST(gone.paths, gone.stops, gone.batches, gone.points, gone.runs) OPERATOR(pg_catalog.=) 0;
     END LOOP;
-    PERFORM @extschema@._store_reads();
-    PERFORM @extschema@._trim_cron_log();
+    SELECT a.failures INTO failures FROM @extschema@._attempt(
+        'store what readers noted', 'SELECT @extschema@._store_reads()', failures) AS a;
+    SELECT a.failures INTO failures FROM @extschema@._attempt(
+        'shorten the log of pg_cron', 'SELECT @extschema@._trim_cron_log()', failures) AS a;
     COMMIT;
-    IF @extschema@._points_are_partitioned() THEN
-        PERFORM @extschema@._make_partitions();
-        COMMIT;
+    IF failures IS NOT NULL THEN
+        RAISE EXCEPTION 'upkeep() could not %', pg_catalog.array_to_string(failures, '; nor ')
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'All else is done, and stays so.',
+                  HINT = 'Mend that; the next upkeep() tries again.';
     END IF;
 END
 $$;
 COMMENT ON PROCEDURE upkeep IS
-    'repeats delete_old() with a commit after each step until nothing is left to delete or its time is up, keeps pg_cron''s log of our jobs to a day, and makes partitions of gps_coordinates ahead if it has any';
+    'makes partitions of gps_coordinates ahead if it has any, repeats delete_old() with a commit after each step until nothing is left to delete or its time is up, and keeps pg_cron''s log of our jobs to a day; what could not be done keeps nothing else from being done, and is an error at the end';
 
 CREATE OR REPLACE FUNCTION storage_advice(days integer DEFAULT 30)
 RETURNS TABLE (table_name text, size_bytes bigint, row_count bigint, rows_per_device_day double precision,
@@ -2253,6 +2518,28 @@ END;
 COMMENT ON FUNCTION _server_alerts IS
     'OSRM servers that are left out while others of their group answer, and groups by a column that is nowhere, with their reasons; stable';
 
+CREATE FUNCTION _upkeep_alerts()
+RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'warning', 'upkeep_failed',
+           format('upkeep failed %s ago: %s', date_trunc('second', now() - r.began), r.message),
+           format('Mend that; the next upkeep tries again (%s).', j.schedule)
+      FROM _cron_job('osrm_matcher_upkeep') j
+     CROSS JOIN LATERAL _last_cron_run(j.job_id) r
+     WHERE r.failed
+    UNION ALL
+    SELECT 'warning', 'upkeep_not_running',
+           format('the last upkeep began %s ago', date_trunc('second', now() - r.began)),
+           CASE WHEN j.active THEN 'Look at cron.job_run_details for the reason.'
+                ELSE format('SELECT cron.alter_job(%s, active => true);', j.job_id) END
+      FROM _cron_job('osrm_matcher_upkeep') j
+     CROSS JOIN LATERAL _last_cron_run(j.job_id) r
+     WHERE _next_run(j.schedule, r.began) < now() - interval '1 day';
+END;
+COMMENT ON FUNCTION _upkeep_alerts IS
+    'whether the last scheduled upkeep failed, or the next is a day overdue, as far as pg_cron knows; stable';
+
 CREATE OR REPLACE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',
     max_failures double precision DEFAULT 0.01,
@@ -2275,6 +2562,7 @@ BEGIN
     ELSE
         RETURN QUERY SELECT a.* FROM @extschema@._schedule_alerts() a;
     END IF;
+    RETURN QUERY SELECT a.* FROM @extschema@._upkeep_alerts() a;
 
     IF now_is.osrm_reachable IS FALSE THEN
         RETURN QUERY SELECT 'critical', 'osrm_away',
@@ -2629,18 +2917,57 @@ RETURN hashtextextended(device_id, 0) & 65535;
 COMMENT ON FUNCTION _device_slot IS
     'the row of device_locks that stands for a device; others may share it; immutable, parallel safe';
 
+-- Whoever empties all tables of a schema empties device_locks: a row that is missing must not be taken for one that
+-- somebody has. Until the caller's transaction ends, nobody else has any row that it has put back.
+CREATE FUNCTION _restore_device_locks(slot integer, may_wait boolean) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    restored boolean;
+BEGIN
+    IF may_wait THEN
+        LOCK TABLE @extschema@.device_locks IN SHARE ROW EXCLUSIVE MODE;
+    ELSE
+        BEGIN
+            LOCK TABLE @extschema@.device_locks IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+        EXCEPTION WHEN lock_not_available THEN
+            RETURN false;
+        END;
+    END IF;
+    WITH missing AS (
+        INSERT INTO @extschema@.device_locks AS l SELECT generate_series(0, 65535) ON CONFLICT DO NOTHING RETURNING l.slot
+    )
+    SELECT bool_or(m.slot = _restore_device_locks.slot) INTO restored FROM missing m;
+    RETURN coalesce(restored, false);
+END
+$$;
+COMMENT ON FUNCTION _restore_device_locks IS
+    'puts back what is missing of device_locks; true where the caller has a slot thereby, false where somebody else puts them back; volatile';
+
+-- A lock on a row takes no place in PostgreSQL's table of locks, however many a transaction has, and nobody
+-- can take it who may not write to the table: an advisory lock is anybody's. Two devices may share a slot;
+-- then one worker has both, and others come to them later.
 CREATE OR REPLACE FUNCTION _lock_device(device_id text) RETURNS boolean
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
     SELECT EXISTS (SELECT FROM device_locks l
-                    WHERE l.slot = _device_slot(_lock_device.device_id) FOR UPDATE SKIP LOCKED);
+                    WHERE l.slot = _device_slot(_lock_device.device_id) FOR UPDATE SKIP LOCKED)
+        OR (NOT EXISTS (SELECT FROM device_locks l WHERE l.slot = _device_slot(_lock_device.device_id))
+            AND _restore_device_locks(_device_slot(_lock_device.device_id), false));
 END;
+COMMENT ON FUNCTION _lock_device IS
+    'makes a device the caller''s own until its transaction ends; false where somebody else has it; volatile';
 
 CREATE OR REPLACE FUNCTION _wait_for_device(device_id text) RETURNS void
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
+    SELECT _restore_device_locks(_device_slot(_wait_for_device.device_id), true)
+     WHERE NOT EXISTS (SELECT FROM device_locks l WHERE l.slot = _device_slot(_wait_for_device.device_id));
     SELECT FROM device_locks l WHERE l.slot = _device_slot(_wait_for_device.device_id) FOR UPDATE;
 END;
+COMMENT ON FUNCTION _wait_for_device IS
+    'the same, after a wait for whoever has it; for those who may wait, which no worker may; volatile';
 
 CREATE OR REPLACE FUNCTION _make_due(device_ids text[], starts timestamptz[], ends timestamptz[], job_ids bigint[] DEFAULT NULL)
 RETURNS bigint

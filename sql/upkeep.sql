@@ -1,10 +1,59 @@
 -- Upkeep: what is old goes, in small steps; advice on the size.
 
 -- ---------------------------------------------------------------------------------------------
+-- What fails keeps nothing else from being done
+-- ---------------------------------------------------------------------------------------------
+-- What has failed is given up until the next call: a step that is repeated need not fail, and warn, each time.
+CREATE FUNCTION _attempt(what text, statement text, INOUT failures text[], cutoff timestamptz DEFAULT now(),
+                         max_rows integer DEFAULT 0, OUT done bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    reason text;
+    about text;
+    advice text;
+BEGIN
+    done := 0;
+    IF cutoff IS NULL OR EXISTS (SELECT FROM unnest(failures) f WHERE starts_with(f, what || ': ')) THEN
+        RETURN;
+    END IF;
+    EXECUTE statement INTO done USING cutoff, max_rows;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS reason = MESSAGE_TEXT, about = PG_EXCEPTION_DETAIL, advice = PG_EXCEPTION_HINT;
+    done := 0;
+    reason := concat_ws('; ', reason, nullif(replace(about, E'\n', '; '), ''));
+    failures := failures || format('%s: %s', what, reason);
+    RAISE WARNING 'could not %: %', what, reason
+        USING ERRCODE = SQLSTATE, DETAIL = 'All else is done without it.',
+              HINT = CASE WHEN SQLSTATE = '2BP01' THEN 'Drop what depends on it, or have it read gps_coordinates as a whole; then call upkeep() again.'
+                          ELSE coalesce(nullif(advice, ''), 'Mend that, and call upkeep() again.') END;
+END
+$$;
+COMMENT ON FUNCTION _attempt IS
+    'does a part of upkeep, a statement over a moment ($1) and a number of rows ($2), and says of how many rows or points; what fails is told of in a warning, added to failures, and not tried again with them; nothing without a moment; volatile';
+
+-- ---------------------------------------------------------------------------------------------
 -- Deleting
 -- ---------------------------------------------------------------------------------------------
+-- What a foreign key lets no row go for; those that say CASCADE or SET NULL are in nobody's way.
+CREATE FUNCTION _referred_to(relation regclass) RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT string_agg(format('(SELECT true FROM %s r WHERE %s LIMIT 1)', c.conrelid::regclass, k.same), ', ')
+      FROM pg_constraint c
+     CROSS JOIN LATERAL (
+        SELECT string_agg(format('r.%I = t.%I', r.attname, t.attname), ' AND ') AS same
+          FROM unnest(c.conkey, c.confkey) AS k (referring, referred)
+          JOIN pg_attribute r ON r.attrelid = c.conrelid AND r.attnum = k.referring
+          JOIN pg_attribute t ON t.attrelid = c.confrelid AND t.attnum = k.referred) k
+     WHERE c.confrelid = _referred_to.relation AND c.contype = 'f' AND c.confdeltype IN ('a', 'r');
+END;
+COMMENT ON FUNCTION _referred_to IS
+    'expressions, for a row t of a table, that are null unless a foreign key refers to it; null if no foreign key refers to the table; stable';
+
 -- One step: hops over the devices and takes each one's oldest rows, until so many rows are found. Rows that
--- a worker has in hand are passed over.
+-- a worker has in hand, and those that somebody's foreign key refers to, are passed over.
 CREATE FUNCTION _delete_before(relation regclass, time_column name, cutoff timestamptz, condition text, max_rows integer)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
@@ -14,6 +63,7 @@ AS $$
 DECLARE
     deleted bigint;
 BEGIN
+    condition := condition || coalesce(' AND coalesce(' || @extschema@._referred_to(relation) || ') IS NULL', '');
     EXECUTE format(
         'WITH RECURSIVE known AS (
             (SELECT t.device_id FROM %1$s t ORDER BY t.device_id LIMIT 1)
@@ -42,11 +92,9 @@ END
 $$;
 COMMENT ON FUNCTION _delete_before IS 'deletes up to so many rows of a table that are older than a moment; volatile';
 
-CREATE FUNCTION delete_old(
-    paths_older_than interval DEFAULT '30 days',
-    batches_older_than interval DEFAULT '30 days',
-    points_older_than interval DEFAULT NULL,
-    max_rows integer DEFAULT 10000,
+CREATE FUNCTION _delete_step(
+    paths_older_than interval, batches_older_than interval, points_older_than interval, max_rows integer,
+    INOUT failures text[],
     OUT paths bigint, OUT stops bigint, OUT batches bigint, OUT points bigint, OUT runs bigint)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -60,39 +108,58 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Late points open windows of the look-back again; twice that has to stay.';
     END IF;
+    IF greatest(paths_older_than, batches_older_than, points_older_than) > interval '1000 years' THEN
+        RAISE EXCEPTION 'nothing is older than %', greatest(paths_older_than, batches_older_than, points_older_than)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give 1000 years at most; null keeps all.';
+    END IF;
     IF max_rows IS NULL OR max_rows < 1 THEN
         RAISE EXCEPTION 'max_rows must be at least 1' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    paths := 0;
-    stops := 0;
-    batches := 0;
-    points := 0;
-    IF paths_older_than IS NOT NULL THEN
-        paths := @extschema@._delete_before('@extschema@.cached_polylines', 'start_time', now() - paths_older_than, 'true', max_rows);
-        stops := @extschema@._delete_before('@extschema@.stops', 'start_time', now() - paths_older_than, 'true', max_rows);
-    END IF;
+    SELECT a.* INTO failures, paths FROM @extschema@._attempt('delete old paths',
+        'SELECT @extschema@._delete_before(''@extschema@.cached_polylines'', ''start_time'', $1, ''true'', $2)',
+        failures, now() - paths_older_than, max_rows) a;
+    SELECT a.* INTO failures, stops FROM @extschema@._attempt('delete old stops',
+        'SELECT @extschema@._delete_before(''@extschema@.stops'', ''start_time'', $1, ''true'', $2)',
+        failures, now() - paths_older_than, max_rows) a;
     -- Late points find by its batch what they change, so it stays as long as there is anything to change.
-    IF paths_older_than IS NOT NULL AND batches_older_than IS NOT NULL AND paths < max_rows AND stops < max_rows THEN
-        batches := @extschema@._delete_before(
-            '@extschema@.processing_batches', 'start_time', now() - greatest(paths_older_than, batches_older_than),
+    SELECT a.* INTO failures, batches FROM @extschema@._attempt('delete old batches', $do$
+        SELECT @extschema@._delete_before(
+            '@extschema@.processing_batches', 'start_time', $1,
             't.status = ''completed''
              AND (SELECT c.id FROM @extschema@.cached_polylines c
                    WHERE c.device_id = t.device_id AND c.start_time >= t.start_time AND c.start_time < t.end_time
                    LIMIT 1) IS NULL
              AND (SELECT s.id FROM @extschema@.stops s
                    WHERE s.device_id = t.device_id AND s.start_time >= t.start_time AND s.start_time < t.end_time
-                   LIMIT 1) IS NULL', max_rows);
-    END IF;
-    IF points_older_than IS NOT NULL THEN
-        points := @extschema@._delete_points(now() - points_older_than, max_rows);
-    END IF;
+                   LIMIT 1) IS NULL', $2)$do$,
+        failures, CASE WHEN paths_older_than IS NOT NULL AND batches_older_than IS NOT NULL AND paths < max_rows AND stops < max_rows
+                       THEN now() - greatest(paths_older_than, batches_older_than) END, max_rows) a;
+    SELECT d.* INTO failures, points
+      FROM @extschema@._delete_points(now() - points_older_than, max_rows, failures) d;
     -- Their log is kept as long as batches are, and never for less than two days, which alerts look at.
-    DELETE FROM @extschema@.worker_runs r
-     WHERE batches_older_than IS NOT NULL
-       AND r.id = ANY (ARRAY(SELECT o.id FROM @extschema@.worker_runs o
-                              WHERE o.started_at < now() - greatest(batches_older_than, interval '2 days')
-                              ORDER BY o.started_at LIMIT max_rows));
-    GET DIAGNOSTICS runs = ROW_COUNT;
+    SELECT a.* INTO failures, runs FROM @extschema@._attempt('delete old runs',
+        'WITH gone AS (DELETE FROM @extschema@.worker_runs r
+                        WHERE r.id = ANY (ARRAY(SELECT o.id FROM @extschema@.worker_runs o
+                                                 WHERE o.started_at < $1 ORDER BY o.started_at LIMIT $2))
+                       RETURNING r.id)
+         SELECT count(*) FROM gone',
+        failures, now() - CASE WHEN batches_older_than IS NOT NULL THEN greatest(batches_older_than, interval '2 days') END, max_rows) a;
+END
+$$;
+COMMENT ON FUNCTION _delete_step IS 'delete_old(), but for what has failed before, to which it adds what fails; volatile';
+
+CREATE FUNCTION delete_old(
+    paths_older_than interval DEFAULT '30 days',
+    batches_older_than interval DEFAULT '30 days',
+    points_older_than interval DEFAULT NULL,
+    max_rows integer DEFAULT 10000,
+    OUT paths bigint, OUT stops bigint, OUT batches bigint, OUT points bigint, OUT runs bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT s.paths, s.stops, s.batches, s.points, s.runs INTO paths, stops, batches, points, runs
+      FROM @extschema@._delete_step(paths_older_than, batches_older_than, points_older_than, max_rows, NULL) s;
 END
 $$;
 COMMENT ON FUNCTION delete_old IS
@@ -118,7 +185,8 @@ END
 $$;
 COMMENT ON FUNCTION _trim_cron_log IS 'deletes what pg_cron logged of this extension''s jobs more than a day ago; volatile';
 
--- Commits after each step, so it can have no SET clause: every name is qualified.
+-- Commits after each step, so it can have no SET clause: every name is qualified. What has failed is an error at its
+-- end, when all else is done: whoever calls it by a schedule sees no warnings.
 CREATE PROCEDURE upkeep(
     paths_older_than interval DEFAULT '30 days',
     batches_older_than interval DEFAULT '30 days',
@@ -130,29 +198,39 @@ DECLARE
     until pg_catalog.timestamptz := pg_catalog.clock_timestamp()
         OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => max_seconds);
     gone record;
+    failures pg_catalog.text[];
 BEGIN
     IF pg_catalog.pg_is_in_recovery() THEN
         RAISE NOTICE 'nothing done: this server is a standby';
         RETURN;
     END IF;
+    IF @extschema@._points_are_partitioned() THEN
+        SELECT a.failures INTO failures FROM @extschema@._attempt(
+            'make partitions of gps_coordinates ahead', 'SELECT @extschema@._make_partitions()', failures) AS a;
+        COMMIT;
+    END IF;
     LOOP
         SELECT * INTO gone
-          FROM @extschema@.delete_old(paths_older_than, batches_older_than, points_older_than, 10000);
+          FROM @extschema@._delete_step(paths_older_than, batches_older_than, points_older_than, 10000, failures);
+        failures := gone.failures;
         COMMIT;
         EXIT WHEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until
                OR GREATEST(gone.paths, gone.stops, gone.batches, gone.points, gone.runs) OPERATOR(pg_catalog.=) 0;
     END LOOP;
-    PERFORM @extschema@._store_reads();
-    PERFORM @extschema@._trim_cron_log();
+    SELECT a.failures INTO failures FROM @extschema@._attempt(
+        'store what readers noted', 'SELECT @extschema@._store_reads()', failures) AS a;
+    SELECT a.failures INTO failures FROM @extschema@._attempt(
+        'shorten the log of pg_cron', 'SELECT @extschema@._trim_cron_log()', failures) AS a;
     COMMIT;
-    IF @extschema@._points_are_partitioned() THEN
-        PERFORM @extschema@._make_partitions();
-        COMMIT;
+    IF failures IS NOT NULL THEN
+        RAISE EXCEPTION 'upkeep() could not %', pg_catalog.array_to_string(failures, '; nor ')
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'All else is done, and stays so.',
+                  HINT = 'Mend that; the next upkeep() tries again.';
     END IF;
 END
 $$;
 COMMENT ON PROCEDURE upkeep IS
-    'repeats delete_old() with a commit after each step until nothing is left to delete or its time is up, keeps pg_cron''s log of our jobs to a day, and makes partitions of gps_coordinates ahead if it has any';
+    'makes partitions of gps_coordinates ahead if it has any, repeats delete_old() with a commit after each step until nothing is left to delete or its time is up, and keeps pg_cron''s log of our jobs to a day; what could not be done keeps nothing else from being done, and is an error at the end';
 
 CREATE FUNCTION schedule_upkeep(schedule text DEFAULT '17 3 * * *', command text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE

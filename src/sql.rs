@@ -134,7 +134,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/alerts.sql",
     name = "alerts",
-    requires = ["status", "groups"]
+    requires = ["status", "groups", "cron"]
 );
 extension_sql_file!(
     "../sql/partitions.sql",

@@ -53,6 +53,34 @@ def test_a_device_is_one_workers_until_its_transaction_ends(db, osrm):
     assert waiting(db) == 0
 
 
+@pytest.mark.parametrize("emptied", ["TRUNCATE device_locks", "DELETE FROM device_locks WHERE slot = _device_slot('car')"])
+def test_rows_that_were_deleted_come_back_and_say_whose_a_device_is(db, osrm, emptied):
+    fixes = drive(osrm, recent_window(60), 100)
+    for device in "car", "bus":
+        insert(db, device, fixes)
+    db.rows(emptied)
+    with closing(db.connect(autocommit=False)) as worker, closing(worker.cursor()) as cursor:
+        cursor.execute("SELECT make_batches()")
+        assert cursor.fetchone() == (2,)
+        # Another takes nothing of what this one has, and does not wait for it.
+        db.rows("SET statement_timeout = '20s'")
+        assert db.value("SELECT make_batches()") == 0
+        worker.rollback()
+    db.rows("SELECT * FROM process_pending_gps()")
+    assert waiting(db) == 0
+    assert db.value("SELECT count(*) FROM device_locks") == 65536
+    assert locked_devices(db) == 0
+
+
+def test_who_forgets_a_device_has_it_though_all_rows_were_deleted(db):
+    db.rows("TRUNCATE device_locks")
+    with closing(db.connect(autocommit=False)) as session:
+        session.cursor().execute("SELECT forget_device('car')")
+        assert db.value("SELECT _lock_device('car')") is False
+        session.commit()
+    assert db.value("SELECT _lock_device('car')") is True
+
+
 @pytest.fixture
 def small_db(osrm, new_cluster):
     """A database whose server has room for few locks, and thousands of devices that wait."""

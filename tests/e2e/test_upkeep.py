@@ -1,9 +1,9 @@
 """What is old goes in small steps; what is needed stays."""
 
+from contextlib import closing
+
 import psycopg2
 import pytest
-from drives import drive, insert, paths, process_all, recent_window
-from harness.wait import wait_for
 
 
 @pytest.fixture
@@ -52,7 +52,8 @@ def test_null_keeps_all(aged):
     assert counts(aged) == before
 
 
-@pytest.mark.parametrize("arguments", ["paths_older_than => '1 day'", "points_older_than => '1 h'", "max_rows => 0"])
+@pytest.mark.parametrize("arguments", ["paths_older_than => '1 day'", "points_older_than => '1 h'", "max_rows => 0",
+                                       "batches_older_than => '100000 years'"])
 def test_what_late_points_may_still_need_is_not_deleted(db, arguments):
     with pytest.raises(psycopg2.errors.InvalidParameterValue):
         db.rows(f"SELECT delete_old({arguments})")
@@ -68,6 +69,64 @@ def test_rows_that_somebody_has_locked_are_passed_over(aged):
         holder.close()
     assert aged.rows("""SELECT DISTINCT device_id FROM cached_polylines
                          WHERE end_time < now() - interval '31 days'""") == [("d1",)]
+
+
+@pytest.mark.parametrize("reference, gone", [
+    ("", 3), ("DEFERRABLE INITIALLY DEFERRED", 3), ("ON DELETE CASCADE", 0)])
+def test_a_row_that_another_table_refers_to_stays_and_all_others_go(aged, reference, gone):
+    aged.rows(f"""CREATE TABLE favourites (path bigint REFERENCES cached_polylines {reference});
+                  INSERT INTO favourites SELECT id FROM cached_polylines ORDER BY start_time LIMIT 3""")
+    aged.rows("CALL upkeep()")
+    assert aged.value("SELECT count(*) FROM cached_polylines WHERE start_time < now() - interval '30 days'") == gone
+    assert aged.value("SELECT count(*) FROM favourites") == gone
+    assert aged.value("SELECT count(*) FROM stops WHERE start_time < now() - interval '30 days'") == 0
+    assert aged.value("SELECT count(*) FROM processing_batches WHERE start_time < now() - interval '30 days'") == gone, (
+        "a batch stays with its path")
+
+
+def refuse_deletion(db, table):
+    db.rows(f"""CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+                AS $$ BEGIN RAISE 'not this one' USING HINT = 'Ask first.'; END $$;
+                CREATE TRIGGER t BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()""")
+
+
+def test_a_table_that_fails_is_told_of_and_all_else_is_done(aged):
+    refuse_deletion(aged, "cached_polylines")
+    before = counts(aged)
+    step = aged.row("SELECT * FROM delete_old(max_rows => 100)")
+    assert (step["paths"], step["stops"]) == (0, 100)
+    with pytest.raises(psycopg2.Error, match="could not delete old paths: not this one") as caught:
+        aged.rows("CALL upkeep()")
+    assert caught.value.pgcode == "55000" and caught.value.diag.message_hint
+    left = counts(aged)
+    assert left[0] == before[0] and left[1] <= 3 * 720
+    with closing(aged.connect()) as session, closing(session.cursor()) as cursor:
+        with pytest.raises(psycopg2.Error):
+            cursor.execute("CALL upkeep()")
+        (warning,) = session.notices
+    assert all(words in warning for words in ("WARNING:  could not delete old paths: not this one", "Ask first."))
+
+
+def test_a_scheduled_upkeep_that_failed_or_is_overdue_is_an_alert(cron_db):
+    def alerts():
+        return cron_db.rows("SELECT problem, message, hint FROM worker_alerts() WHERE problem LIKE 'upkeep%%'")
+
+    assert alerts() == []
+    refuse_deletion(cron_db, "cached_polylines")
+    cron_db.rows("""INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count)
+                    VALUES ('car', now() - interval '40 days', now() - interval '40 days', '_p~iF~ps|U_ulLnnqC', 2)""")
+    job = cron_db.value("SELECT schedule_upkeep('* * * * *')")
+    assert alerts() == []
+    cron_db.wait_until("SELECT EXISTS (SELECT FROM cron.job_run_details WHERE status IN ('succeeded', 'failed'))", 90)
+    ((problem, message, hint),) = alerts()
+    assert problem == "upkeep_failed" and "could not delete old paths: not this one" in message and "* * * * *" in hint
+    cron_db.rows("DROP TRIGGER t ON cached_polylines")
+    cron_db.rows("SELECT cron.alter_job(%s, active => false)", (job,))
+    cron_db.rows("UPDATE cron.job_run_details SET status = 'succeeded'")
+    assert alerts() == []
+    cron_db.rows("UPDATE cron.job_run_details SET start_time = start_time - interval '2 days'")
+    ((problem, message, hint),) = alerts()
+    assert problem == "upkeep_not_running" and "2 days" in message and f"alter_job({job}, active => true)" in hint
 
 
 def test_the_log_of_pg_cron_is_kept_short_for_our_jobs_alone(cron_db):

@@ -25,6 +25,21 @@ LANGUAGE sql STABLE
 RETURN (_relation(to_regclass('@extschema@.gps_coordinates'))).relkind = 'p';
 COMMENT ON FUNCTION _points_are_partitioned IS 'whether gps_coordinates is partitioned; stable';
 
+CREATE FUNCTION _require_superuser() RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
+        RAISE EXCEPTION 'role "%" cannot make partitions of gps_coordinates, for it is no superuser', current_user
+            USING ERRCODE = 'insufficient_privilege',
+                  DETAIL = 'Partitions become members of the extension, which only a superuser can see to.',
+                  HINT = 'Have a superuser call partition_points(), and upkeep(), or schedule it.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _require_superuser IS 'raises insufficient_privilege, with what to do, where the caller is no superuser; stable';
+
 -- pg_extension_config_dump() does this, but for scripts of an extension alone.
 CREATE FUNCTION _add_to_extension(relation regclass, dump boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -50,15 +65,19 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _stored_columns IS 'the columns of a table that are not generated, as a statement has them; stable';
 
--- Points that came early or late for their partition move to it. Its indexes are made as it is attached.
+-- Points that came early or late for their partition move to it. Its indexes are made as it is attached, and tables that
+-- foreign keys refer to are locked: writers of points shall not wait behind that.
 CREATE FUNCTION _make_partition(name text, bounds text, condition text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
 AS $$
 BEGIN
     -- Every point is updated once; a table that is vacuumed late makes the search for new ones slow.
     EXECUTE format('CREATE TABLE @extschema@.%I (LIKE @extschema@.gps_coordinates INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED)
                     WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05)', name);
+    EXECUTE format('ALTER TABLE @extschema@.%I OWNER TO %s', name,
+                   (@extschema@._relation('@extschema@.gps_coordinates'::regclass)).relowner::regrole);
     PERFORM @extschema@._add_to_extension(format('@extschema@.%I', name)::regclass, true);
     IF condition IS NOT NULL THEN
         EXECUTE format('WITH moved AS (DELETE FROM @extschema@.gps_coordinates_rest p WHERE %1$s RETURNING p.*)
@@ -72,7 +91,7 @@ COMMENT ON FUNCTION _make_partition IS 'makes a partition of gps_coordinates; vo
 
 -- Partitions of the same length as the newest, unless another is asked for, for a week to come.
 CREATE FUNCTION _make_partitions(since timestamptz DEFAULT NULL, every interval DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET datestyle = 'ISO'
 SET timezone = 'UTC'
@@ -91,6 +110,7 @@ BEGIN
         IF (start < until) IS NOT TRUE THEN
             RETURN 0;
         END IF;
+        PERFORM @extschema@._require_superuser();
         PERFORM @extschema@._lock_table('@extschema@.gps_coordinates_rest', 'A run or a long transaction is using it; the next upkeep() tries again.');
     END LOOP;
     WHILE start < until LOOP
@@ -277,6 +297,7 @@ BEGIN
     IF @extschema@._points_are_partitioned() THEN
         RETURN @extschema@._make_partitions(every => every);
     END IF;
+    PERFORM @extschema@._require_superuser();
     PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'A run or a long transaction is using it; try again when that has ended.');
     PERFORM @extschema@._require_simple_points();
     PERFORM @extschema@._remake_points();

@@ -199,6 +199,30 @@ def test_partitions_are_days_of_utc_whatever_the_session_shows_times_in(db, styl
                                   FROM _point_partitions() WHERE from_time IS NOT NULL""")
 
 
+@pytest.mark.parametrize("partitioned_before", [False, True])
+def test_a_table_that_has_changed_hands_is_partitioned_by_a_superuser_alone(empty_db, partitioned_before):
+    db, boss, heir = empty_db, f"boss_{empty_db.name}", f"heir_{empty_db.name}"
+    db.rows(f"CREATE ROLE {boss} SUPERUSER LOGIN; CREATE ROLE {heir} LOGIN; GRANT ALL ON SCHEMA public TO {heir}")
+    with closing(db.connect(user=boss)) as session, closing(session.cursor()) as cursor:
+        cursor.execute("CREATE EXTENSION osrm_matcher")
+        if partitioned_before:
+            cursor.execute("SELECT partition_points()")
+    db.rows(f"REASSIGN OWNED BY {boss} TO {heir}")
+    call = "SELECT partition_points()"
+    if partitioned_before:
+        db.rows(FORGET_FUTURE)
+        call = "CALL upkeep()"
+    with closing(db.connect(user=heir)) as session, closing(session.cursor()) as cursor:
+        with pytest.raises(psycopg2.Error, match=f'role "{heir}" cannot make partitions'):
+            cursor.execute(call)
+    db.rows(call)
+    assert db.value("SELECT max(to_time) > now() + interval '6 days' FROM _point_partitions()")
+    assert db.rows("""SELECT DISTINCT relowner::regrole::text FROM pg_class
+                       WHERE relname LIKE 'gps_coordinates%%' AND relkind IN ('r', 'p', 'S')""") == [(heir,)]
+    insert(db, "car", [(24.94, 60.17, START)])
+    db.rows(f"DROP EXTENSION osrm_matcher; DROP OWNED BY {heir}; DROP OWNED BY {boss}; DROP ROLE {heir}; DROP ROLE {boss}")
+
+
 def test_two_sessions_may_make_partitions_at_once(db):
     db.rows("SELECT partition_points()")
     db.rows(FORGET_FUTURE)

@@ -335,8 +335,11 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _is_index_of IS 'whether an index of this name belongs to a table; stable';
 
+-- Whether a valid index leads with these columns, over the rows of a condition or (null) over all of them. That of
+-- a partitioned table is but a form, valid or not, by which later partitions get theirs.
 CREATE OR REPLACE FUNCTION _has_index(relation regclass, columns name[], condition text DEFAULT NULL) RETURNS boolean
 LANGUAGE sql STABLE
+SET quote_all_identifiers = off
 BEGIN ATOMIC
     SELECT NOT EXISTS (
         SELECT FROM _tables_of(_has_index.relation) t
@@ -352,7 +355,6 @@ BEGIN ATOMIC
                         ON a.attrelid = i.indrelid AND a.attname = k.name AND a.attnum = i.indkey[k.position - 1]
                      WHERE a.attname IS NULL)));
 END;
-
 COMMENT ON FUNCTION _has_index IS 'whether a usable index of a table, and of each of its partitions, leads with the columns; stable';
 
 CREATE OR REPLACE FUNCTION _has_indexes(relation regclass, device_column name, time_column name) RETURNS boolean
@@ -1210,6 +1212,10 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Late points open windows of the look-back again; twice that has to stay.';
     END IF;
+    IF greatest(paths_older_than, batches_older_than, points_older_than) > interval '1000 years' THEN
+        RAISE EXCEPTION 'nothing is older than %', greatest(paths_older_than, batches_older_than, points_older_than)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give 1000 years at most; null keeps all.';
+    END IF;
     IF max_rows IS NULL OR max_rows < 1 THEN
         RAISE EXCEPTION 'max_rows must be at least 1' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -1621,8 +1627,8 @@ AS $$
 DECLARE
     since timestamptz;
 BEGIN
-    IF every < interval '1 hour' OR extract(year FROM every) <> 0 OR extract(month FROM every) <> 0 THEN
-        RAISE EXCEPTION 'a partition cannot be of %: an hour at least, and no months', every
+    IF every NOT BETWEEN interval '1 hour' AND interval '366 days' OR extract(year FROM every) <> 0 OR extract(month FROM every) <> 0 THEN
+        RAISE EXCEPTION 'a partition cannot be of %: an hour at least, 366 days at most, and no months', every
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Such as 1 day, or 7 days.';
     END IF;
     IF @extschema@._points_are_partitioned() THEN

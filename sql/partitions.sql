@@ -290,8 +290,8 @@ AS $$
 DECLARE
     since timestamptz;
 BEGIN
-    IF every < interval '1 hour' OR extract(year FROM every) <> 0 OR extract(month FROM every) <> 0 THEN
-        RAISE EXCEPTION 'a partition cannot be of %: an hour at least, and no months', every
+    IF every NOT BETWEEN interval '1 hour' AND interval '366 days' OR extract(year FROM every) <> 0 OR extract(month FROM every) <> 0 THEN
+        RAISE EXCEPTION 'a partition cannot be of %: an hour at least, 366 days at most, and no months', every
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Such as 1 day, or 7 days.';
     END IF;
     IF @extschema@._points_are_partitioned() THEN

@@ -48,6 +48,7 @@ COMMENT ON FUNCTION _is_index_of IS 'whether an index of this name belongs to a 
 -- a partitioned table is but a form, valid or not, by which later partitions get theirs.
 CREATE FUNCTION _has_index(relation regclass, columns name[], condition text DEFAULT NULL) RETURNS boolean
 LANGUAGE sql STABLE
+SET quote_all_identifiers = off
 BEGIN ATOMIC
     SELECT NOT EXISTS (
         SELECT FROM _tables_of(_has_index.relation) t

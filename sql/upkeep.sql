@@ -108,6 +108,10 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Late points open windows of the look-back again; twice that has to stay.';
     END IF;
+    IF greatest(paths_older_than, batches_older_than, points_older_than) > interval '1000 years' THEN
+        RAISE EXCEPTION 'nothing is older than %', greatest(paths_older_than, batches_older_than, points_older_than)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give 1000 years at most; null keeps all.';
+    END IF;
     IF max_rows IS NULL OR max_rows < 1 THEN
         RAISE EXCEPTION 'max_rows must be at least 1' USING ERRCODE = 'invalid_parameter_value';
     END IF;

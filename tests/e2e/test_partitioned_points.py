@@ -265,7 +265,7 @@ def test_the_extension_goes_with_its_partitions(db):
 
 
 @pytest.mark.parametrize("made, every, state, words", [
-    ("SELECT", "1 month", "22023", "no months"), ("SELECT", "1 minute", "22023", "an hour at least"),
+    ("SELECT", "1 month", "22023", "no months"), ("SELECT", "100000000 days", "22023", "366 days at most"), ("SELECT", "1 minute", "22023", "an hour at least"),
     ("CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
      "CREATE TRIGGER t BEFORE INSERT ON gps_coordinates FOR EACH ROW EXECUTE FUNCTION f()", "1 day", "55000", "trigger t on"),
     ("CREATE PUBLICATION p FOR TABLE gps_coordinates WITH (publish = 'insert')", "1 day", "55000", "publication"),
@@ -287,7 +287,7 @@ def test_the_extension_goes_with_its_partitions(db):
     ("ALTER TABLE gps_coordinates REPLICA IDENTITY FULL", "1 day", "55000", "replica identity"),
     ("INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at)"
      "SELECT 'car', 24.9, 60.1, now() - n * interval '1 s' FROM generate_series(1, 1400000) n", "1 day", "55000", "too much"),
-], ids=["months", "minutes", "trigger", "publication", "policy", "rule", "view", "materialized view", "function", "argument", "key",
+], ids=["months", "ages", "minutes", "trigger", "publication", "policy", "rule", "view", "materialized view", "function", "argument", "key",
         "child", "parent", "unique", "exclusion", "not valid", "identity", "replica", "size"])
 def test_what_cannot_be_partitioned_is_refused_and_stays(db, made, every, state, words):
     db.rows(made)

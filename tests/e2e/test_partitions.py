@@ -56,6 +56,13 @@ def adopt(db):
     assert db.value("SELECT ready FROM adopted_sources")
 
 
+def test_a_large_table_is_adopted_though_all_identifiers_are_quoted(db):
+    db.set("quote_all_identifiers", "on")
+    make_tree(db)
+    make_large(db)
+    adopt(db)
+
+
 def left_over(db):
     return db.value("SELECT count(*) FROM markers WHERE NOT processed AND created_at > now() - interval '1 day'")
 

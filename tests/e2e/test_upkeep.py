@@ -52,7 +52,8 @@ def test_null_keeps_all(aged):
     assert counts(aged) == before
 
 
-@pytest.mark.parametrize("arguments", ["paths_older_than => '1 day'", "points_older_than => '1 h'", "max_rows => 0"])
+@pytest.mark.parametrize("arguments", ["paths_older_than => '1 day'", "points_older_than => '1 h'", "max_rows => 0",
+                                       "batches_older_than => '100000 years'"])
 def test_what_late_points_may_still_need_is_not_deleted(db, arguments):
     with pytest.raises(psycopg2.errors.InvalidParameterValue):
         db.rows(f"SELECT delete_old({arguments})")

@@ -1140,12 +1140,14 @@ $$;
 COMMENT ON FUNCTION _require_adoptable IS 'raises an error, with what to do, where a table cannot be adopted; stable';
 
 -- One step: hops over the devices and takes each one's oldest rows, until so many rows are found. Rows that
--- a worker has in hand, and those that somebody's foreign key refers to, are passed over.
+-- a worker has in hand, and those that somebody's foreign key refers to, are passed over. Without sequential scans what
+-- has no index costs so much, on paper, that statements of an instant would be compiled for seconds.
 CREATE OR REPLACE FUNCTION _delete_before(relation regclass, time_column name, cutoff timestamptz, condition text, max_rows integer)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     deleted bigint;
@@ -1379,10 +1381,12 @@ END
 $$;
 COMMENT ON FUNCTION _last_cron_run IS 'the last run of a job of pg_cron that has ended, as far as pg_cron''s log has it; stable';
 
--- Points that came early or late for their partition move to it. Its indexes are made as it is attached.
+-- Points that came early or late for their partition move to it. Its indexes are made as it is attached, and tables that
+-- foreign keys refer to are locked: writers of points shall not wait behind that.
 CREATE FUNCTION _make_partition(name text, bounds text, condition text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
 AS $$
 BEGIN
     -- Every point is updated once; a table that is vacuumed late makes the search for new ones slow.
@@ -1745,12 +1749,14 @@ $$;
 COMMENT ON PROCEDURE upkeep IS
     'makes partitions of gps_coordinates ahead if it has any, repeats delete_old() with a commit after each step until nothing is left to delete or its time is up, and keeps pg_cron''s log of our jobs to a day; what could not be done keeps nothing else from being done, and is an error at the end';
 
+-- Looks at the last seven days of up to a hundred devices; bytes are those of table and indexes on disk.
 CREATE OR REPLACE FUNCTION storage_advice(days integer DEFAULT 30)
 RETURNS TABLE (table_name text, size_bytes bigint, row_count bigint, rows_per_device_day double precision,
                bytes_per_device_day double precision, expected_bytes double precision, expected_size text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     item record;

@@ -65,10 +65,12 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _stored_columns IS 'the columns of a table that are not generated, as a statement has them; stable';
 
--- Points that came early or late for their partition move to it. Its indexes are made as it is attached.
+-- Points that came early or late for their partition move to it. Its indexes are made as it is attached, and tables that
+-- foreign keys refer to are locked: writers of points shall not wait behind that.
 CREATE FUNCTION _make_partition(name text, bounds text, condition text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
 AS $$
 BEGIN
     -- Every point is updated once; a table that is vacuumed late makes the search for new ones slow.

@@ -53,12 +53,14 @@ COMMENT ON FUNCTION _referred_to IS
     'expressions, for a row t of a table, that are null unless a foreign key refers to it; null if no foreign key refers to the table; stable';
 
 -- One step: hops over the devices and takes each one's oldest rows, until so many rows are found. Rows that
--- a worker has in hand, and those that somebody's foreign key refers to, are passed over.
+-- a worker has in hand, and those that somebody's foreign key refers to, are passed over. Without sequential scans what
+-- has no index costs so much, on paper, that statements of an instant would be compiled for seconds.
 CREATE FUNCTION _delete_before(relation regclass, time_column name, cutoff timestamptz, condition text, max_rows integer)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     deleted bigint;
@@ -274,6 +276,7 @@ RETURNS TABLE (table_name text, size_bytes bigint, row_count bigint, rows_per_de
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     item record;

@@ -38,6 +38,18 @@ def test_a_step_is_bounded_and_the_procedure_repeats_it(aged):
     assert aged.value("SELECT min(end_time) > now() - interval '30 days' FROM cached_polylines")
 
 
+def test_nothing_is_compiled_for_it(aged):
+    aged.rows("CREATE TABLE favourites (path bigint REFERENCES cached_polylines)")
+    with closing(aged.connect()) as session, closing(session.cursor()) as cursor:
+        cursor.execute("""LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_analyze = on;
+                          SET auto_explain.log_nested_statements = on; SET client_min_messages = log""")
+        for call in "delete_old(max_rows => 10)", "storage_advice()":
+            del session.notices[:]
+            cursor.execute(f"SELECT * FROM {call}")
+            assert any("Query Text" in notice for notice in session.notices)
+            assert not [notice for notice in session.notices if "JIT:" in notice]
+
+
 def test_points_go_only_if_asked_and_never_unprocessed_ones(aged):
     aged.rows("UPDATE gps_coordinates SET processed = false WHERE recorded_at < now() - interval '39 days'")
     unprocessed = aged.value("SELECT count(*) FROM gps_coordinates WHERE NOT processed")

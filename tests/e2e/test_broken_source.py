@@ -173,6 +173,42 @@ def test_what_was_matched_without_a_source_is_matched_again_when_it_is_back(db, 
     assert db.rows(lines, ("car",)) == db.rows(lines, ("all at once",)) != []
 
 
+def put_windows_on_record(db, count):
+    """Windows of a car that were matched since its table was set aside, back from the present."""
+    db.rows("""INSERT INTO processing_batches (device_id, start_time, end_time, status, processing_completed_at,
+                                               context_start, context_end)
+               SELECT 'car', w, w + interval '5 min', 'completed', now(), w, w + interval '5 min'
+                 FROM generate_series(%(t)s - %(n)s * interval '5 min', %(t)s, '5 min') w
+               ON CONFLICT DO NOTHING""", {"t": START, "n": count - 1})
+
+
+def test_the_longer_a_table_is_away_a_try_is_no_dearer(db, two_sources):
+    db.rows("ALTER TABLE markers RENAME coords TO place")
+    db.rows("CALL process_pending(20)")
+    put_windows_on_record(db, 20_000)
+    db.rows("ANALYZE processing_batches; UPDATE adopted_sources SET set_aside_until = now()")
+    with closing(db.connect(autocommit=False)) as session, closing(session.cursor()) as cursor:
+        cursor.execute("SELECT * FROM process_pending_gps()")
+        cursor.execute("SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'processing_batches'")
+        assert cursor.fetchone()[0] < 2_000
+        session.commit()
+    assert db.value("SELECT set_aside_until > now() FROM adopted_sources")
+
+
+def test_however_much_was_missed_all_of_it_is_looked_at(db, two_sources):
+    """More than is looked at in one go, with points in the oldest window."""
+    windows = 25_000
+    db.rows("ALTER TABLE markers RENAME coords TO place")
+    db.rows("CALL process_pending(20)")
+    put_windows_on_record(db, windows)
+    db.rows("INSERT INTO markers (username, place, created_at) VALUES ('car', '{24.94, 60.17}', %s)",
+            (START - (windows - 1) * timedelta(minutes=5),))
+    db.rows("ALTER TABLE markers RENAME place TO coords")
+    try_again(db)
+    assert db.value("SELECT count(*) FROM markers WHERE NOT processed") == 0
+    assert db.value("SELECT reason FROM adopted_sources") is None
+
+
 def test_a_window_of_a_source_that_is_away_keeps_its_line(db, osrm, two_sources):
     """Something makes the window due while its points cannot be read: an empty window it is not."""
     process_all(db)

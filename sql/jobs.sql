@@ -94,168 +94,6 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _finish_jobs IS 'ends the jobs all of whose windows are matched; volatile';
 
-CREATE FUNCTION _next_device(fragments json, device_ids text[], after text) RETURNS text
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    next_device text;
-BEGIN
-    IF device_ids IS NOT NULL THEN
-        RETURN (SELECT min(d) FROM unnest(device_ids) d WHERE after IS NULL OR d > after);
-    END IF;
-    SELECT q.device INTO next_device
-      FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(fragments,
-        'SELECT p.{device}::text AS device FROM {relation} p
-          WHERE ' || CASE WHEN after IS NULL THEN 'p.{device} IS NOT NULL' ELSE 'p.{device} > {named:$1}' END
-        || ' AND {readable} ORDER BY p.{device} LIMIT 1', after))) AS q (device text);
-    RETURN next_device;
-END
-$$;
-COMMENT ON FUNCTION _next_device IS
-    'the device of a source that comes after another, of some devices (null: all); null after the last; stable';
-
--- Hops from one window to the next in the index; the bound of each hop by $2 says to the planner what partitions
--- there is nothing in.
-CREATE FUNCTION _windows_with_points(fragments json, device_id text, from_time timestamptz, to_time timestamptz,
-                                     only_unprocessed boolean, most integer)
-RETURNS timestamptz[]
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    starts timestamptz[];
-BEGIN
-    SELECT array_agg(date_bin(@extschema@._window(), q.at, 'epoch') ORDER BY q.at) INTO starts
-      FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(fragments, replace(
-        'WITH RECURSIVE hop AS (
-            SELECT first.at, 1 AS nth
-              FROM (SELECT {time_expression} AS at FROM {relation} p
-                     WHERE {wanted} p.{device} = {named:$1}
-                       AND {since:$2} AND {until:$3}
-                     ORDER BY p.{time} LIMIT 1) first
-            UNION ALL
-            SELECT next.at, h.nth + 1
-              FROM hop h
-             CROSS JOIN LATERAL (
-                SELECT {time_expression} AS at FROM {relation} p
-                 WHERE {wanted} p.{device} = {named:$1}
-                   AND {since:(date_bin($4, h.at, ''epoch'') + $4)} AND {since:$2} AND {until:$3}
-                 ORDER BY p.{time} LIMIT 1) next
-             WHERE h.nth < $5
-        ) SELECT h.at FROM hop h',
-        '{wanted}', CASE WHEN only_unprocessed THEN 'NOT p.processed AND' ELSE '' END),
-        device_id, from_time, to_time, most))) AS q (at timestamptz);
-    RETURN starts;
-END
-$$;
-COMMENT ON FUNCTION _windows_with_points IS
-    'where the next windows of a device begin that hold points in a range, null if there are none; stable';
-
-CREATE FUNCTION _oldest_point(device_id text) RETURNS timestamptz
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    source record;
-    oldest timestamptz;
-BEGIN
-    FOR source IN SELECT s.fragments FROM @extschema@._sources(device_id) s LOOP
-        SELECT least(oldest, min(q.at)) INTO oldest
-          FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(source.fragments,
-            'SELECT {time_expression} AS at FROM {relation} p
-              WHERE p.{device} = {named:$1} AND isfinite({time_expression}) AND {readable}
-              ORDER BY p.{time} LIMIT 1', device_id))) AS q (at timestamptz);
-    END LOOP;
-    RETURN oldest;
-END
-$$;
-COMMENT ON FUNCTION _oldest_point IS 'the time of the oldest point that a device still has; stable';
-
--- What is older than the oldest point that a device still has is left alone: its points went because of their
--- age, and its line is all that is left of them. Points that went from among others were deleted for a reason.
-CREATE FUNCTION _windows_on_record(device_id text, from_time timestamptz, to_time timestamptz, most integer)
-RETURNS timestamptz[]
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    oldest timestamptz := @extschema@._oldest_point(device_id);
-BEGIN
-    RETURN (SELECT array_agg(w.start ORDER BY w.start)
-              FROM (SELECT DISTINCT w.start
-                      FROM @extschema@.processing_batches b
-                     CROSS JOIN LATERAL generate_series(
-                               date_bin(@extschema@._window(), greatest(b.start_time, from_time), 'epoch'),
-                               least(b.end_time, to_time) - interval '1 us', @extschema@._window()) AS w (start)
-                     WHERE b.device_id = _windows_on_record.device_id
-                       -- One of an earlier, greater length may reach into the range.
-                       AND b.start_time >= coalesce((
-                               SELECT max(l.start_time) FROM @extschema@.processing_batches l
-                                WHERE l.device_id = _windows_on_record.device_id AND l.start_time < from_time), from_time)
-                       AND b.end_time > from_time AND b.start_time < to_time AND b.end_time > oldest
-                     ORDER BY 1 LIMIT most) w);
-END
-$$;
-COMMENT ON FUNCTION _windows_on_record IS
-    'where the next windows of a device begin that are on record of a range, with points or without, null if there are none; stable';
-
-CREATE FUNCTION _next_windows(job matching_jobs, fragments json, most integer) RETURNS timestamptz[]
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    step interval := @extschema@._window();
-    until timestamptz := job.to_time;
-    starts timestamptz[];
-BEGIN
-    -- A window that a re-match touches is matched as a whole, though its points may lie beyond the range.
-    IF job.kind = 'rematch' AND isfinite(until) THEN
-        until := date_bin(step, until + step - interval '1 us', 'epoch');
-    END IF;
-    starts := @extschema@._windows_with_points(fragments, job.cursor_device, job.cursor_time, until,
-                                               job.kind = 'backfill', most);
-    IF job.kind = 'rematch' THEN
-        starts := starts || @extschema@._windows_on_record(job.cursor_device, job.cursor_time, job.to_time, most);
-        starts := ARRAY(SELECT DISTINCT w FROM unnest(starts) w ORDER BY w LIMIT most);
-    END IF;
-    RETURN nullif(starts, '{}');
-END
-$$;
-COMMENT ON FUNCTION _next_windows IS
-    'where the next windows begin that a job has to visit of the device that it has come to, null if there are none; stable';
-
--- A device's window may lie in two sources: once is enough. A re-match takes windows along that points of
--- these reach: points may have been moved or deleted.
-CREATE FUNCTION _queue_windows(job matching_jobs, starts timestamptz[]) RETURNS bigint
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    devices text[] := array_fill(job.cursor_device, ARRAY[coalesce(cardinality(starts), 0)]);
-    ends timestamptz[] := ARRAY(SELECT w + @extschema@._window() FROM unnest(starts) w);
-    oldest timestamptz := CASE WHEN job.kind = 'rematch' THEN @extschema@._oldest_point(job.cursor_device) END;
-    recut bigint;
-    due bigint;
-BEGIN
-    recut := @extschema@._recut(devices, starts, job.job_id);
-    SELECT @extschema@._make_due(array_agg(job.cursor_device), array_agg(w.start), array_agg(w."end"),
-                                 array_agg(job.job_id))
-      INTO due
-      FROM (SELECT * FROM unnest(starts, ends)
-            UNION
-            SELECT r.start_time, r.end_time
-              FROM @extschema@._reached(devices, starts, ends, @extschema@._context_reach()) r
-             WHERE job.kind = 'rematch' AND r.end_time > oldest) AS w (start, "end")
-     WHERE NOT EXISTS (SELECT FROM @extschema@.processing_batches b
-                        WHERE b.device_id = job.cursor_device AND b.start_time = w.start
-                          AND b.job_id = job.job_id);
-    RETURN recut + due;
-END
-$$;
-COMMENT ON FUNCTION _queue_windows IS
-    'makes windows of the device that a job has come to due, but for those that it has had; returns how many; volatile';
-
 CREATE FUNCTION _is_held_up(job_id bigint) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN (SELECT count(*) = 2000
@@ -265,70 +103,141 @@ RETURN (SELECT count(*) = 2000
 COMMENT ON FUNCTION _is_held_up IS
     'whether a job has so many windows on record that are due, for their servers are away, that it needs no more; stable';
 
+-- What can fail is a source that is read; that is looked at in a subtransaction of its own, which writes nothing.
+CREATE FUNCTION _look_ahead(INOUT job matching_jobs, fragments json, most integer, OUT starts timestamptz[])
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF job.cursor_time IS NULL THEN
+        job.cursor_device := @extschema@._next_device(fragments, job.device_ids, job.cursor_device);
+        job.cursor_time := date_bin(@extschema@._window(), job.from_time, 'epoch');
+    END IF;
+    IF job.cursor_device IS NOT NULL THEN
+        starts := @extschema@._next_windows(job, fragments, most);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _look_ahead IS
+    'a job at the next device of the source that it is in, if it is done with one, and where up to so many of its windows begin; no device after the last; an error where a source fails; stable';
+
+CREATE FUNCTION _step_job(job matching_jobs, starts timestamptz[], most integer) RETURNS matching_jobs
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF job.cursor_device IS NULL THEN
+        job.sources_done := job.sources_done || job.cursor_source;
+        job.cursor_source := NULL;
+        job.cursor_time := NULL;
+        RETURN job;
+    END IF;
+    IF starts IS NOT NULL THEN
+        -- Whoever has the device must not be waited for.
+        IF NOT @extschema@._lock_device(job.cursor_device) THEN
+            RETURN NULL;
+        END IF;
+        job.windows_queued := job.windows_queued + @extschema@._queue_windows(job, starts);
+    END IF;
+    IF cardinality(starts) = most THEN
+        job.cursor_time := starts[cardinality(starts)] + @extschema@._window();
+    ELSE
+        job.devices_done := job.devices_done + 1;
+        job.cursor_time := NULL;
+    END IF;
+    RETURN job;
+END
+$$;
+COMMENT ON FUNCTION _step_job IS
+    'puts windows of the device that a job has come to on record, or the source as passed if there is no device, and moves the job on; null where somebody else has the device; volatile';
+
+-- A source that is away is left for later, and others go first. The job keeps its place in it only if none of the
+-- others can be gone on with: what it has had of it is passed by the second time.
+CREATE FUNCTION _advance_job(job matching_jobs, most integer, deadline timestamptz) RETURNS matching_jobs
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    source record;
+    ahead record;
+    next @extschema@.matching_jobs;
+    away regclass[] := '{}';
+    enough bigint := job.windows_queued + most;
+    room integer;
+BEGIN
+    -- What is no source any more is forgotten: a dump has its number, which may be another table's elsewhere.
+    SELECT coalesce(array_agg(s.relation ORDER BY s.ordinal) FILTER (WHERE s.relation = ANY (job.sources_done)), '{}'),
+           min(s.relation::oid) FILTER (WHERE s.relation = job.cursor_source)
+      INTO job.sources_done, job.cursor_source
+      FROM @extschema@._sources() s;
+    WHILE job.windows_queued < enough AND clock_timestamp() < deadline LOOP
+        SELECT s.relation, s.fragments INTO source FROM @extschema@._sources() s
+         WHERE s.relation <> ALL (job.sources_done || away) AND NOT s.aside
+         ORDER BY s.relation IS DISTINCT FROM job.cursor_source, s.ordinal LIMIT 1;
+        EXIT WHEN NOT FOUND;
+        next := job;
+        IF next.cursor_source IS DISTINCT FROM source.relation THEN
+            next.cursor_source := source.relation;
+            next.cursor_device := NULL;
+            next.cursor_time := NULL;
+        END IF;
+        room := enough - job.windows_queued;
+        BEGIN
+            SELECT * INTO ahead FROM @extschema@._look_ahead(next, source.fragments, room);
+        EXCEPTION WHEN lock_not_available THEN
+            away := away || source.relation;
+            CONTINUE;
+        END;
+        next := @extschema@._step_job(ahead.job, ahead.starts, room);
+        EXIT WHEN next.job_id IS NULL;
+        job := next;
+    END LOOP;
+    IF NOT EXISTS (SELECT FROM @extschema@._sources() s WHERE s.relation <> ALL (job.sources_done)) THEN
+        job.status := 'finishing';
+        job.sources_done := '{}';
+    END IF;
+    RETURN job;
+END
+$$;
+COMMENT ON FUNCTION _advance_job IS
+    'moves a job on until it has put so many windows on record, until a moment, or until it can go no further for now; volatile';
+
+-- A job that can go no further does not hold up the next one.
 CREATE FUNCTION _advance_jobs(max_windows integer) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    active bigint;
     job @extschema@.matching_jobs;
-    fragments json;
+    next @extschema@.matching_jobs;
     deadline timestamptz := clock_timestamp() + interval '1 second';
-    starts timestamptz[];
     queued integer := 0;
-    added integer;
-    blocked boolean := false;
+    moved boolean := false;
 BEGIN
     PERFORM @extschema@._finish_jobs();
-    SELECT * INTO job FROM @extschema@.matching_jobs j
-     WHERE j.status = 'active' AND NOT @extschema@._is_held_up(j.job_id)
-     ORDER BY EXISTS (SELECT FROM @extschema@._sources() s WHERE s.ordinal = j.cursor_source AND s.aside), j.job_id
-     LIMIT 1 FOR UPDATE SKIP LOCKED;
-    IF job.job_id IS NULL THEN
-        RETURN false;
-    END IF;
-
-    WHILE queued < max_windows AND clock_timestamp() < deadline LOOP
-        SELECT s.fragments INTO fragments FROM @extschema@._sources() s WHERE s.ordinal = job.cursor_source;
-        IF NOT FOUND THEN
-            job.status := 'finishing';
-            EXIT;
-        END IF;
-        IF job.cursor_time IS NULL THEN
-            job.cursor_device := @extschema@._next_device(fragments, job.device_ids, job.cursor_device);
-            IF job.cursor_device IS NULL THEN
-                job.cursor_source := job.cursor_source + 1;
-                CONTINUE;
-            END IF;
-            job.cursor_time := date_bin(@extschema@._window(), job.from_time, 'epoch');
-        END IF;
-
-        starts := @extschema@._next_windows(job, fragments, max_windows - queued);
-        -- Whoever has the device must not be waited for.
-        IF starts IS NOT NULL AND NOT @extschema@._lock_device(job.cursor_device) THEN
-            blocked := true;
-            EXIT;
-        END IF;
-        added := @extschema@._queue_windows(job, starts);
-        job.windows_queued := job.windows_queued + added;
-        IF cardinality(starts) = max_windows - queued THEN
-            job.cursor_time := starts[cardinality(starts)] + @extschema@._window();
-        ELSE
-            job.devices_done := job.devices_done + 1;
-            job.cursor_time := NULL;
-        END IF;
-        queued := queued + added;
+    FOR active IN SELECT j.job_id FROM @extschema@.matching_jobs j WHERE j.status = 'active' ORDER BY j.job_id LOOP
+        EXIT WHEN queued >= max_windows OR clock_timestamp() >= deadline;
+        SELECT * INTO job FROM @extschema@.matching_jobs j
+         WHERE j.job_id = active AND j.status = 'active' AND NOT @extschema@._is_held_up(j.job_id)
+           FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        next := @extschema@._advance_job(job, max_windows - queued, deadline);
+        CONTINUE WHEN next IS NOT DISTINCT FROM job;
+        UPDATE @extschema@.matching_jobs j
+           SET status = next.status, devices_done = next.devices_done, windows_queued = next.windows_queued,
+               cursor_source = next.cursor_source, cursor_device = next.cursor_device,
+               cursor_time = next.cursor_time, sources_done = next.sources_done,
+               started_at = coalesce(j.started_at, now())
+         WHERE j.job_id = next.job_id;
+        queued := queued + next.windows_queued - job.windows_queued;
+        moved := true;
     END LOOP;
-
-    UPDATE @extschema@.matching_jobs j
-       SET status = job.status, devices_done = job.devices_done, windows_queued = job.windows_queued,
-           cursor_source = job.cursor_source, cursor_device = job.cursor_device, cursor_time = job.cursor_time,
-           started_at = coalesce(j.started_at, now())
-     WHERE j.job_id = job.job_id;
-    RETURN NOT blocked;
+    RETURN moved;
 END
 $$;
 COMMENT ON FUNCTION _advance_jobs IS
-    'puts up to so many windows of the oldest active job on record as pending, looking for a second at most; says whether there may be more to find at once; never waits for another worker; volatile';
+    'puts up to so many windows of active jobs on record as pending, the oldest job''s first, looking for a second at most; says whether there may be more to find at once; never waits for another worker; volatile';
 
 -- ---------------------------------------------------------------------------------------------
 -- Watching, stopping, going on

@@ -60,6 +60,9 @@ UPDATE cached_polylines SET reason = CASE WHEN reason IN ('TooBig', 'Refused') T
 COMMENT ON COLUMN cached_polylines.reason IS 'why the path is raw: NoSegment: the map has no road there; NoMatch: none of its roads fits; TimedOut, Unavailable: OSRM gave no answer; null for a matched path';
 ALTER TYPE device_path ADD ATTRIBUTE reason text;
 COMMENT ON COLUMN device_path.reason IS 'why the line is raw: NoSegment: the map has no road there; NoMatch: none of its roads fits; TimedOut, Unavailable: OSRM gave no answer; null where it is not raw';
+ALTER TABLE matching_jobs ADD COLUMN sources_done regclass[] NOT NULL DEFAULT '{}';
+COMMENT ON COLUMN matching_jobs.cursor_source IS 'the table that the cursor is in; null between two';
+COMMENT ON COLUMN matching_jobs.sources_done IS 'tables that the cursor has passed, until it has passed all';
 CREATE INDEX path_reads_read_at ON path_reads (read_at);
 COMMENT ON INDEX path_reads_read_at IS 'finds the notes that are too old';
 
@@ -67,6 +70,7 @@ DROP VIEW worker_health;
 DROP ROUTINE _has_index;
 DROP ROUTINE worker_status;
 DROP ROUTINE _advance_jobs;
+DROP ROUTINE get_jobs;
 DROP ROUTINE process_pending;
 DROP ROUTINE schedule_processing;
 DROP ROUTINE osrm_health;
@@ -285,6 +289,15 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _sources IS
     'tables that points are read from, those that may hold a device (null: all), the extension''s own first, as number 0; whether runs leave one out, or are to take it back; stable, parallel unsafe';
+
+-- Jobs go on where they are: the number of a source becomes the table, and those before it are passed.
+UPDATE matching_jobs j SET sources_done = ARRAY(SELECT s.relation FROM _sources() s WHERE s.ordinal < j.cursor_source)
+ WHERE j.status IN ('active', 'stopped');
+ALTER TABLE matching_jobs ALTER cursor_source DROP DEFAULT, ALTER cursor_source DROP NOT NULL,
+    ALTER cursor_source TYPE regclass USING NULL;
+UPDATE matching_jobs j SET cursor_source = s.relation
+  FROM _sources() s
+ WHERE j.status IN ('active', 'stopped') AND s.ordinal = cardinality(j.sources_done);
 
 CREATE FUNCTION _stored_paths(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS SETOF cached_polylines
@@ -3302,73 +3315,143 @@ RETURN (SELECT count(*) = 2000
 COMMENT ON FUNCTION _is_held_up IS
     'whether a job has so many windows on record that are due, for their servers are away, that it needs no more; stable';
 
-CREATE OR REPLACE FUNCTION _advance_jobs(max_windows integer) RETURNS boolean
+-- What can fail is a source that is read; that is looked at in a subtransaction of its own, which writes nothing.
+CREATE FUNCTION _look_ahead(INOUT job matching_jobs, fragments json, most integer, OUT starts timestamptz[])
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF job.cursor_time IS NULL THEN
+        job.cursor_device := @extschema@._next_device(fragments, job.device_ids, job.cursor_device);
+        job.cursor_time := date_bin(@extschema@._window(), job.from_time, 'epoch');
+    END IF;
+    IF job.cursor_device IS NOT NULL THEN
+        starts := @extschema@._next_windows(job, fragments, most);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _look_ahead IS
+    'a job at the next device of the source that it is in, if it is done with one, and where up to so many of its windows begin; no device after the last; an error where a source fails; stable';
+
+CREATE FUNCTION _step_job(job matching_jobs, starts timestamptz[], most integer) RETURNS matching_jobs
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF job.cursor_device IS NULL THEN
+        job.sources_done := job.sources_done || job.cursor_source;
+        job.cursor_source := NULL;
+        job.cursor_time := NULL;
+        RETURN job;
+    END IF;
+    IF starts IS NOT NULL THEN
+        -- Whoever has the device must not be waited for.
+        IF NOT @extschema@._lock_device(job.cursor_device) THEN
+            RETURN NULL;
+        END IF;
+        job.windows_queued := job.windows_queued + @extschema@._queue_windows(job, starts);
+    END IF;
+    IF cardinality(starts) = most THEN
+        job.cursor_time := starts[cardinality(starts)] + @extschema@._window();
+    ELSE
+        job.devices_done := job.devices_done + 1;
+        job.cursor_time := NULL;
+    END IF;
+    RETURN job;
+END
+$$;
+COMMENT ON FUNCTION _step_job IS
+    'puts windows of the device that a job has come to on record, or the source as passed if there is no device, and moves the job on; null where somebody else has the device; volatile';
+
+-- A source that is away is left for later, and others go first. The job keeps its place in it only if none of the
+-- others can be gone on with: what it has had of it is passed by the second time.
+CREATE FUNCTION _advance_job(job matching_jobs, most integer, deadline timestamptz) RETURNS matching_jobs
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    job @extschema@.matching_jobs;
-    fragments json;
-    deadline timestamptz := clock_timestamp() + interval '1 second';
-    starts timestamptz[];
-    queued integer := 0;
-    added integer;
-    blocked boolean := false;
+    source record;
+    ahead record;
+    next @extschema@.matching_jobs;
+    away regclass[] := '{}';
+    enough bigint := job.windows_queued + most;
+    room integer;
 BEGIN
-    PERFORM @extschema@._finish_jobs();
-    SELECT * INTO job FROM @extschema@.matching_jobs j
-     WHERE j.status = 'active' AND NOT @extschema@._is_held_up(j.job_id)
-     ORDER BY EXISTS (SELECT FROM @extschema@._sources() s WHERE s.ordinal = j.cursor_source AND s.aside), j.job_id
-     LIMIT 1 FOR UPDATE SKIP LOCKED;
-    IF job.job_id IS NULL THEN
-        RETURN false;
-    END IF;
-
-    WHILE queued < max_windows AND clock_timestamp() < deadline LOOP
-        SELECT s.fragments INTO fragments FROM @extschema@._sources() s WHERE s.ordinal = job.cursor_source;
-        IF NOT FOUND THEN
-            job.status := 'finishing';
-            EXIT;
+    -- What is no source any more is forgotten: a dump has its number, which may be another table's elsewhere.
+    SELECT coalesce(array_agg(s.relation ORDER BY s.ordinal) FILTER (WHERE s.relation = ANY (job.sources_done)), '{}'),
+           min(s.relation::oid) FILTER (WHERE s.relation = job.cursor_source)
+      INTO job.sources_done, job.cursor_source
+      FROM @extschema@._sources() s;
+    WHILE job.windows_queued < enough AND clock_timestamp() < deadline LOOP
+        SELECT s.relation, s.fragments INTO source FROM @extschema@._sources() s
+         WHERE s.relation <> ALL (job.sources_done || away) AND NOT s.aside
+         ORDER BY s.relation IS DISTINCT FROM job.cursor_source, s.ordinal LIMIT 1;
+        EXIT WHEN NOT FOUND;
+        next := job;
+        IF next.cursor_source IS DISTINCT FROM source.relation THEN
+            next.cursor_source := source.relation;
+            next.cursor_device := NULL;
+            next.cursor_time := NULL;
         END IF;
-        IF job.cursor_time IS NULL THEN
-            job.cursor_device := @extschema@._next_device(fragments, job.device_ids, job.cursor_device);
-            IF job.cursor_device IS NULL THEN
-                job.cursor_source := job.cursor_source + 1;
-                CONTINUE;
-            END IF;
-            job.cursor_time := date_bin(@extschema@._window(), job.from_time, 'epoch');
-        END IF;
-
-        starts := @extschema@._next_windows(job, fragments, max_windows - queued);
-        -- Whoever has the device must not be waited for.
-        IF starts IS NOT NULL AND NOT @extschema@._lock_device(job.cursor_device) THEN
-            blocked := true;
-            EXIT;
-        END IF;
-        added := @extschema@._queue_windows(job, starts);
-        job.windows_queued := job.windows_queued + added;
-        IF cardinality(starts) = max_windows - queued THEN
-            job.cursor_time := starts[cardinality(starts)] + @extschema@._window();
-        ELSE
-            job.devices_done := job.devices_done + 1;
-            job.cursor_time := NULL;
-        END IF;
-        queued := queued + added;
+        room := enough - job.windows_queued;
+        BEGIN
+            SELECT * INTO ahead FROM @extschema@._look_ahead(next, source.fragments, room);
+        EXCEPTION WHEN lock_not_available THEN
+            away := away || source.relation;
+            CONTINUE;
+        END;
+        next := @extschema@._step_job(ahead.job, ahead.starts, room);
+        EXIT WHEN next.job_id IS NULL;
+        job := next;
     END LOOP;
-
-    UPDATE @extschema@.matching_jobs j
-       SET status = job.status, devices_done = job.devices_done, windows_queued = job.windows_queued,
-           cursor_source = job.cursor_source, cursor_device = job.cursor_device, cursor_time = job.cursor_time,
-           started_at = coalesce(j.started_at, now())
-     WHERE j.job_id = job.job_id;
-    RETURN NOT blocked;
+    IF NOT EXISTS (SELECT FROM @extschema@._sources() s WHERE s.relation <> ALL (job.sources_done)) THEN
+        job.status := 'finishing';
+        job.sources_done := '{}';
+    END IF;
+    RETURN job;
 END
 $$;
+COMMENT ON FUNCTION _advance_job IS
+    'moves a job on until it has put so many windows on record, until a moment, or until it can go no further for now; volatile';
 
+-- A job that can go no further does not hold up the next one.
+CREATE FUNCTION _advance_jobs(max_windows integer) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    active bigint;
+    job @extschema@.matching_jobs;
+    next @extschema@.matching_jobs;
+    deadline timestamptz := clock_timestamp() + interval '1 second';
+    queued integer := 0;
+    moved boolean := false;
+BEGIN
+    PERFORM @extschema@._finish_jobs();
+    FOR active IN SELECT j.job_id FROM @extschema@.matching_jobs j WHERE j.status = 'active' ORDER BY j.job_id LOOP
+        EXIT WHEN queued >= max_windows OR clock_timestamp() >= deadline;
+        SELECT * INTO job FROM @extschema@.matching_jobs j
+         WHERE j.job_id = active AND j.status = 'active' AND NOT @extschema@._is_held_up(j.job_id)
+           FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        next := @extschema@._advance_job(job, max_windows - queued, deadline);
+        CONTINUE WHEN next IS NOT DISTINCT FROM job;
+        UPDATE @extschema@.matching_jobs j
+           SET status = next.status, devices_done = next.devices_done, windows_queued = next.windows_queued,
+               cursor_source = next.cursor_source, cursor_device = next.cursor_device,
+               cursor_time = next.cursor_time, sources_done = next.sources_done,
+               started_at = coalesce(j.started_at, now())
+         WHERE j.job_id = next.job_id;
+        queued := queued + next.windows_queued - job.windows_queued;
+        moved := true;
+    END LOOP;
+    RETURN moved;
+END
+$$;
 COMMENT ON FUNCTION _advance_jobs IS
-    'puts up to so many windows of the oldest active job on record as pending, looking for a second at most; says whether there may be more to find at once; never waits for another worker; volatile';
+    'puts up to so many windows of active jobs on record as pending, the oldest job''s first, looking for a second at most; says whether there may be more to find at once; never waits for another worker; volatile';
 
-CREATE OR REPLACE FUNCTION get_jobs()
+CREATE FUNCTION get_jobs()
 RETURNS TABLE (job_id bigint, kind text, status text, from_time timestamptz, to_time timestamptz, devices integer,
                windows_done bigint, share_done double precision, windows_per_minute double precision,
                time_left interval, created_at timestamptz, finished_at timestamptz)
@@ -3401,6 +3484,8 @@ BEGIN ATOMIC
       FROM shared s
      ORDER BY s.job_id;
 END;
+COMMENT ON FUNCTION get_jobs IS
+    'jobs with the share done, the rate and the time left, estimated from the devices passed; stable';
 
 CREATE OR REPLACE FUNCTION stop_job(job_id bigint) RETURNS boolean
 LANGUAGE sql VOLATILE STRICT

@@ -322,21 +322,24 @@ CREATE TABLE matching_jobs (
     devices_total  bigint NOT NULL DEFAULT 0,
     devices_done   bigint NOT NULL DEFAULT 0,
     windows_queued bigint NOT NULL DEFAULT 0,
-    cursor_source  integer NOT NULL DEFAULT 0,
+    -- A dump of 0.1.0 has a number here, which is no table: such a job begins anew.
+    cursor_source  regclass,
     cursor_device  text,
     cursor_time    timestamptz,
     created_at     timestamptz NOT NULL DEFAULT now(),
     started_at     timestamptz,
     finished_at    timestamptz,
+    sources_done   regclass[] NOT NULL DEFAULT '{}',
     CHECK (from_time < to_time)
 );
 COMMENT ON TABLE matching_jobs IS 'backfills and re-matches; written by start_backfill(), start_rematch(), stop_job(), resume_job() and the worker';
 COMMENT ON COLUMN matching_jobs.device_ids IS 'null: all devices';
 COMMENT ON COLUMN matching_jobs.status IS 'finishing: all windows are on record, some are not matched yet';
 COMMENT ON COLUMN matching_jobs.devices_total IS 'devices that the cursor has to pass, counted once a source';
-COMMENT ON COLUMN matching_jobs.cursor_source IS 'number of the source that the cursor is in, 0 for gps_coordinates';
+COMMENT ON COLUMN matching_jobs.cursor_source IS 'the table that the cursor is in; null between two';
 COMMENT ON COLUMN matching_jobs.cursor_device IS 'the device that the cursor is in; null before the first of a source';
 COMMENT ON COLUMN matching_jobs.cursor_time IS 'windows of the device that begin before this are on record';
+COMMENT ON COLUMN matching_jobs.sources_done IS 'tables that the cursor has passed, until it has passed all';
 
 CREATE INDEX matching_jobs_open ON matching_jobs (job_id) WHERE status IN ('active', 'finishing');
 COMMENT ON INDEX matching_jobs_open IS 'finds the oldest job that has work left';

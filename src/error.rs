@@ -1,7 +1,7 @@
 //! What can go wrong in a call, in one type, and the one place where it becomes a Postgres error.
 
 use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::{PgSqlErrorCode, function_name};
+use pgrx::{PgLogLevel, PgSqlErrorCode, function_name};
 
 /// What PostgreSQL said of a part that failed.
 #[derive(Debug, Clone)]
@@ -19,6 +19,14 @@ impl Failure {
     /// Nothing that a lock, a table or a row explains.
     pub fn is_internal(&self) -> bool {
         self.code == PgSqlErrorCode::ERRCODE_INTERNAL_ERROR
+    }
+
+    /// Tells whoever calls, and goes on.
+    pub fn warn(self, what: &str, hint: &str) {
+        let message = format!("{what}: {}", self.message);
+        ErrorReport::new(self.code, message, function_name!())
+            .set_hint(hint)
+            .report(PgLogLevel::WARNING);
     }
 }
 

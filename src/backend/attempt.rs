@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::panic::AssertUnwindSafe;
 use std::ptr;
 
-use pgrx::pg_sys::panic::CaughtError;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReportWithLevel};
 use pgrx::{PgSqlErrorCode as Code, PgTryBuilder, pg_sys};
 
 use super::set;
@@ -37,10 +37,7 @@ impl Actor {
 /// Does a part in a subtransaction, which is rolled back if it fails. Locks are waited for but a
 /// moment.
 pub fn attempt<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    in_subtransaction(|| {
-        set(c"lock_timeout", LOCK_WAIT);
-        work()
-    })
+    in_subtransaction(ends_all, work)
 }
 
 /// A part that can as well be done another time; nothing where somebody holds what it has to write.
@@ -54,7 +51,7 @@ pub fn unless_locked<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<Optio
 /// A part with somebody else's rights, and none beyond them: as REINDEX runs what belongs to a
 /// table, so that no trigger and no expression of it gets hold of ours.
 pub fn attempt_as<T>(actor: &Actor, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    attempt(|| {
+    in_subtransaction(is_of_the_backend, || {
         set(c"search_path", &actor.search_path);
         set(
             c"row_security",
@@ -75,7 +72,11 @@ pub fn attempt_as<T>(actor: &Actor, work: impl FnOnce() -> Result<T, Error>) -> 
     })
 }
 
-fn in_subtransaction<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+/// What `ends` is true of goes through.
+fn in_subtransaction<T>(
+    ends: fn(&ErrorReportWithLevel) -> bool,
+    work: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, Error> {
     // As PL/pgSQL does it for a block with EXCEPTION: memory and resources are the caller's before
     // and after. `work` ends with all that it opened in SPI.
     // SAFETY: main thread, in a transaction; every way out below ends the subtransaction.
@@ -84,10 +85,13 @@ fn in_subtransaction<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Er
         pg_sys::BeginInternalSubTransaction(ptr::null());
         pg_sys::MemoryContextSwitchTo(memory);
     }
-    let outcome = PgTryBuilder::new(AssertUnwindSafe(|| Ok(work())))
-        .catch_others(|caught| Err(Box::new(caught)))
-        .catch_rust_panic(|caught| Err(Box::new(caught)))
-        .execute();
+    let outcome = PgTryBuilder::new(AssertUnwindSafe(|| {
+        set(c"lock_timeout", LOCK_WAIT);
+        Ok(work())
+    }))
+    .catch_others(|caught| Err(Box::new(caught)))
+    .catch_rust_panic(|caught| Err(Box::new(caught)))
+    .execute();
     // SAFETY: the subtransaction is the one that was begun above.
     unsafe {
         if matches!(outcome, Ok(Ok(_))) {
@@ -98,13 +102,13 @@ fn in_subtransaction<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Er
         pg_sys::MemoryContextSwitchTo(memory);
         pg_sys::CurrentResourceOwner = owner;
     }
-    outcome.unwrap_or_else(|caught| Err(Error::Failed(failure(*caught))))
+    outcome.unwrap_or_else(|caught| Err(Error::Failed(failure(*caught, ends))))
 }
 
 /// What was caught, unless it ends the run: then it goes on its way.
-fn failure(caught: CaughtError) -> Failure {
+fn failure(caught: CaughtError, ends: fn(&ErrorReportWithLevel) -> bool) -> Failure {
     if let CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) = &caught
-        && !ends_all(report.sql_error_code())
+        && !ends(report)
     {
         return Failure {
             code: report.sql_error_code(),
@@ -116,10 +120,26 @@ fn failure(caught: CaughtError) -> Failure {
 
 /// Whether it is the server or the caller that ends things, not the part: a cancel, a full disk,
 /// a snapshot that is too old.
-fn ends_all(code: Code) -> bool {
-    const CLASSES: [&[u8]; 4] = [b"40", b"53", b"57", b"58"];
+fn ends_all(report: &ErrorReportWithLevel) -> bool {
+    let code = report.sql_error_code();
+    code != Code::ERRCODE_T_R_DEADLOCK_DETECTED && is_of(code, &[b"40", b"53", b"57", b"58"])
+}
+
+/// The same of what is somebody else's. A trigger of a table raises what codes it likes, and what lies in a
+/// tablespace of its own can be full or lost alone. So it must be an interrupt that this backend has served, or
+/// a snapshot of the caller's that is too old; a disk that is full for all shows where we write ourselves.
+fn is_of_the_backend(report: &ErrorReportWithLevel) -> bool {
+    let code = report.sql_error_code();
+    // Where PostgreSQL serves interrupts, be it a cancel, a time-out or a conflict on a standby.
+    let interrupt = report.file() == "postgres.c" && is_of(code, &[b"40", b"57"]);
+    // SAFETY: a plain read of the backend's state.
+    let one_snapshot = unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as i32 };
+    interrupt || one_snapshot && code == Code::ERRCODE_T_R_SERIALIZATION_FAILURE
+}
+
+/// Whether a code is of one of these classes.
+fn is_of(code: Code, classes: &[&[u8]]) -> bool {
     // SAFETY: the text lies in a static buffer of five characters.
     let state = unsafe { CStr::from_ptr(pg_sys::unpack_sql_state(code as i32)) }.to_bytes();
-    code != Code::ERRCODE_T_R_DEADLOCK_DETECTED
-        && CLASSES.iter().any(|class| state.starts_with(class))
+    classes.iter().any(|class| state.starts_with(class))
 }

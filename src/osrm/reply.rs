@@ -33,8 +33,11 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The answer to a match request.
+    /// The answer to a match request. Who stands before OSRM may bound the length of an address.
     pub fn answer(&self) -> Result<MatchAnswer, MatchError> {
+        if self.status == 414 {
+            return Err(MatchError::TooBig);
+        }
         if !matches!(self.status, 200 | 400) {
             return Err(MatchError::Unavailable(self.describe()));
         }
@@ -129,6 +132,11 @@ mod tests {
         assert!(reply(503, Some("7")).turned_away().is_some());
         assert!(reply(503, None).turned_away().is_none());
         assert!(reply(200, Some("7")).turned_away().is_none());
+    }
+
+    #[test]
+    fn an_address_that_is_too_long_is_too_big_a_request() {
+        assert_eq!(reply(414, None).answer(), Err(MatchError::TooBig));
     }
 
     #[test]

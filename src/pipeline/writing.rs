@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pgrx::datum::Uuid;
 
+use super::choosing::PassedOver;
 use super::claiming::Claim;
 use super::matching::{Attempted, Done};
 use super::reading::Target;
 use crate::backend;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::lines;
 use crate::settings::Settings;
 use crate::store::{self, BatchRow, DeviceWindow, RunRow, Source, Status, Written};
@@ -30,6 +31,8 @@ pub struct Outbox<'run> {
     untried: Vec<DeviceWindow>,
     /// Open windows whose new points are left for the next run; they are on record by themselves.
     left: usize,
+    /// Devices of which not even that can be written that they wait.
+    pub unrecorded: PassedOver,
 }
 
 impl<'run> Outbox<'run> {
@@ -42,6 +45,7 @@ impl<'run> Outbox<'run> {
             waiting: Vec::new(),
             untried: Vec::new(),
             left: 0,
+            unrecorded: PassedOver::new(),
         }
     }
 
@@ -85,7 +89,7 @@ impl<'run> Outbox<'run> {
 
     /// Writes window by window, so that what is in the way of one costs that one alone: a row or a
     /// table that somebody holds, a trigger that is against it.
-    fn write_each(&self, lot: Vec<Attempted>, report: &mut RunRow) -> Result<(), Error> {
+    fn write_each(&mut self, lot: Vec<Attempted>, report: &mut RunRow) -> Result<(), Error> {
         let mut hindered = Vec::new();
         let mut working = vec![false; self.sources.len()];
         for one in lot {
@@ -108,12 +112,31 @@ impl<'run> Outbox<'run> {
                 _ => {}
             }
         }
-        let hindered: Vec<Attempted> = hindered
-            .into_iter()
-            .map(|(one, why)| one.hindered(why))
-            .collect();
-        count(&hindered, report);
-        backend::attempt(|| self.write_lot(&hindered))
+        for (one, why) in hindered {
+            self.put_off(one.hindered(why), report)?;
+        }
+        Ok(())
+    }
+
+    /// Puts it on record that a window is put off, which touches no other table: that may be what somebody holds.
+    /// Where not even this can be written, the run goes on without the device; without the table it cannot.
+    fn put_off(&mut self, hindered: Attempted, report: &mut RunRow) -> Result<(), Error> {
+        count(std::slice::from_ref(&hindered), report);
+        let written = backend::attempt(|| store::write_batches(&[self.batch_row(&hindered)]));
+        let why = match written.map_err(Failure::from) {
+            Ok(()) => return Ok(()),
+            Err(why) if why.is_lock() => return Err(Error::Failed(why)),
+            Err(why) => why,
+        };
+        let device = hindered.target.window.device;
+        if !self.unrecorded.contains(&device) {
+            why.warn(
+                &format!("could not put windows of device \"{device}\" on record"),
+                "Look at the constraints and triggers of processing_batches.",
+            );
+            self.unrecorded.insert(device);
+        }
+        Ok(())
     }
 
     fn write_lot(&self, attempted: &[Attempted]) -> Result<(), Error> {

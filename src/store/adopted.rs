@@ -1,14 +1,18 @@
 //! What a run does about adopted tables before it begins.
 
+use pgrx::datum::Uuid;
 use pgrx::pg_sys;
 
 use super::claims::{DeviceWindow, device_window, devices};
 use super::results::reopen;
 use super::source::Source;
 use super::statement::{execute, rows, timestamps};
-use crate::backend;
+use crate::backend::{self, timestamp};
 use crate::error::Error;
 use crate::track::Micros;
+
+/// Windows that are looked at in one go, however many were matched meanwhile.
+const PORTION: usize = 10_000;
 
 /// Takes a source that was set aside into use again, if it works: what was matched meanwhile is
 /// matched again where it holds points.
@@ -16,26 +20,29 @@ pub fn take_back(source: &Source) -> Result<(), Error> {
     if !source.is_back() {
         return Ok(());
     }
-    let missed = missed_windows(source)?;
-    let reached = source.ask(
-        "look for points that were missed",
-        include_str!("windows_with_points.sql"),
-        &[
-            devices(missed.iter().map(|m| &m.0)).into(),
-            timestamps(missed.iter().map(|m| m.1)).into(),
-            timestamps(missed.iter().map(|m| m.2)).into(),
-        ],
-        |row| row.get::<i64>(1),
-    )?;
-    if source.is_aside() {
-        return Ok(());
+    // The longer it is away, the more was missed, and the dearer is the question what of it.
+    let question = include_str!("try_source.sql");
+    source.ask("try a source again", question, &[], |_| Ok(()))?;
+    let mut looked_at = None;
+    while !source.is_aside() {
+        let (missed, reached) = backend::in_own_memory(|| -> Result<_, Error> {
+            let missed = missed_windows(source, looked_at)?;
+            let reached = reached(source, &missed)?;
+            Ok((missed, reached))
+        })?;
+        if source.is_aside() || backend::unless_locked(|| reopen(&reached))?.is_none() {
+            return Ok(());
+        }
+        if missed.len() < PORTION {
+            return take_into_use(source);
+        }
+        looked_at = missed.last().map(|missed| missed.key);
     }
-    let windows = reached
-        .into_iter()
-        .map(|nth| missed[nth as usize - 1].0.clone());
-    let windows: Vec<DeviceWindow> = windows.collect();
+    Ok(())
+}
+
+fn take_into_use(source: &Source) -> Result<(), Error> {
     backend::unless_locked(|| {
-        reopen(&windows)?;
         execute(
             "take a source back",
             "UPDATE @extschema@.adopted_sources SET set_aside_at = NULL, set_aside_until = NULL, reason = NULL \
@@ -46,14 +53,51 @@ pub fn take_back(source: &Source) -> Result<(), Error> {
     Ok(())
 }
 
-/// Windows that were matched while a source was set aside, with the span that decided each.
-fn missed_windows(source: &Source) -> Result<Vec<(DeviceWindow, Micros, Micros)>, Error> {
+/// A window that was matched while a source was set aside.
+struct Missed {
+    window: DeviceWindow,
+    /// What decided it.
+    context: (Micros, Micros),
+    /// Its place among the others.
+    key: (Micros, Uuid),
+}
+
+/// The next of those windows.
+fn missed_windows(source: &Source, after: Option<(Micros, Uuid)>) -> Result<Vec<Missed>, Error> {
     rows(
         "look for windows that miss a source",
         include_str!("missed_windows.sql"),
-        &[source.relation().into()],
-        |row| Ok((device_window(row, 1)?, row.time(4)?, row.time(5)?)),
+        &[
+            source.relation().into(),
+            after.map(|(at, _)| timestamp(at)).into(),
+            after.map(|(_, batch)| batch).into(),
+            (PORTION as i64).into(),
+        ],
+        |row| {
+            Ok(Missed {
+                window: device_window(row, 1)?,
+                context: (row.time(4)?, row.time(5)?),
+                key: (row.time(6)?, row.get(7)?),
+            })
+        },
     )
+}
+
+/// Those of which the source holds points.
+fn reached(source: &Source, missed: &[Missed]) -> Result<Vec<DeviceWindow>, Error> {
+    let reached = source.ask(
+        "look for points that were missed",
+        include_str!("windows_with_points.sql"),
+        &[
+            devices(missed.iter().map(|m| &m.window)).into(),
+            timestamps(missed.iter().map(|m| m.context.0)).into(),
+            timestamps(missed.iter().map(|m| m.context.1)).into(),
+        ],
+        |row| row.get::<i64>(1),
+    )?;
+    Ok((reached.into_iter())
+        .map(|nth| missed[nth as usize - 1].window.clone())
+        .collect())
 }
 
 /// Sets rows of adopted tables aside that no window can hold: without device, without a time.

@@ -10,12 +10,21 @@ import pytest
 from drives import drive, insert, paths, process_all, recent_window, waiting
 from harness.fault_server import FaultServer
 from test_adoption import fill_markers, make_markers
+from test_cancel import Session
 
 START = recent_window(60)
 READS = ["SELECT get_device_page('car', tail => true)", "SELECT get_device_page('own', tail => true)",
          "SELECT * FROM get_device_tail('own')", "SELECT get_device_geojson('own', tail => true)",
          "SELECT * FROM worker_status()", "SELECT * FROM worker_alerts()", "SELECT * FROM worker_health",
          "SELECT * FROM cache_performance", "SELECT * FROM get_jobs()"]
+
+def failing_trigger(code):
+    """A trigger that raises this SQLSTATE, whatever the server means by it itself."""
+    return (f"""CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+                'BEGIN RAISE ''not today'' USING ERRCODE = ''{code}''; END';
+                CREATE TRIGGER fail BEFORE UPDATE ON markers FOR EACH ROW EXECUTE FUNCTION fail()""",
+            "DROP TRIGGER fail ON markers", "not today")
+
 
 BREAK = {
     "a column that was renamed": ("ALTER TABLE markers RENAME coords TO place", "ALTER TABLE markers RENAME place TO coords",
@@ -26,10 +35,14 @@ BREAK = {
     "rows that a new constraint forbids": (
         "ALTER TABLE markers ADD CONSTRAINT named CHECK (username <> 'car') NOT VALID",
         "ALTER TABLE markers DROP CONSTRAINT named", "named"),
-    "a trigger that fails": (
-        """CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not today''; END';
+    "a trigger that fails": failing_trigger("raise_exception"),
+    "a trigger that fails as a cancel does": failing_trigger("query_canceled"),
+    "a trigger that fails as a transaction does": failing_trigger("serialization_failure"),
+    "a trigger that fails as a full disk does": failing_trigger("disk_full"),
+    "a trigger whose file is gone": (
+        """CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_read_file(''gone''); RETURN NEW; END';
            CREATE TRIGGER fail BEFORE UPDATE ON markers FOR EACH ROW EXECUTE FUNCTION fail()""",
-        "DROP TRIGGER fail ON markers", "not today"),
+        "DROP TRIGGER fail ON markers", "gone"),
 }
 
 
@@ -66,6 +79,35 @@ def test_a_source_that_fails_holds_up_nobody_else(db, osrm, two_sources, what, r
     assert db.value("SELECT count(*) FROM markers WHERE NOT processed") == 0
     assert [row[0] for row in paths(db)] == ["car", "own"]
     assert db.rows("SELECT * FROM worker_alerts() WHERE problem = 'source_set_aside'") == []
+
+
+def test_a_table_whose_index_is_lost_fails_neither_runs_nor_readers(db, osrm, two_sources):
+    index = db.cluster.data / db.value("SELECT pg_relation_filepath('markers_osrm_waiting')")
+    lost = index.with_name("lost")
+    db.rows("CHECKPOINT")  # nothing of it is still to be written
+    db.disconnect()  # who has opened it has it still
+    index.rename(lost)
+    try:
+        for statement in ["CALL process_pending(20)"] + READS + ["SELECT start_backfill(now() - interval '2 h', now())"]:
+            db.rows(statement)
+            db.disconnect()
+        assert [row[0] for row in paths(db)] == ["own"]
+        assert "could not open file" in db.value("SELECT reason FROM adopted_sources")
+    finally:
+        lost.rename(index)
+    try_again(db)
+    assert [row[0] for row in paths(db)] == ["car", "own"]
+
+
+def test_a_cancel_that_meets_a_statement_over_a_source_ends_the_run(db, two_sources):
+    db.rows("""CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NEW; END';
+               CREATE TRIGGER wait BEFORE UPDATE ON markers FOR EACH ROW EXECUTE FUNCTION wait()""")
+    session = Session(db)
+    db.wait_until("SELECT bool_or(wait_event = 'PgSleep') FROM pg_stat_activity WHERE pid = %s", parameters=(session.pid,))
+    db.rows("SELECT pg_cancel_backend(%s)", (session.pid,))
+    assert session.wait().pgcode == "57014"
+    session.connection.close()
+    assert db.value("SELECT set_aside_at IS NULL FROM adopted_sources")
 
 
 def test_a_source_that_is_set_aside_costs_no_questions(db, osrm, two_sources):
@@ -129,6 +171,42 @@ def test_what_was_matched_without_a_source_is_matched_again_when_it_is_back(db, 
     process_all(db)
     lines = "SELECT start_time, end_time, encoded_polyline FROM get_device_paths(%s)"
     assert db.rows(lines, ("car",)) == db.rows(lines, ("all at once",)) != []
+
+
+def put_windows_on_record(db, count):
+    """Windows of a car that were matched since its table was set aside, back from the present."""
+    db.rows("""INSERT INTO processing_batches (device_id, start_time, end_time, status, processing_completed_at,
+                                               context_start, context_end)
+               SELECT 'car', w, w + interval '5 min', 'completed', now(), w, w + interval '5 min'
+                 FROM generate_series(%(t)s - %(n)s * interval '5 min', %(t)s, '5 min') w
+               ON CONFLICT DO NOTHING""", {"t": START, "n": count - 1})
+
+
+def test_the_longer_a_table_is_away_a_try_is_no_dearer(db, two_sources):
+    db.rows("ALTER TABLE markers RENAME coords TO place")
+    db.rows("CALL process_pending(20)")
+    put_windows_on_record(db, 20_000)
+    db.rows("ANALYZE processing_batches; UPDATE adopted_sources SET set_aside_until = now()")
+    with closing(db.connect(autocommit=False)) as session, closing(session.cursor()) as cursor:
+        cursor.execute("SELECT * FROM process_pending_gps()")
+        cursor.execute("SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'processing_batches'")
+        assert cursor.fetchone()[0] < 2_000
+        session.commit()
+    assert db.value("SELECT set_aside_until > now() FROM adopted_sources")
+
+
+def test_however_much_was_missed_all_of_it_is_looked_at(db, two_sources):
+    """More than is looked at in one go, with points in the oldest window."""
+    windows = 25_000
+    db.rows("ALTER TABLE markers RENAME coords TO place")
+    db.rows("CALL process_pending(20)")
+    put_windows_on_record(db, windows)
+    db.rows("INSERT INTO markers (username, place, created_at) VALUES ('car', '{24.94, 60.17}', %s)",
+            (START - (windows - 1) * timedelta(minutes=5),))
+    db.rows("ALTER TABLE markers RENAME place TO coords")
+    try_again(db)
+    assert db.value("SELECT count(*) FROM markers WHERE NOT processed") == 0
+    assert db.value("SELECT reason FROM adopted_sources") is None
 
 
 def test_a_window_of_a_source_that_is_away_keeps_its_line(db, osrm, two_sources):

@@ -133,3 +133,34 @@ def test_a_path_that_an_import_is_about_to_commit_is_not_waited_for(db, osrm, fl
     db.rows("UPDATE processing_batches SET next_attempt_at = now() WHERE status = 'pending'")
     process_all(db)
     assert len({row[0] for row in paths(db)}) == 6
+
+
+@pytest.mark.parametrize("index", ["stops (longitude)", "cached_polylines (end_time)"])
+def test_a_table_that_is_being_indexed_puts_windows_off_without_asking_again(db, osrm, fleet, session, index):
+    session.cursor().execute(f"CREATE INDEX another ON {index}")
+    with FaultServer(upstream=osrm) as server:
+        db.set("osrm_matcher.osrm_url", server.url)
+        for statement in RUNS:
+            run(db, statement)
+        assert len(server.matches()) < 20
+        assert db.rows("SELECT DISTINCT status, error_code, retry_count FROM processing_batches") == [("pending", "Locked", 0)]
+        asked = len(server.matches())
+        run(db, RUNS[0])
+        assert len(server.matches()) == asked
+        session.rollback()
+        db.rows("UPDATE processing_batches SET next_attempt_at = now()")
+        process_all(db)
+    assert leftovers(db) == {}
+
+
+@pytest.mark.parametrize("statement", RUNS)
+def test_a_device_of_which_nothing_can_be_put_on_record_holds_up_no_other(db, fleet, statement):
+    db.rows("ALTER TABLE processing_batches ADD CONSTRAINT known CHECK (device_id <> 'car-2')")
+    with closing(db.connect()) as worker:
+        worker.cursor().execute(statement)
+        (told,) = [notice for notice in worker.notices if "car-2" in notice]
+    assert told.startswith("WARNING:  could not put windows of device \"car-2\" on record: ") and "HINT" in told
+    assert waiting_devices(db) == ["car-2"]
+    db.rows("ALTER TABLE processing_batches DROP CONSTRAINT known")
+    process_all(db)
+    assert leftovers(db) == {}

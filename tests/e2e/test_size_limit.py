@@ -26,6 +26,19 @@ def test_a_lower_limit_is_found_out(db, osrm, limit):
     assert {row[7] for row in paths(db)} == {"matched"}
 
 
+def test_a_limit_of_who_stands_before_it_is_found_out_too(db, osrm):
+    """A proxy that takes no longer addresses."""
+    insert(db, "car", drive(osrm, recent_window(60), 600, interval=2))
+    with FaultServer(upstream=osrm) as proxy:
+        proxy.longest = 1000
+        db.set("osrm_matcher.osrm_url", proxy.url)
+        row = db.row("SELECT * FROM process_pending_gps()")
+        assert (row["windows_failed"], row["windows_deferred"], row["osrm_error"]) == (0, 0, None)
+        assert 0 < len(proxy.matches("error_414")) <= 12
+    assert leftovers(db) == {}
+    assert {row[7] for row in paths(db)} == {"matched"}
+
+
 def test_a_higher_limit_changes_no_path(db, osrm):
     insert(db, "car", drive(osrm, recent_window(60), 600, interval=1))
     process_all(db)

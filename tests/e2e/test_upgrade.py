@@ -4,6 +4,7 @@ import gzip
 import re
 import threading
 from contextlib import closing
+from datetime import timedelta
 
 import psycopg2
 import pytest
@@ -47,6 +48,29 @@ def test_points_that_wait_and_adopted_tables_go_through_an_update(old_db, osrm):
     process_all(old_db)
     assert waiting(old_db) == 0
     assert old_db.rows("SELECT DISTINCT device_id FROM cached_polylines ORDER BY device_id") == [("bus",), ("car",)]
+
+
+def start_job(old_db, **cursor):
+    """A backfill as the old version has it on record, for its function needs its own library."""
+    old_db.rows("""INSERT INTO matching_jobs (kind, from_time, to_time, cursor_source, cursor_device)
+                   VALUES ('backfill', now() - interval '10 days', now() - interval '2 days', %(cursor_source)s,
+                           %(cursor_device)s)""", cursor)
+
+
+def test_a_job_under_way_goes_on_where_it_is(old_db):
+    old = recent_window() - timedelta(days=5)
+    for table, devices in (("first", ("a",)), ("second", ("b", "c")), ("third", ("d",))):
+        old_db.rows(f"CREATE TABLE {table} (username text, coords float8[], created_at timestamptz)")
+        old_db.rows("SELECT * FROM adopt_source(%s)", (table,))
+        for device in devices:
+            old_db.rows(f"INSERT INTO {table} VALUES (%s, '{{24.94, 60.17}}', %s)", (device, old))
+    start_job(old_db, cursor_source=2, cursor_device="b")
+    old_db.rows("ALTER EXTENSION osrm_matcher UPDATE")
+    assert old_db.row("SELECT cursor_source, sources_done::text, cursor_device FROM matching_jobs") == {
+        "cursor_source": "second", "sources_done": "{gps_coordinates,first}", "cursor_device": "b"}
+    process_all(old_db)
+    assert old_db.value("SELECT status FROM get_jobs()") == "done"
+    assert old_db.rows("SELECT DISTINCT device_id FROM processing_batches ORDER BY 1") == [("c",), ("d",)]
 
 
 def test_until_the_update_calls_say_what_to_do(old_db):
@@ -164,8 +188,11 @@ def test_a_dump_of_an_older_version_is_restored(old_db, second_db):
     old_db.rows("""INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count,
                                                  source_coordinates_count, match_status, grade, reason)
                    VALUES ('old', now(), now(), encode_polyline('{24.94,24.95}', '{60.17,60.18}'), 2, 2, 'raw', 'raw', 'NoRoad')""")
+    start_job(old_db, cursor_source=1, cursor_device="x")
     second_db.psql("-q", input=old_db.cluster.run("pg_dump", "-d", old_db.name).stdout)
     assert second_db.value("SELECT extversion FROM pg_extension WHERE extname = 'osrm_matcher'") != old_db.value(
         "SELECT extversion FROM pg_extension WHERE extname = 'osrm_matcher'")
     assert waiting(second_db) == 1
     assert second_db.value("SELECT match_status FROM get_device_paths('old', '-infinity', 'infinity')") == "raw"
+    process_all(second_db)
+    assert second_db.value("SELECT status FROM get_jobs()") == "done"

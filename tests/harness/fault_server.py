@@ -33,6 +33,7 @@ class FaultServer:
         self.close_idle = None  # seconds
         self.close_in_the_middle_of = None  # every n-th request
         self.retry_after = None  # seconds, of "error_429"
+        self.longest = None  # bytes of an address; a longer one is refused
         self.elsewhere = None  # URL that "redirect" names
         self.requests = deque(maxlen=100_000)  # targets, with what was done to them
         self.bytes_sent = 0
@@ -85,6 +86,8 @@ class FaultServer:
         wait_for(lambda: len(self.matches()) >= count, timeout, f"{count} match requests")
 
     def fault_for(self, target):
+        if self.longest is not None and len(target) > self.longest:
+            return "error_414"
         if any(self.poison(lon, lat) for lon, lat in coordinates(target)):
             return self.poison_fault
         return self.fault
@@ -253,6 +256,9 @@ class _Handler(socketserver.BaseRequestHandler):
     def error_502(self, target):
         page = b"<html>\r\n<head><title>502 Bad Gateway</title></head></html>"
         return self._answer("502 Bad Gateway", page, "text/html")
+
+    def error_414(self, target):
+        return self._answer("414 URI Too Long", b"<html></html>", "text/html")
 
     def error_429(self, target):
         after = self.faults.retry_after

@@ -1,0 +1,163 @@
+-- Which windows a job visits: devices of a source in their order, and of each the windows with points, or on record.
+
+CREATE FUNCTION _next_device(fragments json, device_ids text[], after text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    next_device text;
+BEGIN
+    IF device_ids IS NOT NULL THEN
+        RETURN (SELECT min(d) FROM unnest(device_ids) d WHERE after IS NULL OR d > after);
+    END IF;
+    SELECT q.device INTO next_device
+      FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(fragments,
+        'SELECT p.{device}::text AS device FROM {relation} p
+          WHERE ' || CASE WHEN after IS NULL THEN 'p.{device} IS NOT NULL' ELSE 'p.{device} > {named:$1}' END
+        || ' AND {readable} ORDER BY p.{device} LIMIT 1', after))) AS q (device text);
+    RETURN next_device;
+END
+$$;
+COMMENT ON FUNCTION _next_device IS
+    'the device of a source that comes after another, of some devices (null: all); null after the last; stable';
+
+-- Hops from one window to the next in the index; the bound of each hop by $2 says to the planner what partitions
+-- there is nothing in.
+CREATE FUNCTION _windows_with_points(fragments json, device_id text, from_time timestamptz, to_time timestamptz,
+                                     only_unprocessed boolean, most integer)
+RETURNS timestamptz[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    starts timestamptz[];
+BEGIN
+    SELECT array_agg(date_bin(@extschema@._window(), q.at, 'epoch') ORDER BY q.at) INTO starts
+      FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(fragments, replace(
+        'WITH RECURSIVE hop AS (
+            SELECT first.at, 1 AS nth
+              FROM (SELECT {time_expression} AS at FROM {relation} p
+                     WHERE {wanted} p.{device} = {named:$1}
+                       AND {since:$2} AND {until:$3}
+                     ORDER BY p.{time} LIMIT 1) first
+            UNION ALL
+            SELECT next.at, h.nth + 1
+              FROM hop h
+             CROSS JOIN LATERAL (
+                SELECT {time_expression} AS at FROM {relation} p
+                 WHERE {wanted} p.{device} = {named:$1}
+                   AND {since:(date_bin($4, h.at, ''epoch'') + $4)} AND {since:$2} AND {until:$3}
+                 ORDER BY p.{time} LIMIT 1) next
+             WHERE h.nth < $5
+        ) SELECT h.at FROM hop h',
+        '{wanted}', CASE WHEN only_unprocessed THEN 'NOT p.processed AND' ELSE '' END),
+        device_id, from_time, to_time, most))) AS q (at timestamptz);
+    RETURN starts;
+END
+$$;
+COMMENT ON FUNCTION _windows_with_points IS
+    'where the next windows of a device begin that hold points in a range, null if there are none; stable';
+
+CREATE FUNCTION _oldest_point(device_id text) RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    source record;
+    oldest timestamptz;
+BEGIN
+    FOR source IN SELECT s.fragments FROM @extschema@._sources(device_id) s LOOP
+        SELECT least(oldest, min(q.at)) INTO oldest
+          FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(source.fragments,
+            'SELECT {time_expression} AS at FROM {relation} p
+              WHERE p.{device} = {named:$1} AND isfinite({time_expression}) AND {readable}
+              ORDER BY p.{time} LIMIT 1', device_id))) AS q (at timestamptz);
+    END LOOP;
+    RETURN oldest;
+END
+$$;
+COMMENT ON FUNCTION _oldest_point IS 'the time of the oldest point that a device still has; stable';
+
+-- What is older than the oldest point that a device still has is left alone: its points went because of their
+-- age, and its line is all that is left of them. Points that went from among others were deleted for a reason.
+CREATE FUNCTION _windows_on_record(device_id text, from_time timestamptz, to_time timestamptz, most integer)
+RETURNS timestamptz[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    oldest timestamptz := @extschema@._oldest_point(device_id);
+BEGIN
+    RETURN (SELECT array_agg(w.start ORDER BY w.start)
+              FROM (SELECT DISTINCT w.start
+                      FROM @extschema@.processing_batches b
+                     CROSS JOIN LATERAL generate_series(
+                               date_bin(@extschema@._window(), greatest(b.start_time, from_time), 'epoch'),
+                               least(b.end_time, to_time) - interval '1 us', @extschema@._window()) AS w (start)
+                     WHERE b.device_id = _windows_on_record.device_id
+                       -- One of an earlier, greater length may reach into the range.
+                       AND b.start_time >= coalesce((
+                               SELECT max(l.start_time) FROM @extschema@.processing_batches l
+                                WHERE l.device_id = _windows_on_record.device_id AND l.start_time < from_time), from_time)
+                       AND b.end_time > from_time AND b.start_time < to_time AND b.end_time > oldest
+                     ORDER BY 1 LIMIT most) w);
+END
+$$;
+COMMENT ON FUNCTION _windows_on_record IS
+    'where the next windows of a device begin that are on record of a range, with points or without, null if there are none; stable';
+
+CREATE FUNCTION _next_windows(job matching_jobs, fragments json, most integer) RETURNS timestamptz[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    step interval := @extschema@._window();
+    until timestamptz := job.to_time;
+    starts timestamptz[];
+BEGIN
+    -- A window that a re-match touches is matched as a whole, though its points may lie beyond the range.
+    IF job.kind = 'rematch' AND isfinite(until) THEN
+        until := date_bin(step, until + step - interval '1 us', 'epoch');
+    END IF;
+    starts := @extschema@._windows_with_points(fragments, job.cursor_device, job.cursor_time, until,
+                                               job.kind = 'backfill', most);
+    IF job.kind = 'rematch' THEN
+        starts := starts || @extschema@._windows_on_record(job.cursor_device, job.cursor_time, job.to_time, most);
+        starts := ARRAY(SELECT DISTINCT w FROM unnest(starts) w ORDER BY w LIMIT most);
+    END IF;
+    RETURN nullif(starts, '{}');
+END
+$$;
+COMMENT ON FUNCTION _next_windows IS
+    'where the next windows begin that a job has to visit of the device that it has come to, null if there are none; stable';
+
+-- A device's window may lie in two sources: once is enough. A re-match takes windows along that points of
+-- these reach: points may have been moved or deleted.
+CREATE FUNCTION _queue_windows(job matching_jobs, starts timestamptz[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    devices text[] := array_fill(job.cursor_device, ARRAY[coalesce(cardinality(starts), 0)]);
+    ends timestamptz[] := ARRAY(SELECT w + @extschema@._window() FROM unnest(starts) w);
+    oldest timestamptz := CASE WHEN job.kind = 'rematch' THEN @extschema@._oldest_point(job.cursor_device) END;
+    recut bigint;
+    due bigint;
+BEGIN
+    recut := @extschema@._recut(devices, starts, job.job_id);
+    SELECT @extschema@._make_due(array_agg(job.cursor_device), array_agg(w.start), array_agg(w."end"),
+                                 array_agg(job.job_id))
+      INTO due
+      FROM (SELECT * FROM unnest(starts, ends)
+            UNION
+            SELECT r.start_time, r.end_time
+              FROM @extschema@._reached(devices, starts, ends, @extschema@._context_reach()) r
+             WHERE job.kind = 'rematch' AND r.end_time > oldest) AS w (start, "end")
+     WHERE NOT EXISTS (SELECT FROM @extschema@.processing_batches b
+                        WHERE b.device_id = job.cursor_device AND b.start_time = w.start
+                          AND b.job_id = job.job_id);
+    RETURN recut + due;
+END
+$$;
+COMMENT ON FUNCTION _queue_windows IS
+    'makes windows of the device that a job has come to due, but for those that it has had; returns how many; volatile';

@@ -287,10 +287,13 @@ COMMENT ON FUNCTION _sources IS
     'tables that points are read from, those that may hold a device (null: all), the extension''s own first, as number 0; whether runs leave one out, or are to take it back; stable, parallel unsafe';
 
 CREATE FUNCTION _stored_paths(device_id text, from_time timestamptz, to_time timestamptz)
-RETURNS SETOF cached_polylines
+RETURNS TABLE (id bigint, device_id text, start_time timestamptz, end_time timestamptz, encoded_polyline text,
+               osrm_confidence double precision, point_count integer, source_coordinates_count integer,
+               match_status text, grade text, length_m real, max_speed_mps real, reason text)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
 BEGIN ATOMIC
-    SELECT p.*
+    SELECT p.id, p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
+           p.source_coordinates_count, p.match_status, p.grade, p.length_m, p.max_speed_mps, p.reason
       FROM cached_polylines p
      WHERE p.device_id = _stored_paths.device_id
        AND p.start_time >= coalesce((SELECT l.start_time FROM cached_polylines l
@@ -2569,10 +2572,13 @@ BEGIN ATOMIC
     SELECT count(*) FROM due;
 END;
 
-CREATE OR REPLACE FUNCTION _overlapped(device_ids text[], starts timestamptz[]) RETURNS SETOF processing_batches
+DROP ROUTINE _recut;
+DROP ROUTINE _overlapped;
+CREATE FUNCTION _overlapped(device_ids text[], starts timestamptz[])
+RETURNS TABLE (batch_id uuid, device_id text, start_time timestamptz, end_time timestamptz)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT b.*
+    SELECT b.batch_id, b.device_id, b.start_time, b.end_time
       FROM unnest(_overlapped.device_ids, _overlapped.starts) AS w (device_id, start_time)
      CROSS JOIN LATERAL (
         (SELECT l.* FROM processing_batches l
@@ -2585,8 +2591,10 @@ BEGIN ATOMIC
      WHERE b.end_time > w.start_time
        AND (b.start_time, b.end_time) <> (w.start_time, w.start_time + _window());
 END;
+COMMENT ON FUNCTION _overlapped IS
+    'batches of another length that overlap windows of the present one; stable';
 
-CREATE OR REPLACE FUNCTION _recut(device_ids text[], starts timestamptz[], job_id bigint DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION _recut(device_ids text[], starts timestamptz[], job_id bigint DEFAULT NULL) RETURNS bigint
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
     WITH forgotten AS (
@@ -2603,6 +2611,8 @@ BEGIN ATOMIC
     )
     SELECT count(*) FROM covers;
 END;
+COMMENT ON FUNCTION _recut IS
+    'replaces those batches by windows that are due, on behalf of a job or none; returns how many; volatile';
 
 CREATE OR REPLACE FUNCTION _reached(device_ids text[], firsts timestamptz[], lasts timestamptz[], reach interval)
 RETURNS TABLE (device_id text, start_time timestamptz, end_time timestamptz)

@@ -27,12 +27,16 @@ COMMENT ON COLUMN device_path.grade IS 'good, doubtful, raw or tail: one word to
 COMMENT ON COLUMN device_path.reason IS 'why the line is raw: NoSegment: the map has no road there; NoMatch: none of its roads fits; TimedOut, Unavailable: OSRM gave no answer; null where it is not raw';
 
 -- Paths of a device do not overlap, so one at most begins before a range and reaches into it, and their ends have
--- the order of their starts. The planner puts this into the query that calls it.
+-- the order of their starts. The planner puts this into the query that calls it. Columns are named: a row of the
+-- table would be another type as soon as somebody adds a column to it.
 CREATE FUNCTION _stored_paths(device_id text, from_time timestamptz, to_time timestamptz)
-RETURNS SETOF cached_polylines
+RETURNS TABLE (id bigint, device_id text, start_time timestamptz, end_time timestamptz, encoded_polyline text,
+               osrm_confidence double precision, point_count integer, source_coordinates_count integer,
+               match_status text, grade text, length_m real, max_speed_mps real, reason text)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
 BEGIN ATOMIC
-    SELECT p.*
+    SELECT p.id, p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
+           p.source_coordinates_count, p.match_status, p.grade, p.length_m, p.max_speed_mps, p.reason
       FROM cached_polylines p
      WHERE p.device_id = _stored_paths.device_id
        AND p.start_time >= coalesce((SELECT l.start_time FROM cached_polylines l

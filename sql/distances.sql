@@ -32,7 +32,7 @@ END;
 COMMENT ON FUNCTION _path_parts IS
     'paths of a device as far as they lie in [from_time, to_time), with the shares that do not; stable, parallel safe';
 
-COMMENT ON FUNCTION _line_length IS 'metres along an encoded line; immutable, strict, parallel safe';
+COMMENT ON FUNCTION _line_length IS 'metres along an encoded line, none if it cannot be decoded; immutable, strict, parallel safe';
 COMMENT ON FUNCTION _join_lines IS
     'lines in the order of time, those that meet joined, without a share of the first and of the last; immutable, strict, parallel safe';
 

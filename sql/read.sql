@@ -180,7 +180,7 @@ $$;
 COMMENT ON FUNCTION get_device_tail IS
     'a device''s points that are in no path yet as straight lines, match_status tail; a break longer than max_gap begins a new line; stable, parallel unsafe';
 COMMENT ON FUNCTION _line_end IS
-    'longitude and latitude of an encoded line''s last vertex, null if it has none; immutable, strict, parallel safe';
+    'longitude and latitude of an encoded line''s last vertex, null if it has none or cannot be decoded; immutable, strict, parallel safe';
 
 -- ---------------------------------------------------------------------------------------------
 -- Stops

@@ -241,14 +241,16 @@ RETURNS TABLE ("time" timestamptz, longitude double precision, latitude double p
                match_status text, path_start timestamptz)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
 BEGIN ATOMIC
-    -- A vertex has no time of its own: the path's time is shared out by the distance along the line.
+    -- A vertex has no time of its own: the path's time is shared out by the distance along the line, which goes the
+    -- short way round where longitudes jump by 360 degrees.
     SELECT p.start_time + (p.end_time - p.start_time) * coalesce(v.along / nullif(v.length, 0), 0),
            v.longitude, v.latitude, p.match_status, p.start_time
       FROM get_device_paths(get_path_points.device_id, get_path_points.from_time, get_path_points.to_time) p
      CROSS JOIN LATERAL (
         SELECT s.*, sum(s.step) OVER (ORDER BY s.ordinal) AS along, sum(s.step) OVER () AS length
           FROM (SELECT d.*, coalesce(sqrt((d.latitude - lag(d.latitude) OVER earlier) ^ 2
-                       + ((d.longitude - lag(d.longitude) OVER earlier) * cos(radians(d.latitude))) ^ 2), 0) AS step
+                       + ((180 - abs(180 - abs(d.longitude - lag(d.longitude) OVER earlier)))
+                          * cos(radians(d.latitude))) ^ 2), 0) AS step
                   FROM decode_polyline(p.encoded_polyline) d
                 WINDOW earlier AS (ORDER BY d.ordinal)) AS s) AS v
      ORDER BY p.start_time, v.ordinal;

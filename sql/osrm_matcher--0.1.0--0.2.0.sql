@@ -3323,24 +3323,6 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION get_path_points(device_id text, from_time timestamptz, to_time timestamptz)
-RETURNS TABLE ("time" timestamptz, longitude double precision, latitude double precision,
-               match_status text, path_start timestamptz)
-LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
-BEGIN ATOMIC
-    -- A vertex has no time of its own: the path's time is shared out by the distance along the line.
-    SELECT p.start_time + (p.end_time - p.start_time) * coalesce(v.along / nullif(v.length, 0), 0),
-           v.longitude, v.latitude, p.match_status, p.start_time
-      FROM get_device_paths(get_path_points.device_id, get_path_points.from_time, get_path_points.to_time) p
-     CROSS JOIN LATERAL (
-        SELECT s.*, sum(s.step) OVER (ORDER BY s.ordinal) AS along, sum(s.step) OVER () AS length
-          FROM (SELECT d.*, coalesce(sqrt((d.latitude - lag(d.latitude) OVER earlier) ^ 2
-                       + ((d.longitude - lag(d.longitude) OVER earlier) * cos(radians(d.latitude))) ^ 2), 0) AS step
-                  FROM decode_polyline(p.encoded_polyline) d
-                WINDOW earlier AS (ORDER BY d.ordinal)) AS s) AS v
-     ORDER BY p.start_time, v.ordinal;
-END;
-
 CREATE OR REPLACE FUNCTION _path_parts(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (start_time timestamptz, end_time timestamptz, metres double precision, grade text,
                max_speed_mps real, encoded_polyline text, cut_before double precision, cut_after double precision)
@@ -3394,24 +3376,39 @@ RETURN CASE WHEN (local AT TIME ZONE time_zone - interval '1 hour') AT TIME ZONE
 
 COMMENT ON FUNCTION _period_start IS 'the moment at which a local day begins; immutable, parallel safe';
 
+CREATE FUNCTION _period_of(moment timestamptz, by text, time_zone text) RETURNS timestamp
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN date_trunc(by, moment AT TIME ZONE time_zone)
+       + CASE WHEN _period_start(date_trunc(by, moment AT TIME ZONE time_zone) + ('1 ' || by)::interval, time_zone) <= moment
+              THEN ('1 ' || by)::interval ELSE interval '0' END;
+COMMENT ON FUNCTION _period_of IS 'when the day, week or month of a moment begins, by the clock there; stable, parallel safe';
+
 CREATE OR REPLACE FUNCTION _periods(device_id text, from_time timestamptz, to_time timestamptz, by text, time_zone text)
 RETURNS TABLE (period date, start_time timestamptz, end_time timestamptz)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 30
+SET jit = off
 BEGIN ATOMIC
+    WITH RECURSIVE strides AS (
+        SELECT NULL::timestamp AS first, NULL::timestamp AS last, _periods.from_time AS next
+        UNION ALL
+        SELECT o.first, o.first + 31 * ('1 ' || _periods.by)::interval,
+               _period_start(o.first + 32 * ('1 ' || _periods.by)::interval, _periods.time_zone)
+          FROM (SELECT _period_of(greatest(n.start_time, s.next), _periods.by, _periods.time_zone) AS first
+                  FROM strides s
+                 CROSS JOIN LATERAL (
+                    SELECT p.start_time FROM _stored_paths(_periods.device_id, s.next, _periods.to_time) p
+                     WHERE p.start_time >= s.next OR p.end_time > s.next
+                     ORDER BY p.start_time LIMIT 1) AS n
+                OFFSET 0) AS o
+    )
     SELECT p.local::date,
            greatest(_period_start(p.local, _periods.time_zone), _periods.from_time),
            least(_period_start(p.local + ('1 ' || _periods.by)::interval, _periods.time_zone), _periods.to_time)
-      FROM (SELECT (SELECT greatest(f.start_time, _periods.from_time)
-                      FROM _stored_paths(_periods.device_id, _periods.from_time, _periods.to_time) f
-                     WHERE f.end_time > _periods.from_time
-                     ORDER BY f.start_time LIMIT 1) AS first,
-                   (SELECT least(l.end_time, _periods.to_time) FROM cached_polylines l
-                     WHERE l.device_id = _periods.device_id AND l.start_time < _periods.to_time
-                     ORDER BY l.start_time DESC LIMIT 1) AS last) AS known
-     CROSS JOIN LATERAL generate_series(
-               date_trunc(_periods.by, known.first AT TIME ZONE _periods.time_zone),
-               known.last AT TIME ZONE _periods.time_zone, ('1 ' || _periods.by)::interval) AS p (local)
-    OFFSET 0;
+      FROM strides s
+     CROSS JOIN (SELECT _period_of((SELECT least(l.end_time, _periods.to_time) FROM cached_polylines l
+                                     WHERE l.device_id = _periods.device_id AND l.start_time < _periods.to_time
+                                     ORDER BY l.start_time DESC LIMIT 1), _periods.by, _periods.time_zone) AS last) AS known
+     CROSS JOIN LATERAL generate_series(s.first, least(s.last, known.last), ('1 ' || _periods.by)::interval) AS p (local);
 END;
 
 COMMENT ON FUNCTION _periods IS
@@ -3998,7 +3995,7 @@ BEGIN ATOMIC
     SELECT r.functions, r.relations
       FROM (VALUES
         ('reader',
-         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_map_template,_path_parts,_driven,_periods,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines}'::text[],
+         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_map_template,_path_parts,_driven,_periods,_period_of,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines}'::text[],
          '{cached_polylines,stops,processing_batches,device_days}'::text[]),
         ('worker',
          '{process_pending_gps,process_pending,_process_round,make_batches,claim_batches,match_batches}', '{}'),

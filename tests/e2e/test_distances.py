@@ -77,6 +77,28 @@ def test_a_path_over_the_antimeridian_is_cut_as_any_other(db):
     assert db.rows(ends, (3.5, 10)) == [(pytest.approx(whole * 0.65), [-179.995, -179.99, -179.93])]
 
 
+PATH = """INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count, length_m)
+          VALUES ('van', %s, %s, encode_polyline('{24.9,24.91}', '{60.1,60.11}'), 2, 1000)"""
+
+
+def test_days_between_two_paths_cost_nothing(db):
+    """As a clock leaves them that said 1970 once."""
+    for begin, end in [("1970-01-01 00:01Z", "1970-01-01 00:06Z"), ("2026-05-03 23:50Z", "2026-05-05 00:10Z")]:
+        db.rows(PATH, (begin, end))
+    for by, periods in [("day", ["1970-01-01", "2026-05-03", "2026-05-04", "2026-05-05"]),
+                        ("week", ["1969-12-29", "2026-04-27", "2026-05-04"]), ("month", ["1970-01-01", "2026-05-01"])]:
+        assert db.value(f"SELECT count(*) FROM _periods('van', {ALL}, %s, 'UTC')", (by,)) < 50
+        assert [str(period) for (period,) in db.rows(
+            f"SELECT period FROM get_distances('{{van}}', {ALL}, by => %s, time_zone => 'UTC')", (by,))] == periods
+
+
+def test_what_is_driven_between_two_midnights_of_a_day_counts(db):
+    """In Newfoundland clocks went back at one minute past midnight, and the evening before came once more."""
+    db.rows(PATH, ("2010-11-07 02:40Z", "2010-11-07 02:50Z"))
+    assert db.rows(f"SELECT period::text, distance_m FROM get_distances('{{van}}', {ALL}, time_zone => 'America/St_Johns')") == [
+        ("2010-11-07", 1000)]
+
+
 def test_what_a_reader_asks_is_answered_in_parallel_plans_and_read_only(driven):
     driven.rows("SET default_transaction_read_only = on")
     driven.rows("SET force_parallel_mode = on" if driven.value("SELECT current_setting('server_version_num')::int") < 160000

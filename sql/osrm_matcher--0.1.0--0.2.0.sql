@@ -1496,7 +1496,7 @@ DECLARE
     rows_found bigint;
     devices bigint;
 BEGIN
-    SELECT count(*) INTO devices FROM (SELECT FROM @extschema@.get_devices() LIMIT 100000) d;
+    SELECT count(*) INTO devices FROM (SELECT FROM @extschema@._known_devices() LIMIT 100000) d;
     FOR item IN VALUES ('cached_polylines', 'start_time'), ('stops', 'start_time'),
                        ('processing_batches', 'start_time'), ('gps_coordinates', 'recorded_at')
     LOOP
@@ -1505,11 +1505,17 @@ BEGIN
           FROM @extschema@._tables_of(('@extschema@.' || table_name)::regclass) t;
         row_count := @extschema@._count(('@extschema@.' || table_name)::regclass);
         EXECUTE format(
-            'SELECT sum(greatest(3600, extract(epoch FROM now() - d.first))) / 86400, sum(d.found)
-               FROM (SELECT k.device_id FROM @extschema@.get_devices() k LIMIT 100) k
+            'SELECT sum(greatest(3600, extract(epoch FROM now() - least(d.first, p.first, b.first)))) / 86400, sum(d.found)
+               FROM (SELECT k.device_id FROM @extschema@._known_devices() k LIMIT 100) k
               CROSS JOIN LATERAL (
                  SELECT count(*) AS found, min(t.%2$I) AS first FROM @extschema@.%1$I t
-                  WHERE t.device_id = k.device_id AND t.%2$I >= now() - interval ''7 days'' AND t.%2$I <= now()) d',
+                  WHERE t.device_id = k.device_id AND t.%2$I >= now() - interval ''7 days'' AND t.%2$I <= now()) d
+              CROSS JOIN LATERAL (
+                 SELECT min(c.start_time) AS first FROM @extschema@.cached_polylines c
+                  WHERE c.device_id = k.device_id AND c.start_time >= now() - interval ''7 days'') p
+              CROSS JOIN LATERAL (
+                 SELECT min(w.start_time) AS first FROM @extschema@.processing_batches w
+                  WHERE w.device_id = k.device_id AND w.start_time >= now() - interval ''7 days'') b',
             table_name, item.column2)
            INTO device_days, rows_found;
         rows_per_device_day := rows_found / nullif(device_days, 0);
@@ -1879,7 +1885,6 @@ END
 $$;
 COMMENT ON FUNCTION _use_ready_sources IS
     'takes adopted tables into use that have their indexes by now, forgets those that were dropped, and looks what of them is compressed; volatile';
-
 
 CREATE FUNCTION _check_key(device_key text, holds int8range) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -3660,6 +3665,14 @@ END;
 
 COMMENT ON FUNCTION _batch_devices IS 'devices that a window was ever matched of, in alphabetical order; stable, parallel safe';
 
+CREATE FUNCTION _known_devices() RETURNS TABLE (device_id text)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
+BEGIN ATOMIC
+    SELECT d.device_id FROM _batch_devices() d UNION SELECT d.device_id FROM get_devices() d;
+END;
+COMMENT ON FUNCTION _known_devices IS
+    'devices that have paths or that a window was ever matched of, those that have only stood included; stable, parallel safe';
+
 CREATE OR REPLACE FUNCTION get_device_positions(device_ids text[] DEFAULT NULL)
 RETURNS TABLE (device_id text, "time" timestamptz, longitude double precision, latitude double precision, standing boolean)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
@@ -3667,9 +3680,7 @@ BEGIN ATOMIC
     SELECT asked.device_id, last."time", last.longitude, last.latitude, last.standing
       FROM (SELECT DISTINCT unnest(get_device_positions.device_ids) AS device_id
             UNION ALL
-            (SELECT d.device_id FROM _batch_devices() d WHERE get_device_positions.device_ids IS NULL
-             UNION
-             SELECT d.device_id FROM get_devices() d WHERE get_device_positions.device_ids IS NULL)) AS asked
+            SELECT d.device_id FROM _known_devices() d WHERE get_device_positions.device_ids IS NULL) AS asked
      CROSS JOIN LATERAL (
         SELECT p.end_time AS "time", p.place[1] AS longitude, p.place[2] AS latitude, false AS standing
           FROM (SELECT c.end_time, _line_end(c.encoded_polyline) AS place FROM cached_polylines c
@@ -3995,7 +4006,7 @@ BEGIN ATOMIC
     SELECT r.functions, r.relations
       FROM (VALUES
         ('reader',
-         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_map_template,_path_parts,_driven,_periods,_period_of,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines}'::text[],
+         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_known_devices,_map_template,_path_parts,_driven,_periods,_period_of,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines}'::text[],
          '{cached_polylines,stops,processing_batches,device_days}'::text[]),
         ('worker',
          '{process_pending_gps,process_pending,_process_round,make_batches,claim_batches,match_batches}', '{}'),

@@ -37,10 +37,12 @@ $$;
 COMMENT ON FUNCTION _old_paths IS
     'the query that reads an older cache, of $1 decimals, as text: its lines as they are stored here, null where there is none; stable';
 
+-- A path may end when it begins, and takes that instant.
 CREATE FUNCTION _is_taken(device_id text, from_time timestamptz, to_time timestamptz) RETURNS boolean
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT EXISTS (SELECT FROM _stored_paths(_is_taken.device_id, _is_taken.from_time, _is_taken.to_time) p
+    SELECT EXISTS (SELECT FROM _stored_paths(_is_taken.device_id, _is_taken.from_time,
+                                             greatest(_is_taken.to_time, _is_taken.from_time + interval '1 us')) p
                     WHERE p.end_time > _is_taken.from_time)
         OR EXISTS (SELECT FROM processing_batches b
                     WHERE b.device_id = _is_taken.device_id

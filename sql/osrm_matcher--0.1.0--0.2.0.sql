@@ -301,7 +301,8 @@ BEGIN ATOMIC
                                         AND l.start_time < _stored_paths.from_time
                                       ORDER BY l.start_time DESC LIMIT 1), _stored_paths.from_time)
        AND p.start_time < _stored_paths.to_time
-       AND p.end_time >= _stored_paths.from_time;
+       AND p.end_time >= _stored_paths.from_time
+       AND _stored_paths.from_time < _stored_paths.to_time;
 END;
 COMMENT ON FUNCTION _stored_paths IS
     'rows of paths of a device that lie in or reach into [from_time, to_time); stable, parallel safe';
@@ -2517,7 +2518,8 @@ AS 'MODULE_PATHNAME', '_line_length_wrapper';
 CREATE OR REPLACE FUNCTION _is_taken(device_id text, from_time timestamptz, to_time timestamptz) RETURNS boolean
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT EXISTS (SELECT FROM _stored_paths(_is_taken.device_id, _is_taken.from_time, _is_taken.to_time) p
+    SELECT EXISTS (SELECT FROM _stored_paths(_is_taken.device_id, _is_taken.from_time,
+                                             greatest(_is_taken.to_time, _is_taken.from_time + interval '1 us')) p
                     WHERE p.end_time > _is_taken.from_time)
         OR EXISTS (SELECT FROM processing_batches b
                     WHERE b.device_id = _is_taken.device_id
@@ -3304,8 +3306,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- A standby is read-only, too, and has no table of notes that could be asked. A serializable reader
-    -- would be in conflict with other readers.
-    IF current_setting('transaction_read_only')::boolean
+    -- would be in conflict with other readers. Without a range nothing was read.
+    IF from_time IS NULL OR to_time IS NULL
+       OR current_setting('transaction_read_only')::boolean
        OR current_setting('transaction_isolation') = 'serializable'
     THEN
         RETURN false;

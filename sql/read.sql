@@ -44,7 +44,8 @@ BEGIN ATOMIC
                                         AND l.start_time < _stored_paths.from_time
                                       ORDER BY l.start_time DESC LIMIT 1), _stored_paths.from_time)
        AND p.start_time < _stored_paths.to_time
-       AND p.end_time >= _stored_paths.from_time;
+       AND p.end_time >= _stored_paths.from_time
+       AND _stored_paths.from_time < _stored_paths.to_time;
 END;
 COMMENT ON FUNCTION _stored_paths IS
     'rows of paths of a device that lie in or reach into [from_time, to_time); stable, parallel safe';

@@ -42,6 +42,18 @@ def test_a_range_gives_every_path_that_reaches_into_it_and_no_other(driven):
                        (first[1] - timedelta(hours=1), first[1])) == []
 
 
+def test_a_range_that_is_empty_or_reversed_holds_nothing(driven):
+    start, end = driven.rows("SELECT start_time, end_time FROM get_device_paths('bus')")[0]
+    driven.rows("INSERT INTO stops (device_id, start_time, end_time, longitude, latitude, source_coordinates_count)"
+                " VALUES ('bus', %s, %s, 24.94, 60.17, 5)", (start, end))
+    middle, second = start + (end - start) / 2, timedelta(seconds=1)
+    for reader in ("get_device_paths", "get_device_stops", "get_path_points"):
+        ask = f"SELECT * FROM {reader}('bus', %s, %s)"
+        assert driven.rows(ask, (middle, middle + second)) != [], reader
+        for bounds in ((middle, middle), (middle + second, middle - second)):
+            assert driven.rows(ask, bounds) == [], reader
+
+
 def test_hours_bound_what_is_read(driven):
     assert driven.rows("SELECT * FROM get_device_paths('bus', 0.1)") == []
     assert driven.rows("SELECT * FROM get_device_paths('bus', NULL::numeric)") == []

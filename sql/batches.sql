@@ -79,10 +79,11 @@ COMMENT ON FUNCTION _make_due IS
 
 -- Batches of a device never overlap, so that of those that begin before a moment only the last can reach
 -- beyond it, however long windows were when it was made.
-CREATE FUNCTION _overlapped(device_ids text[], starts timestamptz[]) RETURNS SETOF processing_batches
+CREATE FUNCTION _overlapped(device_ids text[], starts timestamptz[])
+RETURNS TABLE (batch_id uuid, device_id text, start_time timestamptz, end_time timestamptz)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT b.*
+    SELECT b.batch_id, b.device_id, b.start_time, b.end_time
       FROM unnest(_overlapped.device_ids, _overlapped.starts) AS w (device_id, start_time)
      CROSS JOIN LATERAL (
         (SELECT l.* FROM processing_batches l

@@ -32,7 +32,7 @@ END;
 COMMENT ON FUNCTION _path_parts IS
     'paths of a device as far as they lie in [from_time, to_time), with the shares that do not; stable, parallel safe';
 
-COMMENT ON FUNCTION _line_length IS 'metres along an encoded line; immutable, strict, parallel safe';
+COMMENT ON FUNCTION _line_length IS 'metres along an encoded line, none if it cannot be decoded; immutable, strict, parallel safe';
 COMMENT ON FUNCTION _join_lines IS
     'lines in the order of time, those that meet joined, without a share of the first and of the last; immutable, strict, parallel safe';
 
@@ -62,26 +62,43 @@ RETURN CASE WHEN (local AT TIME ZONE time_zone - interval '1 hour') AT TIME ZONE
             ELSE local AT TIME ZONE time_zone END;
 COMMENT ON FUNCTION _period_start IS 'the moment at which a local day begins; immutable, parallel safe';
 
--- From the first to the last path in the range: what lies outside of these has nothing to count. OFFSET keeps the
--- planner from putting these expressions into the query that calls them, where each path would reckon them anew.
+-- Where clocks go back over midnight, the next period has begun with the first one already.
+CREATE FUNCTION _period_of(moment timestamptz, by text, time_zone text) RETURNS timestamp
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN date_trunc(by, moment AT TIME ZONE time_zone)
+       + CASE WHEN _period_start(date_trunc(by, moment AT TIME ZONE time_zone) + ('1 ' || by)::interval, time_zone) <= moment
+              THEN ('1 ' || by)::interval ELSE interval '0' END;
+COMMENT ON FUNCTION _period_of IS 'when the day, week or month of a moment begins, by the clock there; stable, parallel safe';
+
+-- Strides of so many periods, each from a path on: what lies between, be it decades after a clock that once was
+-- wrong, costs nothing. SET keeps the planner from putting this into the query that calls it, where each path would
+-- reckon these expressions anew.
 CREATE FUNCTION _periods(device_id text, from_time timestamptz, to_time timestamptz, by text, time_zone text)
 RETURNS TABLE (period date, start_time timestamptz, end_time timestamptz)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 30
+SET jit = off
 BEGIN ATOMIC
+    WITH RECURSIVE strides AS (
+        SELECT NULL::timestamp AS first, NULL::timestamp AS last, _periods.from_time AS next
+        UNION ALL
+        SELECT o.first, o.first + 31 * ('1 ' || _periods.by)::interval,
+               _period_start(o.first + 32 * ('1 ' || _periods.by)::interval, _periods.time_zone)
+          FROM (SELECT _period_of(greatest(n.start_time, s.next), _periods.by, _periods.time_zone) AS first
+                  FROM strides s
+                 CROSS JOIN LATERAL (
+                    SELECT p.start_time FROM _stored_paths(_periods.device_id, s.next, _periods.to_time) p
+                     WHERE p.start_time >= s.next OR p.end_time > s.next
+                     ORDER BY p.start_time LIMIT 1) AS n
+                OFFSET 0) AS o
+    )
     SELECT p.local::date,
            greatest(_period_start(p.local, _periods.time_zone), _periods.from_time),
            least(_period_start(p.local + ('1 ' || _periods.by)::interval, _periods.time_zone), _periods.to_time)
-      FROM (SELECT (SELECT greatest(f.start_time, _periods.from_time)
-                      FROM _stored_paths(_periods.device_id, _periods.from_time, _periods.to_time) f
-                     WHERE f.end_time > _periods.from_time
-                     ORDER BY f.start_time LIMIT 1) AS first,
-                   (SELECT least(l.end_time, _periods.to_time) FROM cached_polylines l
-                     WHERE l.device_id = _periods.device_id AND l.start_time < _periods.to_time
-                     ORDER BY l.start_time DESC LIMIT 1) AS last) AS known
-     CROSS JOIN LATERAL generate_series(
-               date_trunc(_periods.by, known.first AT TIME ZONE _periods.time_zone),
-               known.last AT TIME ZONE _periods.time_zone, ('1 ' || _periods.by)::interval) AS p (local)
-    OFFSET 0;
+      FROM strides s
+     CROSS JOIN (SELECT _period_of((SELECT least(l.end_time, _periods.to_time) FROM cached_polylines l
+                                     WHERE l.device_id = _periods.device_id AND l.start_time < _periods.to_time
+                                     ORDER BY l.start_time DESC LIMIT 1), _periods.by, _periods.time_zone) AS last) AS known
+     CROSS JOIN LATERAL generate_series(s.first, least(s.last, known.last), ('1 ' || _periods.by)::interval) AS p (local);
 END;
 COMMENT ON FUNCTION _periods IS
     'days, weeks or months of a time zone in which a device may have driven, as far as they lie in the range; stable, parallel safe';

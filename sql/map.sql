@@ -19,6 +19,14 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _batch_devices IS 'devices that a window was ever matched of, in alphabetical order; stable, parallel safe';
 
+CREATE FUNCTION _known_devices() RETURNS TABLE (device_id text)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
+BEGIN ATOMIC
+    SELECT d.device_id FROM _batch_devices() d UNION SELECT d.device_id FROM get_devices() d;
+END;
+COMMENT ON FUNCTION _known_devices IS
+    'devices that have paths or that a window was ever matched of, those that have only stood included; stable, parallel safe';
+
 -- The end of the last path, or the last stop, whichever is later.
 CREATE FUNCTION get_device_positions(device_ids text[] DEFAULT NULL)
 RETURNS TABLE (device_id text, "time" timestamptz, longitude double precision, latitude double precision, standing boolean)
@@ -27,9 +35,7 @@ BEGIN ATOMIC
     SELECT asked.device_id, last."time", last.longitude, last.latitude, last.standing
       FROM (SELECT DISTINCT unnest(get_device_positions.device_ids) AS device_id
             UNION ALL
-            (SELECT d.device_id FROM _batch_devices() d WHERE get_device_positions.device_ids IS NULL
-             UNION
-             SELECT d.device_id FROM get_devices() d WHERE get_device_positions.device_ids IS NULL)) AS asked
+            SELECT d.device_id FROM _known_devices() d WHERE get_device_positions.device_ids IS NULL) AS asked
      CROSS JOIN LATERAL (
         SELECT p.end_time AS "time", p.place[1] AS longitude, p.place[2] AS latitude, false AS standing
           FROM (SELECT c.end_time, _line_end(c.encoded_polyline) AS place FROM cached_polylines c

@@ -300,10 +300,13 @@ UPDATE matching_jobs j SET cursor_source = s.relation
  WHERE j.status IN ('active', 'stopped') AND s.ordinal = cardinality(j.sources_done);
 
 CREATE FUNCTION _stored_paths(device_id text, from_time timestamptz, to_time timestamptz)
-RETURNS SETOF cached_polylines
+RETURNS TABLE (id bigint, device_id text, start_time timestamptz, end_time timestamptz, encoded_polyline text,
+               osrm_confidence double precision, point_count integer, source_coordinates_count integer,
+               match_status text, grade text, length_m real, max_speed_mps real, reason text)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
 BEGIN ATOMIC
-    SELECT p.*
+    SELECT p.id, p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
+           p.source_coordinates_count, p.match_status, p.grade, p.length_m, p.max_speed_mps, p.reason
       FROM cached_polylines p
      WHERE p.device_id = _stored_paths.device_id
        AND p.start_time >= coalesce((SELECT l.start_time FROM cached_polylines l
@@ -311,7 +314,8 @@ BEGIN ATOMIC
                                         AND l.start_time < _stored_paths.from_time
                                       ORDER BY l.start_time DESC LIMIT 1), _stored_paths.from_time)
        AND p.start_time < _stored_paths.to_time
-       AND p.end_time >= _stored_paths.from_time;
+       AND p.end_time >= _stored_paths.from_time
+       AND _stored_paths.from_time < _stored_paths.to_time;
 END;
 COMMENT ON FUNCTION _stored_paths IS
     'rows of paths of a device that lie in or reach into [from_time, to_time); stable, parallel safe';
@@ -1777,7 +1781,7 @@ DECLARE
     rows_found bigint;
     devices bigint;
 BEGIN
-    SELECT count(*) INTO devices FROM (SELECT FROM @extschema@.get_devices() LIMIT 100000) d;
+    SELECT count(*) INTO devices FROM (SELECT FROM @extschema@._known_devices() LIMIT 100000) d;
     FOR item IN VALUES ('cached_polylines', 'start_time'), ('stops', 'start_time'),
                        ('processing_batches', 'start_time'), ('gps_coordinates', 'recorded_at')
     LOOP
@@ -1786,11 +1790,17 @@ BEGIN
           FROM @extschema@._tables_of(('@extschema@.' || table_name)::regclass) t;
         row_count := @extschema@._count(('@extschema@.' || table_name)::regclass);
         EXECUTE format(
-            'SELECT sum(greatest(3600, extract(epoch FROM now() - d.first))) / 86400, sum(d.found)
-               FROM (SELECT k.device_id FROM @extschema@.get_devices() k LIMIT 100) k
+            'SELECT sum(greatest(3600, extract(epoch FROM now() - least(d.first, p.first, b.first)))) / 86400, sum(d.found)
+               FROM (SELECT k.device_id FROM @extschema@._known_devices() k LIMIT 100) k
               CROSS JOIN LATERAL (
                  SELECT count(*) AS found, min(t.%2$I) AS first FROM @extschema@.%1$I t
-                  WHERE t.device_id = k.device_id AND t.%2$I >= now() - interval ''7 days'' AND t.%2$I <= now()) d',
+                  WHERE t.device_id = k.device_id AND t.%2$I >= now() - interval ''7 days'' AND t.%2$I <= now()) d
+              CROSS JOIN LATERAL (
+                 SELECT min(c.start_time) AS first FROM @extschema@.cached_polylines c
+                  WHERE c.device_id = k.device_id AND c.start_time >= now() - interval ''7 days'') p
+              CROSS JOIN LATERAL (
+                 SELECT min(w.start_time) AS first FROM @extschema@.processing_batches w
+                  WHERE w.device_id = k.device_id AND w.start_time >= now() - interval ''7 days'') b',
             table_name, item.column2)
            INTO device_days, rows_found;
         rows_per_device_day := rows_found / nullif(device_days, 0);
@@ -2249,7 +2259,6 @@ END
 $$;
 COMMENT ON FUNCTION _use_ready_sources IS
     'takes adopted tables into use that have their indexes by now, forgets those that were dropped, and looks what of them is compressed; volatile';
-
 
 CREATE FUNCTION _check_key(device_key text, holds int8range) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -2893,7 +2902,7 @@ LANGUAGE c
 AS 'MODULE_PATHNAME', '_line_end_wrapper';
 
 COMMENT ON FUNCTION _line_end IS
-    'longitude and latitude of an encoded line''s last vertex, null if it has none; immutable, strict, parallel safe';
+    'longitude and latitude of an encoded line''s last vertex, null if it has none or cannot be decoded; immutable, strict, parallel safe';
 
 CREATE OR REPLACE FUNCTION "_line_length"(
 	"encoded" TEXT 
@@ -2905,7 +2914,8 @@ AS 'MODULE_PATHNAME', '_line_length_wrapper';
 CREATE OR REPLACE FUNCTION _is_taken(device_id text, from_time timestamptz, to_time timestamptz) RETURNS boolean
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT EXISTS (SELECT FROM _stored_paths(_is_taken.device_id, _is_taken.from_time, _is_taken.to_time) p
+    SELECT EXISTS (SELECT FROM _stored_paths(_is_taken.device_id, _is_taken.from_time,
+                                             greatest(_is_taken.to_time, _is_taken.from_time + interval '1 us')) p
                     WHERE p.end_time > _is_taken.from_time)
         OR EXISTS (SELECT FROM processing_batches b
                     WHERE b.device_id = _is_taken.device_id
@@ -2915,6 +2925,104 @@ BEGIN ATOMIC
            AND _oldest_waiting(_is_taken.device_id, greatest(_is_taken.from_time, now() - _look_back()),
                                _is_taken.to_time) IS NOT NULL;
 END;
+
+CREATE FUNCTION "_imported_line"(
+	"encoded" TEXT,
+	"decimals" INT
+) RETURNS TEXT
+IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', '_imported_line_wrapper';
+
+COMMENT ON FUNCTION _imported_line IS
+    'a line of another store, of so many decimals, as it is stored here, null where it is no line; immutable, strict, parallel safe';
+
+CREATE OR REPLACE FUNCTION _old_paths(
+    old regclass, device_column name, start_column name, end_column name, polyline_column name,
+    confidence_column name, time_zone text)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    zoned text[];
+BEGIN
+    SELECT array_agg(CASE WHEN @extschema@._column_type(old, c) = 'timestamp'::regtype
+                          THEN format('(o.%I AT TIME ZONE %L)', c, time_zone) ELSE format('o.%I', c) END ORDER BY n)
+      INTO zoned FROM unnest(ARRAY[start_column, end_column]) WITH ORDINALITY AS t (c, n);
+    RETURN format(
+        'SELECT p.device_id, p.start_time, p.end_time,
+                CASE WHEN octet_length(p.device_id) BETWEEN 1 AND 255
+                      AND isfinite(p.start_time) AND isfinite(p.end_time)
+                      AND p.end_time >= p.start_time AND p.end_time < p.start_time + interval ''2 days''
+                     THEN @extschema@._imported_line(p.line, $1) END AS line,
+                CASE WHEN p.confidence <> ''NaN'' THEN least(1, greatest(0, p.confidence)) END AS confidence,
+                length(regexp_replace(p.line, ''[_-~]'', '''', ''g'')) / 2 AS vertices
+           FROM (SELECT o.%1$I::text AS device_id, %2$s AS start_time, %3$s AS end_time, o.%4$I::text AS line,
+                        %5$s AS confidence
+                   FROM %6$s o) p
+          ORDER BY p.device_id, p.start_time, p.end_time DESC',
+        device_column, zoned[1], zoned[2], polyline_column,
+        CASE WHEN confidence_column IS NULL THEN 'NULL::double precision'
+             ELSE format('o.%I::double precision', confidence_column) END,
+        old);
+END
+$$;
+
+COMMENT ON FUNCTION _old_paths IS
+    'the query that reads an older cache, of $1 decimals, as text: its lines as they are stored here, null where there is none; stable';
+
+CREATE OR REPLACE FUNCTION import_matched_paths(
+    relation regclass DEFAULT NULL,
+    device_column name DEFAULT 'device_id',
+    start_column name DEFAULT 'start_time',
+    end_column name DEFAULT 'end_time',
+    polyline_column name DEFAULT 'encoded_polyline',
+    confidence_column name DEFAULT NULL,
+    "precision" integer DEFAULT 5,
+    time_zone text DEFAULT 'UTC',
+    OUT imported bigint, OUT already_there bigint, OUT refused bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    old regclass := coalesce(relation, to_regclass('@extschema@.matched_paths'), to_regclass('public.matched_paths'));
+    old_path record;
+BEGIN
+    IF old IS NULL THEN
+        RAISE EXCEPTION 'there is no table matched_paths' USING ERRCODE = 'undefined_table',
+            HINT = 'Name the table: import_matched_paths(''schema.table'').';
+    END IF;
+    IF "precision" IS NULL OR "precision" NOT IN (5, 6) THEN
+        RAISE EXCEPTION 'precision is %, and must be 5 or 6', coalesce("precision"::text, 'null')
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    imported := 0;
+    already_there := 0;
+    refused := 0;
+    -- What lies where paths are already, where windows are on record or are about to be, is left out. One by one, so
+    -- that a line is seen by those that begin later and overlap it.
+    FOR old_path IN EXECUTE @extschema@._old_paths(old, device_column, start_column, end_column, polyline_column,
+                                                   confidence_column, time_zone) USING "precision"
+    LOOP
+        IF old_path.line IS NULL THEN
+            refused := refused + 1;
+            CONTINUE;
+        END IF;
+        INSERT INTO @extschema@.cached_polylines (device_id, start_time, end_time, encoded_polyline,
+               osrm_confidence, point_count, match_status, grade)
+        SELECT old_path.device_id, old_path.start_time, old_path.end_time, old_path.line,
+               old_path.confidence, old_path.vertices, 'matched', 'good'
+         WHERE NOT @extschema@._is_taken(old_path.device_id, old_path.start_time, old_path.end_time)
+        ON CONFLICT (device_id, start_time) DO NOTHING;
+        IF FOUND THEN
+            imported := imported + 1;
+        ELSE
+            already_there := already_there + 1;
+        END IF;
+    END LOOP;
+END
+$$;
 
 CREATE OR REPLACE FUNCTION "_process_round"(
 	"run" bigint, 
@@ -3004,10 +3112,13 @@ BEGIN ATOMIC
     SELECT count(*) FROM due;
 END;
 
-CREATE OR REPLACE FUNCTION _overlapped(device_ids text[], starts timestamptz[]) RETURNS SETOF processing_batches
+DROP ROUTINE _recut;
+DROP ROUTINE _overlapped;
+CREATE FUNCTION _overlapped(device_ids text[], starts timestamptz[])
+RETURNS TABLE (batch_id uuid, device_id text, start_time timestamptz, end_time timestamptz)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT b.*
+    SELECT b.batch_id, b.device_id, b.start_time, b.end_time
       FROM unnest(_overlapped.device_ids, _overlapped.starts) AS w (device_id, start_time)
      CROSS JOIN LATERAL (
         (SELECT l.* FROM processing_batches l
@@ -3020,8 +3131,10 @@ BEGIN ATOMIC
      WHERE b.end_time > w.start_time
        AND (b.start_time, b.end_time) <> (w.start_time, w.start_time + _window());
 END;
+COMMENT ON FUNCTION _overlapped IS
+    'batches of another length that overlap windows of the present one; stable';
 
-CREATE OR REPLACE FUNCTION _recut(device_ids text[], starts timestamptz[], job_id bigint DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION _recut(device_ids text[], starts timestamptz[], job_id bigint DEFAULT NULL) RETURNS bigint
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
     WITH forgotten AS (
@@ -3038,6 +3151,8 @@ BEGIN ATOMIC
     )
     SELECT count(*) FROM covers;
 END;
+COMMENT ON FUNCTION _recut IS
+    'replaces those batches by windows that are due, on behalf of a job or none; returns how many; volatile';
 
 CREATE OR REPLACE FUNCTION _reached(device_ids text[], firsts timestamptz[], lasts timestamptz[], reach interval)
 RETURNS TABLE (device_id text, start_time timestamptz, end_time timestamptz)
@@ -3576,22 +3691,33 @@ RETURNS TABLE (start_time timestamptz, end_time timestamptz, longitude double pr
                latitude double precision, source_coordinates_count bigint)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    -- A row of the table ends with its window: rows that follow each other at one place are one stop.
-    WITH reached AS (
-        SELECT s.* FROM stops s
-         WHERE s.device_id = get_device_stops.device_id
-           AND s.start_time >= get_device_stops.from_time - interval '2 days'
-           AND s.start_time < get_device_stops.to_time
-    ), marked AS (
-        SELECT r.*, coalesce(
-                   r.start_time - lag(r.end_time) OVER earlier > _max_gap()
-                   OR 111320 * sqrt((r.latitude - lag(r.latitude) OVER earlier) ^ 2
-                          + ((r.longitude - lag(r.longitude) OVER earlier) * cos(radians(r.latitude))) ^ 2) > 60,
-                   true) AS begins
-          FROM reached r
-        WINDOW earlier AS (ORDER BY r.start_time)
+    WITH bounds AS (
+        SELECT greatest((SELECT p.start_time FROM cached_polylines p
+                          WHERE p.device_id = get_device_stops.device_id AND p.start_time < get_device_stops.from_time
+                          ORDER BY p.start_time DESC LIMIT 1), get_device_stops.from_time - interval '31 days') AS first,
+               least((SELECT p.start_time FROM cached_polylines p
+                       WHERE p.device_id = get_device_stops.device_id AND p.start_time >= get_device_stops.to_time
+                       ORDER BY p.start_time LIMIT 1), get_device_stops.to_time + interval '31 days') AS next
+         WHERE get_device_stops.from_time < get_device_stops.to_time
+    ), reached AS (
+        SELECT s.start_time, s.end_time, s.longitude, s.latitude, s.source_coordinates_count,
+               lag(s.end_time) OVER earlier AS stood_until, lag(s.longitude) OVER earlier AS stood_lon,
+               lag(s.latitude) OVER earlier AS stood_lat
+          FROM bounds b
+          JOIN stops s ON s.device_id = get_device_stops.device_id
+                      AND s.start_time >= b.first AND s.start_time < b.next
+        WINDOW earlier AS (ORDER BY s.start_time)
     ), numbered AS (
-        SELECT m.*, count(*) FILTER (WHERE m.begins) OVER (ORDER BY m.start_time) AS stop FROM marked m
+        SELECT r.*, count(*) FILTER (WHERE coalesce(
+                   r.start_time - r.stood_until > _max_gap()
+                   OR 111320 * sqrt((r.latitude - r.stood_lat) ^ 2
+                          + ((r.longitude - r.stood_lon) * cos(radians(r.latitude))) ^ 2) > 60
+                   OR r.start_time > r.stood_until
+                      AND EXISTS (SELECT FROM cached_polylines p
+                                   WHERE p.device_id = get_device_stops.device_id
+                                     AND p.start_time >= r.stood_until AND p.start_time < r.start_time),
+                   true)) OVER (ORDER BY r.start_time) AS stop
+          FROM reached r
     )
     SELECT min(n.start_time), max(n.end_time),
            sum(n.longitude * n.source_coordinates_count) / sum(n.source_coordinates_count),
@@ -3599,7 +3725,7 @@ BEGIN ATOMIC
            sum(n.source_coordinates_count)
       FROM numbered n
      GROUP BY n.stop
-    HAVING max(n.end_time) >= get_device_stops.from_time
+    HAVING max(n.end_time) >= get_device_stops.from_time AND min(n.start_time) < get_device_stops.to_time
      ORDER BY 1;
 END;
 
@@ -3661,14 +3787,35 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION get_path_points(device_id text, from_time timestamptz, to_time timestamptz)
+RETURNS TABLE ("time" timestamptz, longitude double precision, latitude double precision,
+               match_status text, path_start timestamptz)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
+BEGIN ATOMIC
+    -- A vertex has no time of its own: the path's time is shared out by the distance along the line, which goes the
+    -- short way round where longitudes jump by 360 degrees.
+    SELECT p.start_time + (p.end_time - p.start_time) * coalesce(v.along / nullif(v.length, 0), 0),
+           v.longitude, v.latitude, p.match_status, p.start_time
+      FROM get_device_paths(get_path_points.device_id, get_path_points.from_time, get_path_points.to_time) p
+     CROSS JOIN LATERAL (
+        SELECT s.*, sum(s.step) OVER (ORDER BY s.ordinal) AS along, sum(s.step) OVER () AS length
+          FROM (SELECT d.*, coalesce(sqrt((d.latitude - lag(d.latitude) OVER earlier) ^ 2
+                       + ((180 - abs(180 - abs(d.longitude - lag(d.longitude) OVER earlier)))
+                          * cos(radians(d.latitude))) ^ 2), 0) AS step
+                  FROM decode_polyline(p.encoded_polyline) d
+                WINDOW earlier AS (ORDER BY d.ordinal)) AS s) AS v
+     ORDER BY p.start_time, v.ordinal;
+END;
+
 CREATE OR REPLACE FUNCTION note_read(device_id text, from_time timestamptz, to_time timestamptz) RETURNS boolean
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- A standby is read-only, too, and has no table of notes that could be asked. A serializable reader
-    -- would be in conflict with other readers.
-    IF current_setting('transaction_read_only')::boolean
+    -- would be in conflict with other readers. Without a range nothing was read.
+    IF from_time IS NULL OR to_time IS NULL
+       OR current_setting('transaction_read_only')::boolean
        OR current_setting('transaction_isolation') = 'serializable'
     THEN
         RETURN false;
@@ -3690,24 +3837,6 @@ BEGIN
     RETURN true;
 END
 $$;
-
-CREATE OR REPLACE FUNCTION get_path_points(device_id text, from_time timestamptz, to_time timestamptz)
-RETURNS TABLE ("time" timestamptz, longitude double precision, latitude double precision,
-               match_status text, path_start timestamptz)
-LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
-BEGIN ATOMIC
-    -- A vertex has no time of its own: the path's time is shared out by the distance along the line.
-    SELECT p.start_time + (p.end_time - p.start_time) * coalesce(v.along / nullif(v.length, 0), 0),
-           v.longitude, v.latitude, p.match_status, p.start_time
-      FROM get_device_paths(get_path_points.device_id, get_path_points.from_time, get_path_points.to_time) p
-     CROSS JOIN LATERAL (
-        SELECT s.*, sum(s.step) OVER (ORDER BY s.ordinal) AS along, sum(s.step) OVER () AS length
-          FROM (SELECT d.*, coalesce(sqrt((d.latitude - lag(d.latitude) OVER earlier) ^ 2
-                       + ((d.longitude - lag(d.longitude) OVER earlier) * cos(radians(d.latitude))) ^ 2), 0) AS step
-                  FROM decode_polyline(p.encoded_polyline) d
-                WINDOW earlier AS (ORDER BY d.ordinal)) AS s) AS v
-     ORDER BY p.start_time, v.ordinal;
-END;
 
 CREATE OR REPLACE FUNCTION _path_parts(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (start_time timestamptz, end_time timestamptz, metres double precision, grade text,
@@ -3733,7 +3862,7 @@ END;
 COMMENT ON FUNCTION _path_parts IS
     'paths of a device as far as they lie in [from_time, to_time), with the shares that do not; stable, parallel safe';
 
-COMMENT ON FUNCTION _line_length IS 'metres along an encoded line; immutable, strict, parallel safe';
+COMMENT ON FUNCTION _line_length IS 'metres along an encoded line, none if it cannot be decoded; immutable, strict, parallel safe';
 
 COMMENT ON FUNCTION _join_lines IS
     'lines in the order of time, those that meet joined, without a share of the first and of the last; immutable, strict, parallel safe';
@@ -3762,24 +3891,39 @@ RETURN CASE WHEN (local AT TIME ZONE time_zone - interval '1 hour') AT TIME ZONE
 
 COMMENT ON FUNCTION _period_start IS 'the moment at which a local day begins; immutable, parallel safe';
 
+CREATE FUNCTION _period_of(moment timestamptz, by text, time_zone text) RETURNS timestamp
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN date_trunc(by, moment AT TIME ZONE time_zone)
+       + CASE WHEN _period_start(date_trunc(by, moment AT TIME ZONE time_zone) + ('1 ' || by)::interval, time_zone) <= moment
+              THEN ('1 ' || by)::interval ELSE interval '0' END;
+COMMENT ON FUNCTION _period_of IS 'when the day, week or month of a moment begins, by the clock there; stable, parallel safe';
+
 CREATE OR REPLACE FUNCTION _periods(device_id text, from_time timestamptz, to_time timestamptz, by text, time_zone text)
 RETURNS TABLE (period date, start_time timestamptz, end_time timestamptz)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 30
+SET jit = off
 BEGIN ATOMIC
+    WITH RECURSIVE strides AS (
+        SELECT NULL::timestamp AS first, NULL::timestamp AS last, _periods.from_time AS next
+        UNION ALL
+        SELECT o.first, o.first + 31 * ('1 ' || _periods.by)::interval,
+               _period_start(o.first + 32 * ('1 ' || _periods.by)::interval, _periods.time_zone)
+          FROM (SELECT _period_of(greatest(n.start_time, s.next), _periods.by, _periods.time_zone) AS first
+                  FROM strides s
+                 CROSS JOIN LATERAL (
+                    SELECT p.start_time FROM _stored_paths(_periods.device_id, s.next, _periods.to_time) p
+                     WHERE p.start_time >= s.next OR p.end_time > s.next
+                     ORDER BY p.start_time LIMIT 1) AS n
+                OFFSET 0) AS o
+    )
     SELECT p.local::date,
            greatest(_period_start(p.local, _periods.time_zone), _periods.from_time),
            least(_period_start(p.local + ('1 ' || _periods.by)::interval, _periods.time_zone), _periods.to_time)
-      FROM (SELECT (SELECT greatest(f.start_time, _periods.from_time)
-                      FROM _stored_paths(_periods.device_id, _periods.from_time, _periods.to_time) f
-                     WHERE f.end_time > _periods.from_time
-                     ORDER BY f.start_time LIMIT 1) AS first,
-                   (SELECT least(l.end_time, _periods.to_time) FROM cached_polylines l
-                     WHERE l.device_id = _periods.device_id AND l.start_time < _periods.to_time
-                     ORDER BY l.start_time DESC LIMIT 1) AS last) AS known
-     CROSS JOIN LATERAL generate_series(
-               date_trunc(_periods.by, known.first AT TIME ZONE _periods.time_zone),
-               known.last AT TIME ZONE _periods.time_zone, ('1 ' || _periods.by)::interval) AS p (local)
-    OFFSET 0;
+      FROM strides s
+     CROSS JOIN (SELECT _period_of((SELECT least(l.end_time, _periods.to_time) FROM cached_polylines l
+                                     WHERE l.device_id = _periods.device_id AND l.start_time < _periods.to_time
+                                     ORDER BY l.start_time DESC LIMIT 1), _periods.by, _periods.time_zone) AS last) AS known
+     CROSS JOIN LATERAL generate_series(s.first, least(s.last, known.last), ('1 ' || _periods.by)::interval) AS p (local);
 END;
 
 COMMENT ON FUNCTION _periods IS
@@ -3934,7 +4078,7 @@ CREATE FUNCTION _feature(device_id text, start_time timestamptz, end_time timest
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', '_feature_wrapper';
 
 COMMENT ON FUNCTION _feature(text, timestamptz, timestamptz, text, double precision, integer, text, text, text) IS
-    'a path as a GeoJSON Feature; immutable, parallel safe';
+    'a path as a GeoJSON Feature, without coordinates if its line cannot be decoded; immutable, parallel safe';
 
 CREATE OR REPLACE FUNCTION get_paths_geojson(device_ids text[], from_time timestamptz, to_time timestamptz)
 RETURNS json
@@ -4031,6 +4175,14 @@ END;
 
 COMMENT ON FUNCTION _batch_devices IS 'devices that a window was ever matched of, in alphabetical order; stable, parallel safe';
 
+CREATE FUNCTION _known_devices() RETURNS TABLE (device_id text)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
+BEGIN ATOMIC
+    SELECT d.device_id FROM _batch_devices() d UNION SELECT d.device_id FROM get_devices() d;
+END;
+COMMENT ON FUNCTION _known_devices IS
+    'devices that have paths or that a window was ever matched of, those that have only stood included; stable, parallel safe';
+
 CREATE OR REPLACE FUNCTION get_device_positions(device_ids text[] DEFAULT NULL)
 RETURNS TABLE (device_id text, "time" timestamptz, longitude double precision, latitude double precision, standing boolean)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
@@ -4038,9 +4190,7 @@ BEGIN ATOMIC
     SELECT asked.device_id, last."time", last.longitude, last.latitude, last.standing
       FROM (SELECT DISTINCT unnest(get_device_positions.device_ids) AS device_id
             UNION ALL
-            (SELECT d.device_id FROM _batch_devices() d WHERE get_device_positions.device_ids IS NULL
-             UNION
-             SELECT d.device_id FROM get_devices() d WHERE get_device_positions.device_ids IS NULL)) AS asked
+            SELECT d.device_id FROM _known_devices() d WHERE get_device_positions.device_ids IS NULL) AS asked
      CROSS JOIN LATERAL (
         SELECT p.end_time AS "time", p.place[1] AS longitude, p.place[2] AS latitude, false AS standing
           FROM (SELECT c.end_time, _line_end(c.encoded_polyline) AS place FROM cached_polylines c
@@ -4366,7 +4516,7 @@ BEGIN ATOMIC
     SELECT r.functions, r.relations
       FROM (VALUES
         ('reader',
-         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_map_template,_path_parts,_driven,_periods,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines}'::text[],
+         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_known_devices,_map_template,_path_parts,_driven,_periods,_period_of,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines}'::text[],
          '{cached_polylines,stops,processing_batches,device_days}'::text[]),
         ('worker',
          '{process_pending_gps,process_pending,_process_round,make_batches,claim_batches,match_batches}', '{}'),

@@ -135,7 +135,7 @@ END;
 COMMENT ON FUNCTION get_device_geojson IS
     'paths of a device of the last hours as a GeoJSON FeatureCollection, with its newest points as a raw tail if asked for; stable, parallel unsafe';
 
-COMMENT ON FUNCTION _feature IS 'a path as a GeoJSON Feature; immutable, parallel safe';
+COMMENT ON FUNCTION _feature IS 'a path as a GeoJSON Feature, without coordinates if its line cannot be decoded; immutable, parallel safe';
 COMMENT ON AGGREGATE _paths_json(timestamptz, timestamptz, text, double precision, integer, text, text, text) IS
     'columns of device_path as elements of "paths", in the order in which they come; immutable, parallel safe';
 COMMENT ON AGGREGATE _fleet_json(text, text) IS

@@ -27,12 +27,16 @@ COMMENT ON COLUMN device_path.grade IS 'good, doubtful, raw or tail: one word to
 COMMENT ON COLUMN device_path.reason IS 'why the line is raw: NoSegment: the map has no road there; NoMatch: none of its roads fits; TimedOut, Unavailable: OSRM gave no answer; null where it is not raw';
 
 -- Paths of a device do not overlap, so one at most begins before a range and reaches into it, and their ends have
--- the order of their starts. The planner puts this into the query that calls it.
+-- the order of their starts. The planner puts this into the query that calls it. Columns are named: a row of the
+-- table would be another type as soon as somebody adds a column to it.
 CREATE FUNCTION _stored_paths(device_id text, from_time timestamptz, to_time timestamptz)
-RETURNS SETOF cached_polylines
+RETURNS TABLE (id bigint, device_id text, start_time timestamptz, end_time timestamptz, encoded_polyline text,
+               osrm_confidence double precision, point_count integer, source_coordinates_count integer,
+               match_status text, grade text, length_m real, max_speed_mps real, reason text)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
 BEGIN ATOMIC
-    SELECT p.*
+    SELECT p.id, p.device_id, p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
+           p.source_coordinates_count, p.match_status, p.grade, p.length_m, p.max_speed_mps, p.reason
       FROM cached_polylines p
      WHERE p.device_id = _stored_paths.device_id
        AND p.start_time >= coalesce((SELECT l.start_time FROM cached_polylines l
@@ -40,7 +44,8 @@ BEGIN ATOMIC
                                         AND l.start_time < _stored_paths.from_time
                                       ORDER BY l.start_time DESC LIMIT 1), _stored_paths.from_time)
        AND p.start_time < _stored_paths.to_time
-       AND p.end_time >= _stored_paths.from_time;
+       AND p.end_time >= _stored_paths.from_time
+       AND _stored_paths.from_time < _stored_paths.to_time;
 END;
 COMMENT ON FUNCTION _stored_paths IS
     'rows of paths of a device that lie in or reach into [from_time, to_time); stable, parallel safe';
@@ -176,32 +181,46 @@ $$;
 COMMENT ON FUNCTION get_device_tail IS
     'a device''s points that are in no path yet as straight lines, match_status tail; a break longer than max_gap begins a new line; stable, parallel unsafe';
 COMMENT ON FUNCTION _line_end IS
-    'longitude and latitude of an encoded line''s last vertex, null if it has none; immutable, strict, parallel safe';
+    'longitude and latitude of an encoded line''s last vertex, null if it has none or cannot be decoded; immutable, strict, parallel safe';
 
 -- ---------------------------------------------------------------------------------------------
 -- Stops
 -- ---------------------------------------------------------------------------------------------
+-- A row of the table ends with its window: rows that follow each other at one place are one stop, unless the device
+-- drove in between. So the stops that reach into a range begin after the last path that begins before it, and end
+-- before the first one that begins after it; the month is for a vehicle that is never driven.
 CREATE FUNCTION get_device_stops(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (start_time timestamptz, end_time timestamptz, longitude double precision,
                latitude double precision, source_coordinates_count bigint)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    -- A row of the table ends with its window: rows that follow each other at one place are one stop.
-    WITH reached AS (
-        SELECT s.* FROM stops s
-         WHERE s.device_id = get_device_stops.device_id
-           AND s.start_time >= get_device_stops.from_time - interval '2 days'
-           AND s.start_time < get_device_stops.to_time
-    ), marked AS (
-        SELECT r.*, coalesce(
-                   r.start_time - lag(r.end_time) OVER earlier > _max_gap()
-                   OR 111320 * sqrt((r.latitude - lag(r.latitude) OVER earlier) ^ 2
-                          + ((r.longitude - lag(r.longitude) OVER earlier) * cos(radians(r.latitude))) ^ 2) > 60,
-                   true) AS begins
-          FROM reached r
-        WINDOW earlier AS (ORDER BY r.start_time)
+    WITH bounds AS (
+        SELECT greatest((SELECT p.start_time FROM cached_polylines p
+                          WHERE p.device_id = get_device_stops.device_id AND p.start_time < get_device_stops.from_time
+                          ORDER BY p.start_time DESC LIMIT 1), get_device_stops.from_time - interval '31 days') AS first,
+               least((SELECT p.start_time FROM cached_polylines p
+                       WHERE p.device_id = get_device_stops.device_id AND p.start_time >= get_device_stops.to_time
+                       ORDER BY p.start_time LIMIT 1), get_device_stops.to_time + interval '31 days') AS next
+         WHERE get_device_stops.from_time < get_device_stops.to_time
+    ), reached AS (
+        SELECT s.start_time, s.end_time, s.longitude, s.latitude, s.source_coordinates_count,
+               lag(s.end_time) OVER earlier AS stood_until, lag(s.longitude) OVER earlier AS stood_lon,
+               lag(s.latitude) OVER earlier AS stood_lat
+          FROM bounds b
+          JOIN stops s ON s.device_id = get_device_stops.device_id
+                      AND s.start_time >= b.first AND s.start_time < b.next
+        WINDOW earlier AS (ORDER BY s.start_time)
     ), numbered AS (
-        SELECT m.*, count(*) FILTER (WHERE m.begins) OVER (ORDER BY m.start_time) AS stop FROM marked m
+        SELECT r.*, count(*) FILTER (WHERE coalesce(
+                   r.start_time - r.stood_until > _max_gap()
+                   OR 111320 * sqrt((r.latitude - r.stood_lat) ^ 2
+                          + ((r.longitude - r.stood_lon) * cos(radians(r.latitude))) ^ 2) > 60
+                   OR r.start_time > r.stood_until
+                      AND EXISTS (SELECT FROM cached_polylines p
+                                   WHERE p.device_id = get_device_stops.device_id
+                                     AND p.start_time >= r.stood_until AND p.start_time < r.start_time),
+                   true)) OVER (ORDER BY r.start_time) AS stop
+          FROM reached r
     )
     SELECT min(n.start_time), max(n.end_time),
            sum(n.longitude * n.source_coordinates_count) / sum(n.source_coordinates_count),
@@ -209,7 +228,7 @@ BEGIN ATOMIC
            sum(n.source_coordinates_count)
       FROM numbered n
      GROUP BY n.stop
-    HAVING max(n.end_time) >= get_device_stops.from_time
+    HAVING max(n.end_time) >= get_device_stops.from_time AND min(n.start_time) < get_device_stops.to_time
      ORDER BY 1;
 END;
 COMMENT ON FUNCTION get_device_stops IS
@@ -223,14 +242,16 @@ RETURNS TABLE ("time" timestamptz, longitude double precision, latitude double p
                match_status text, path_start timestamptz)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
 BEGIN ATOMIC
-    -- A vertex has no time of its own: the path's time is shared out by the distance along the line.
+    -- A vertex has no time of its own: the path's time is shared out by the distance along the line, which goes the
+    -- short way round where longitudes jump by 360 degrees.
     SELECT p.start_time + (p.end_time - p.start_time) * coalesce(v.along / nullif(v.length, 0), 0),
            v.longitude, v.latitude, p.match_status, p.start_time
       FROM get_device_paths(get_path_points.device_id, get_path_points.from_time, get_path_points.to_time) p
      CROSS JOIN LATERAL (
         SELECT s.*, sum(s.step) OVER (ORDER BY s.ordinal) AS along, sum(s.step) OVER () AS length
           FROM (SELECT d.*, coalesce(sqrt((d.latitude - lag(d.latitude) OVER earlier) ^ 2
-                       + ((d.longitude - lag(d.longitude) OVER earlier) * cos(radians(d.latitude))) ^ 2), 0) AS step
+                       + ((180 - abs(180 - abs(d.longitude - lag(d.longitude) OVER earlier)))
+                          * cos(radians(d.latitude))) ^ 2), 0) AS step
                   FROM decode_polyline(p.encoded_polyline) d
                 WINDOW earlier AS (ORDER BY d.ordinal)) AS s) AS v
      ORDER BY p.start_time, v.ordinal;

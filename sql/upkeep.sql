@@ -269,7 +269,8 @@ COMMENT ON FUNCTION unschedule_upkeep IS 'takes upkeep off pg_cron''s schedule; 
 -- ---------------------------------------------------------------------------------------------
 -- Advice
 -- ---------------------------------------------------------------------------------------------
--- Looks at the last seven days of up to a hundred devices; bytes are those of table and indexes on disk.
+-- Looks at the last seven days of up to a hundred devices, of each from when it was first heard of in them; bytes are
+-- those of table and indexes on disk.
 CREATE FUNCTION storage_advice(days integer DEFAULT 30)
 RETURNS TABLE (table_name text, size_bytes bigint, row_count bigint, rows_per_device_day double precision,
                bytes_per_device_day double precision, expected_bytes double precision, expected_size text)
@@ -284,7 +285,7 @@ DECLARE
     rows_found bigint;
     devices bigint;
 BEGIN
-    SELECT count(*) INTO devices FROM (SELECT FROM @extschema@.get_devices() LIMIT 100000) d;
+    SELECT count(*) INTO devices FROM (SELECT FROM @extschema@._known_devices() LIMIT 100000) d;
     FOR item IN VALUES ('cached_polylines', 'start_time'), ('stops', 'start_time'),
                        ('processing_batches', 'start_time'), ('gps_coordinates', 'recorded_at')
     LOOP
@@ -293,11 +294,17 @@ BEGIN
           FROM @extschema@._tables_of(('@extschema@.' || table_name)::regclass) t;
         row_count := @extschema@._count(('@extschema@.' || table_name)::regclass);
         EXECUTE format(
-            'SELECT sum(greatest(3600, extract(epoch FROM now() - d.first))) / 86400, sum(d.found)
-               FROM (SELECT k.device_id FROM @extschema@.get_devices() k LIMIT 100) k
+            'SELECT sum(greatest(3600, extract(epoch FROM now() - least(d.first, p.first, b.first)))) / 86400, sum(d.found)
+               FROM (SELECT k.device_id FROM @extschema@._known_devices() k LIMIT 100) k
               CROSS JOIN LATERAL (
                  SELECT count(*) AS found, min(t.%2$I) AS first FROM @extschema@.%1$I t
-                  WHERE t.device_id = k.device_id AND t.%2$I >= now() - interval ''7 days'' AND t.%2$I <= now()) d',
+                  WHERE t.device_id = k.device_id AND t.%2$I >= now() - interval ''7 days'' AND t.%2$I <= now()) d
+              CROSS JOIN LATERAL (
+                 SELECT min(c.start_time) AS first FROM @extschema@.cached_polylines c
+                  WHERE c.device_id = k.device_id AND c.start_time >= now() - interval ''7 days'') p
+              CROSS JOIN LATERAL (
+                 SELECT min(w.start_time) AS first FROM @extschema@.processing_batches w
+                  WHERE w.device_id = k.device_id AND w.start_time >= now() - interval ''7 days'') b',
             table_name, item.column2)
            INTO device_days, rows_found;
         rows_per_device_day := rows_found / nullif(device_days, 0);

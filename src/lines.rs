@@ -7,27 +7,59 @@ use crate::track::{Place, line_length, part_of_line};
 /// Decimals of the degrees of a line that is stored: the precision that map libraries expect.
 const PRECISION: u32 = 5;
 
+/// The vertices of a line; none, if it cannot be decoded: one line that somebody has broken must not keep whoever
+/// reads many from all others.
+pub fn decode(encoded: &str) -> Vec<Place> {
+    let line =
+        polyline::decode_polyline(encoded, PRECISION).map_or_else(|_| Vec::new(), |line| line.0);
+    line.into_iter().map(|at| [at.x, at.y]).collect()
+}
+
+pub fn encode(line: &[Place]) -> Result<String, PolylineError> {
+    let line = line.iter().map(|&[lon, lat]| (lon, lat).into());
+    polyline::encode_coordinates(line, PRECISION)
+}
+
+/// A line of another store as it is stored here; `None` where it is none: it cannot be decoded, breaks off, leaves
+/// the globe or has less than two vertices.
+pub fn take_over(encoded: &str, precision: u32) -> Option<String> {
+    // The last byte of a number is below `_`. Neither that nor other letters are anything to the decoder.
+    let letters = encoded.bytes().all(|byte| (b'?'..=b'~').contains(&byte));
+    if !letters || encoded.bytes().next_back() >= Some(b'_') {
+        return None;
+    }
+    let line = polyline::decode_polyline(encoded, precision).ok()?;
+    if line.0.len() < 2 {
+        return None;
+    }
+    if precision == PRECISION {
+        return Some(encoded.to_owned());
+    }
+    polyline::encode_coordinates(line, PRECISION).ok()
+}
+
 /// Metres along a line.
-pub fn length(encoded: &str) -> Result<f64, PolylineError> {
-    Ok(line_length(&decode(encoded)?))
+pub fn length(encoded: &str) -> f64 {
+    line_length(&decode(encoded))
 }
 
 /// The lines of a trip in the order of time, those that meet joined. `head` and `tail` are the shares of the
 /// first and of the last line that lie outside of the trip.
-pub fn join(encoded: &[String], head: f64, tail: f64) -> Result<Vec<String>, PolylineError> {
+pub fn join(encoded: &[String], head: f64, tail: f64) -> Vec<String> {
     let mut joined: Vec<Vec<Place>> = Vec::new();
     for (n, line) in encoded.iter().enumerate() {
-        let line = decode(line)?;
         let from = if n == 0 { head } else { 0.0 };
         let to = if n + 1 == encoded.len() { tail } else { 0.0 };
-        let line = cut(line, from, 1.0 - to);
-        match joined.last_mut() {
-            Some(last) if last.last() == line.first() => last.extend_from_slice(&line[1..]),
+        let line = cut(decode(line), from, 1.0 - to);
+        match (joined.last_mut(), line.split_first()) {
+            (Some(last), Some((first, rest))) if last.last() == Some(first) => {
+                last.extend_from_slice(rest);
+            }
             _ => joined.push(line),
         }
     }
     joined.retain(|line| line.len() > 1);
-    joined.iter().map(|line| encode(line)).collect()
+    joined.iter().filter_map(|line| encode(line).ok()).collect()
 }
 
 fn cut(line: Vec<Place>, from: f64, to: f64) -> Vec<Place> {
@@ -36,17 +68,6 @@ fn cut(line: Vec<Place>, from: f64, to: f64) -> Vec<Place> {
     }
     let length = line_length(&line);
     part_of_line(&line, from * length, to * length)
-}
-
-/// The vertices of a line; an error says what is wrong with it.
-pub fn decode(encoded: &str) -> Result<Vec<Place>, PolylineError> {
-    let line = polyline::decode_polyline(encoded, PRECISION)?;
-    Ok(line.0.into_iter().map(|at| [at.x, at.y]).collect())
-}
-
-pub fn encode(line: &[Place]) -> Result<String, PolylineError> {
-    let line = line.iter().map(|&[lon, lat]| (lon, lat).into());
-    polyline::encode_coordinates(line, PRECISION)
 }
 
 #[cfg(test)]
@@ -64,8 +85,10 @@ mod tests {
 
     fn joined(lines: &[&[Place]], head: f64, tail: f64) -> Vec<Vec<Place>> {
         let encoded: Vec<String> = lines.iter().map(|places| line(places)).collect();
-        let joined = join(&encoded, head, tail).unwrap();
-        joined.iter().map(|line| decode(line).unwrap()).collect()
+        join(&encoded, head, tail)
+            .iter()
+            .map(|line| decode(line))
+            .collect()
     }
 
     #[test]
@@ -103,8 +126,53 @@ mod tests {
 
     #[test]
     fn a_length_is_in_metres() {
-        let metres = length(&line(&[A, B, C])).unwrap();
+        let metres = length(&line(&[A, B, C]));
         assert!((metres - 1_105.5).abs() < 1.0, "{metres}");
-        assert!(length("?").is_err());
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_decoded_has_no_vertices() {
+        for broken in ["?", "!", "_p~iF~ps|U_ulLnnqC~"] {
+            assert_eq!(decode(broken), [A; 0]);
+            assert_eq!(length(broken), 0.0);
+        }
+        let broken = |lines: &[&str]| {
+            join(
+                &lines.iter().map(|&l| l.into()).collect::<Vec<_>>(),
+                0.5,
+                0.5,
+            )
+        };
+        assert_eq!(broken(&["", "", "!"]), [""; 0]);
+        let whole = line(&[B, C]);
+        assert_eq!(broken(&["", &whole, "!"]), [whole.as_str()]);
+    }
+
+    #[test]
+    fn a_line_of_another_store_is_taken_as_it_would_be_stored_here() {
+        let (five, six) = (line(&[A, B]), encode_six(&[A, B]));
+        assert_eq!(take_over(&five, 5), Some(five.clone()));
+        assert_eq!(take_over(&six, 6), Some(five));
+    }
+
+    #[test]
+    fn a_line_of_another_store_that_is_none_is_not_taken() {
+        // Of six decimals read as five it is ten times as far north; the next two break off.
+        let six = encode_six(&[A, B]);
+        for broken in [
+            six.as_str(),
+            "_p~iF~ps|U_ulLnnq",
+            "_p~iF~ps|U_ulL",
+            "_p~iF~ps|U",
+            "",
+            "\u{e4}",
+        ] {
+            assert_eq!(take_over(broken, 5), None, "{broken}");
+        }
+        assert_eq!(take_over("~~~~~~@~~~~~~@", 6), None);
+    }
+
+    fn encode_six(line: &[Place]) -> String {
+        polyline::encode_coordinates(line.iter().map(|&[x, y]| (x, y).into()), 6).unwrap()
     }
 }

@@ -4,7 +4,6 @@
 use std::fmt::Write;
 
 use chrono::{DateTime, SecondsFormat};
-use polyline::errors::PolylineError;
 
 use crate::lines;
 use crate::track::Micros;
@@ -126,9 +125,9 @@ pub fn page_json(
     json
 }
 
-/// A path of a device as a Feature of GeoJSON (RFC 7946); an error if its line cannot be decoded.
-pub fn feature(device: &str, path: Path) -> Result<String, PolylineError> {
-    let line = lines::decode(path.line)?;
+/// A path of a device as a Feature of GeoJSON (RFC 7946), without coordinates if its line cannot be decoded.
+pub fn feature(device: &str, path: Path) -> String {
+    let line = lines::decode(path.line);
     let mut json = String::with_capacity(line.len() * 20 + device.len() + 300);
     json.push_str(r#"{"type":"Feature","geometry":{"type":"LineString","coordinates":["#);
     for (nth, [longitude, latitude]) in line.iter().enumerate() {
@@ -142,7 +141,7 @@ pub fn feature(device: &str, path: Path) -> Result<String, PolylineError> {
     json.push(',');
     path.push_judgement(&mut json);
     json.push_str("}}");
-    Ok(json)
+    json
 }
 
 /// A device up to its paths.
@@ -264,7 +263,7 @@ mod tests {
             line: "_p~iF~ps|U_ulLnnqC_mqNvxq`@",
             ..PATH
         };
-        let text = feature("bus \"7\"", path).unwrap();
+        let text = feature("bus \"7\"", path);
         assert_eq!(
             serde_json::from_str::<Value>(&text).unwrap(),
             json!({
@@ -285,7 +284,17 @@ mod tests {
                 },
             })
         );
-        assert!(feature("bus", Path { line: "!", ..PATH }).is_err());
+    }
+
+    #[test]
+    fn a_feature_whose_line_cannot_be_decoded_has_no_coordinates() {
+        let text = feature("bus", Path { line: "!", ..PATH });
+        let feature: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            feature["geometry"],
+            json!({"type": "LineString", "coordinates": []})
+        );
+        assert_eq!(feature["properties"]["device"], "bus");
     }
 
     #[test]

@@ -146,7 +146,12 @@ extension_sql_file!("../sql/upkeep.sql", name = "upkeep");
 extension_sql_file!(
     "../sql/import.sql",
     name = "import",
-    requires = ["sources", "read", internal::_look_back]
+    requires = [
+        "sources",
+        "read",
+        internal::_look_back,
+        internal::_imported_line
+    ]
 );
 extension_sql_file!("../sql/way_back.sql", name = "way_back");
 

@@ -2,10 +2,8 @@
 
 use pgrx::AnyElement;
 use pgrx::datum::{Internal, TimestampWithTimeZone};
-use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::internal::broken;
 use crate::backend::{self, aggregate};
 use crate::page::{self, Devices, Path, Paths};
 
@@ -58,7 +56,7 @@ fn _feature(
     match_status: &str,
     grade: &str,
     reason: Option<&str>,
-) -> Result<String, ErrorReport> {
+) -> String {
     let path = path_of(
         (start_time, end_time),
         encoded_polyline,
@@ -67,7 +65,7 @@ fn _feature(
         [match_status, grade],
         reason,
     );
-    Ok(page::feature(device_id, path).map_err(broken)?)
+    page::feature(device_id, path)
 }
 
 /// A path for a page of 0.1.0, whose SQL calls this until the extension is updated; no later version does.

@@ -5,7 +5,6 @@ use pgrx::AnyElement;
 use pgrx::datum::{Interval, Json, TimestampWithTimeZone};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use polyline::errors::PolylineError;
 
 use crate::backend::interval;
 use crate::error::Error;
@@ -116,29 +115,26 @@ fn _next_run(
     Some(backend::timestamp(next.timestamp_micros()))
 }
 
-/// Longitude and latitude of an encoded line's last vertex; null if it has none.
+/// Longitude and latitude of an encoded line's last vertex; null if it has none, or cannot be decoded.
 #[pg_extern(immutable, parallel_safe, strict)]
-fn _line_end(encoded: &str) -> Result<Option<Vec<f64>>, ErrorReport> {
-    let line = lines::decode(encoded).map_err(broken)?;
-    Ok(line.last().map(|place| place.to_vec()))
+fn _line_end(encoded: &str) -> Option<Vec<f64>> {
+    lines::decode(encoded).last().map(|place| place.to_vec())
 }
 
-/// Metres along an encoded line.
+/// Metres along an encoded line; none, if it cannot be decoded.
 #[pg_extern(immutable, parallel_safe, strict)]
-fn _line_length(encoded: &str) -> Result<f64, ErrorReport> {
-    Ok(lines::length(encoded).map_err(broken)?)
+fn _line_length(encoded: &str) -> f64 {
+    lines::length(encoded)
 }
 
 /// Lines of a trip, those that meet joined, without a share of the first one and of the last one.
 #[pg_extern(immutable, parallel_safe, strict)]
-fn _join_lines(encoded: Vec<String>, head: f64, tail: f64) -> Result<Vec<String>, ErrorReport> {
-    Ok(lines::join(&encoded, head, tail).map_err(broken)?)
+fn _join_lines(encoded: Vec<String>, head: f64, tail: f64) -> Vec<String> {
+    lines::join(&encoded, head, tail)
 }
 
-pub fn broken(cause: PolylineError) -> Error {
-    Error::BadArgument {
-        name: "encoded",
-        why: format!("it is not an encoded polyline: {cause}"),
-        hint: "Somebody has changed cached_polylines; start_rematch() makes lines of a range anew.",
-    }
+/// A line of another store, of so many decimals, as it is stored here; null where it is no line.
+#[pg_extern(immutable, parallel_safe, strict)]
+fn _imported_line(encoded: &str, decimals: i32) -> Option<String> {
+    lines::take_over(encoded, decimals.try_into().ok()?)
 }

@@ -82,13 +82,15 @@ class Live {
   async _roundOfDay(day) {
     const [from, to] = day.range(this.now);
     const range = { device_id: day.device, from_time: iso(from), to_time: iso(to) };
-    if (!day.loaded) {
+    const first = !day.loaded;
+    if (first || Date.now() - day.wholeAt > WHOLE_EVERY) {
       const stops = this.askIfOffered('get_device_stops', range);
       stops.catch(() => {}); // it is awaited below, after the lines
       day.since = iso(this.server.since);
       day.take(day.live ? await this.ask('get_device_page', { device_id: day.device, hours: 24, tail: true })
         : await this.ask('get_device_page_between', range));
-      this.page.dayChanged(day, true);
+      day.wholeAt = Date.now();
+      this.page.dayChanged(day, first);
       await this._takeStops(day, stops);
     } else {
       const changes = await this.ask('get_page_changes', { since: day.since, device_ids: arrayOf(day.device) });

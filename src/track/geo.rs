@@ -127,7 +127,7 @@ pub fn part_of_line(line: &[Place], from: f64, to: f64) -> Vec<Place> {
         let at = |along: f64| {
             let share = ((along - passed) / length).clamp(0.0, 1.0);
             [
-                w[0][0] + share * longitude_difference(w[0][0], w[1][0]),
+                wrap(w[0][0] + share * longitude_difference(w[0][0], w[1][0])),
                 w[0][1] + share * (w[1][1] - w[0][1]),
             ]
         };
@@ -220,6 +220,16 @@ mod tests {
         let plane = Plane::at([179.999, 10.0]);
         let back = plane.unproject(plane.project([-179.999, 10.001]));
         assert!(distance(back, [-179.999, 10.001]) < 0.01);
+    }
+
+    #[test]
+    fn a_line_over_the_antimeridian_is_cut_there_as_anywhere() {
+        let (east, west) = ([179.99, -16.5], [-179.97, -16.5]);
+        let length = distance(east, west);
+        let part = part_of_line(&[east, west], length / 2.0, length);
+        assert!((part[0][0] + 179.99).abs() < 1e-9, "{part:?}");
+        let part = part_of_line(&[west, east], 0.0, length / 2.0);
+        assert!((part[1][0] + 179.99).abs() < 1e-9, "{part:?}");
     }
 
     #[test]

@@ -61,6 +61,44 @@ def test_points_that_are_in_no_path_yet_count_nothing(driven, osrm):
     assert driven.row(f"SELECT * FROM get_device_distance('bus', {ALL})") == before
 
 
+def test_a_path_over_the_antimeridian_is_cut_as_any_other(db):
+    """Along a parallel, so that a share of the time is the same share of the longitudes."""
+    db.rows("""INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count)
+               VALUES ('ferry', '2026-05-04 10:00Z', '2026-05-04 10:10Z',
+                       encode_polyline('{179.97,179.99,-179.99,-179.93}', '{-16.5,-16.5,-16.5,-16.5}'), 4)""")
+    minutes = "extract(epoch FROM \"time\" - '2026-05-04 10:00Z')::float8 / 60"
+    points = db.rows(f"SELECT {minutes}, longitude FROM get_path_points('ferry', {ALL})")
+    assert [pytest.approx(point) for point in points] == [(0, 179.97), (2, 179.99), (4, -179.99), (10, -179.93)]
+    whole = db.value(f"SELECT distance_m FROM get_device_trips('ferry', {ALL})")
+    ends = """SELECT distance_m, (SELECT array_agg(longitude ORDER BY ordinal) FROM decode_polyline(encoded_polylines[1]))
+                FROM get_device_trips('ferry', '2026-05-04 10:00Z'::timestamptz + %s * interval '1 min',
+                                      '2026-05-04 10:00Z'::timestamptz + %s * interval '1 min')"""
+    assert db.rows(ends, (0, 3.5)) == [(pytest.approx(whole * 0.35), [179.97, 179.99, -179.995])]
+    assert db.rows(ends, (3.5, 10)) == [(pytest.approx(whole * 0.65), [-179.995, -179.99, -179.93])]
+
+
+PATH = """INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count, length_m)
+          VALUES ('van', %s, %s, encode_polyline('{24.9,24.91}', '{60.1,60.11}'), 2, 1000)"""
+
+
+def test_days_between_two_paths_cost_nothing(db):
+    """As a clock leaves them that said 1970 once."""
+    for begin, end in [("1970-01-01 00:01Z", "1970-01-01 00:06Z"), ("2026-05-03 23:50Z", "2026-05-05 00:10Z")]:
+        db.rows(PATH, (begin, end))
+    for by, periods in [("day", ["1970-01-01", "2026-05-03", "2026-05-04", "2026-05-05"]),
+                        ("week", ["1969-12-29", "2026-04-27", "2026-05-04"]), ("month", ["1970-01-01", "2026-05-01"])]:
+        assert db.value(f"SELECT count(*) FROM _periods('van', {ALL}, %s, 'UTC')", (by,)) < 50
+        assert [str(period) for (period,) in db.rows(
+            f"SELECT period FROM get_distances('{{van}}', {ALL}, by => %s, time_zone => 'UTC')", (by,))] == periods
+
+
+def test_what_is_driven_between_two_midnights_of_a_day_counts(db):
+    """In Newfoundland clocks went back at one minute past midnight, and the evening before came once more."""
+    db.rows(PATH, ("2010-11-07 02:40Z", "2010-11-07 02:50Z"))
+    assert db.rows(f"SELECT period::text, distance_m FROM get_distances('{{van}}', {ALL}, time_zone => 'America/St_Johns')") == [
+        ("2010-11-07", 1000)]
+
+
 def test_what_a_reader_asks_is_answered_in_parallel_plans_and_read_only(driven):
     driven.rows("SET default_transaction_read_only = on")
     driven.rows("SET force_parallel_mode = on" if driven.value("SELECT current_setting('server_version_num')::int") < 160000

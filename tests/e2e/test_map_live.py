@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from drives import drive, insert, process_all, recent_window
-from maps import QUICK, chrome, has_lines, open_day, open_fleet, page, server  # noqa: F401
+from maps import QUICK, chrome, has_lines, lines_of, open_day, open_fleet, page, server  # noqa: F401
 from selenium.webdriver.common.keys import Keys
 
 HOSTILE = [
@@ -41,6 +41,16 @@ def test_a_device_that_is_forgotten_goes_with_the_next_whole(page, db, server, o
     db.rows("SELECT * FROM forget_device('tram', with_points => true)")
     page.run("document.querySelector('#hours').value = 3; document.querySelector('#hours').dispatchEvent(new Event('change'))")
     page.until(lambda: page.text("#count").startswith("1 device,"), "one to go")
+
+
+def test_lines_that_were_deleted_go_from_an_open_day_with_the_next_whole(page, db, server, osrm):
+    insert(db, "bus", drive(osrm, recent_window(10), 120))
+    process_all(db)
+    open_day(page, server, "bus", **QUICK)
+    has_lines(page)
+    db.rows("SELECT * FROM forget_device('bus')")
+    page.run("const now = Date.now; Date.now = () => now() + 11 * 60_000")
+    page.until(lambda: lines_of(page) == 0, "the lines to go")
 
 
 def test_points_that_wait_are_the_tail(page, db, server, osrm):

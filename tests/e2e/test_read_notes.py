@@ -53,6 +53,8 @@ def test_the_row_functions_note_nothing(driven):
     assert driven.value("SELECT count(*) FROM path_reads") == 0
     assert driven.value("SELECT note_read('bus', now() - interval '1 day', now())") is True
     assert driven.value("SELECT note_read('bus', now() - interval '1 day', now())") is False
+    for bounds in ((None, None), (None, "now"), ("now", None)):
+        assert driven.value("SELECT note_read('bus', %s, %s)", bounds) is False
 
 
 @pytest.mark.parametrize("mode", ["READ ONLY", "ISOLATION LEVEL SERIALIZABLE"])

@@ -42,6 +42,18 @@ def test_a_range_gives_every_path_that_reaches_into_it_and_no_other(driven):
                        (first[1] - timedelta(hours=1), first[1])) == []
 
 
+def test_a_range_that_is_empty_or_reversed_holds_nothing(driven):
+    start, end = driven.rows("SELECT start_time, end_time FROM get_device_paths('bus')")[0]
+    driven.rows("INSERT INTO stops (device_id, start_time, end_time, longitude, latitude, source_coordinates_count)"
+                " VALUES ('bus', %s, %s, 24.94, 60.17, 5)", (start, end))
+    middle, second = start + (end - start) / 2, timedelta(seconds=1)
+    for reader in ("get_device_paths", "get_device_stops", "get_path_points"):
+        ask = f"SELECT * FROM {reader}('bus', %s, %s)"
+        assert driven.rows(ask, (middle, middle + second)) != [], reader
+        for bounds in ((middle, middle), (middle + second, middle - second)):
+            assert driven.rows(ask, bounds) == [], reader
+
+
 def test_hours_bound_what_is_read(driven):
     assert driven.rows("SELECT * FROM get_device_paths('bus', 0.1)") == []
     assert driven.rows("SELECT * FROM get_device_paths('bus', NULL::numeric)") == []
@@ -190,6 +202,38 @@ def test_stops_that_touch_are_one(db):
     day = datetime(2026, 5, 1, 10, tzinfo=timezone.utc)
     assert rows == [(day + timedelta(minutes=1), day + timedelta(minutes=10), 40),
                     (day + timedelta(minutes=20), day + timedelta(minutes=25), 10)]
+
+
+STOP = """INSERT INTO stops (device_id, start_time, end_time, longitude, latitude, source_coordinates_count)
+          SELECT 'van', t, t + interval '5 min', 24.94, 60.17, 5
+            FROM generate_series(%s::timestamptz, %s::timestamptz - interval '5 min', '5 min') t"""
+
+
+def test_a_drive_from_a_place_back_to_it_parts_two_stops(db):
+    db.rows(STOP, ("2026-05-01 10:00Z", "2026-05-01 10:20Z"))
+    db.rows(STOP, ("2026-05-01 10:24Z", "2026-05-01 10:39Z"))
+    ask = "SELECT start_time, end_time FROM get_device_stops('van', '2026-05-01', '2026-05-02')"
+    begin = datetime(2026, 5, 1, 10, tzinfo=timezone.utc)
+    assert db.rows(ask) == [(begin, begin + timedelta(minutes=39))]
+    db.rows("""INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count)
+               VALUES ('van', '2026-05-01 10:20Z', '2026-05-01 10:24Z', encode_polyline('{24.94,24.95,24.94}', '{60.17,60.18,60.17}'), 3)""")
+    assert db.rows(ask) == [(begin, begin + timedelta(minutes=20)), (begin + timedelta(minutes=24), begin + timedelta(minutes=39))]
+
+
+def test_a_stop_is_as_long_as_it_was_whatever_range_it_reaches_into(db):
+    db.rows(STOP, ("2026-05-01 17:00Z", "2026-05-04 07:00Z"))
+    db.rows(STOP, ("2026-05-04 08:00Z", "2026-05-04 09:00Z"))
+    ask = "SELECT start_time, end_time FROM get_device_stops('van', %s, %s)"
+    weekend = (datetime(2026, 5, 1, 17, tzinfo=timezone.utc), datetime(2026, 5, 4, 7, tzinfo=timezone.utc))
+    for bounds in [("2026-05-01 16:00Z", "2026-05-01 18:00Z"), ("2026-05-03 10:00Z", "2026-05-03 10:01Z"),
+                   ("2026-05-04 06:59Z", "2026-05-04 07:30Z"), ("-infinity", "2026-05-04 07:59Z")]:
+        assert db.rows(ask, bounds) == [weekend], bounds
+    assert len(db.rows(ask, ("-infinity", "infinity"))) == 2
+    assert db.rows(ask, ("2026-05-04 07:01Z", "2026-05-04 07:59Z")) == []
+    # No range looks further than a month beyond its ends.
+    db.rows(STOP, ("2026-05-05 00:00Z", "2026-07-05 00:00Z"))
+    assert db.rows(ask, ("2026-06-30 00:00Z", "2026-07-01 00:00Z")) == [
+        (datetime(2026, 5, 30, tzinfo=timezone.utc), datetime(2026, 7, 5, tzinfo=timezone.utc))]
 
 
 def test_no_search_path_leads_a_reader_astray(driven):

@@ -163,3 +163,20 @@ def test_the_advice_says_what_a_device_and_day_take(aged):
     advice = {row[0]: row for row in rows}
     assert advice["cached_polylines"][1] == pytest.approx(24, rel=0.1)
     assert advice["cached_polylines"][2] == pytest.approx(advice["cached_polylines"][3], rel=0.1)
+
+
+def test_the_advice_knows_of_devices_that_have_only_stood(db):
+    """One device drives, nineteen stand; all send a point a minute."""
+    db.rows("""
+        INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at, processed)
+        SELECT 'd' || d, 24.9, 60.1, now() - n * interval '1 min', true FROM generate_series(1, 20) d, generate_series(1, 1440) n;
+        INSERT INTO processing_batches (device_id, start_time, end_time, status)
+        SELECT 'd' || d, now() - n * interval '5 min', now() - (n - 1) * interval '5 min', 'completed'
+          FROM generate_series(1, 20) d, generate_series(1, 288) n;
+        INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count)
+        SELECT 'd1', now() - n * interval '1 min', now() - n * interval '1 min', '??', 1 FROM generate_series(1, 1440) n;
+        ANALYZE""")
+    ask = "SELECT table_name, rows_per_device_day, expected_bytes / size_bytes FROM storage_advice(30)"
+    advice = {name: (rows, growth) for name, rows, growth in db.rows(ask)}
+    assert advice["gps_coordinates"] == (pytest.approx(1440, rel=0.01), pytest.approx(30, rel=0.01))
+    assert advice["cached_polylines"] == (pytest.approx(1440 / 20, rel=0.01), pytest.approx(30, rel=0.01))

@@ -65,6 +65,7 @@ COMMENT ON INDEX path_reads_read_at IS 'finds the notes that are too old';
 
 DROP VIEW worker_health;
 DROP ROUTINE _has_index;
+DROP ROUTINE _index_name;
 DROP ROUTINE worker_status;
 DROP ROUTINE _advance_jobs;
 DROP ROUTINE process_pending;
@@ -382,7 +383,15 @@ END;
 COMMENT ON FUNCTION _is_half_adopted IS
     'whether a partitioned table or a hypertable has indexes that adoption has begun and not all its partitions have; stable';
 
-CREATE OR REPLACE FUNCTION _index_name(relation regclass, suffix text) RETURNS name
+CREATE FUNCTION _added_columns(relation regclass) RETURNS name[]
+LANGUAGE sql STABLE
+RETURN ARRAY(SELECT a.attname FROM pg_attribute a
+              WHERE a.attrelid = _added_columns.relation AND a.attname IN ('processed', 'batch_id')
+                AND col_description(a.attrelid, a.attnum) LIKE 'added by osrm_matcher%'
+              ORDER BY a.attnum);
+COMMENT ON FUNCTION _added_columns IS 'the columns of a table that adoption has added; stable';
+
+CREATE FUNCTION _index_name(relation regclass, suffix text, again boolean DEFAULT true) RETURNS name
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -397,7 +406,7 @@ BEGIN
       FROM pg_index i CROSS JOIN LATERAL @extschema@._relation(i.indexrelid) c
      WHERE i.indrelid = relation AND (i.indisvalid OR c.relkind = 'I') AND right(c.relname, length(suffix)) = suffix
      ORDER BY 1 LIMIT 1;
-    IF FOUND THEN
+    IF FOUND AND again THEN
         RETURN candidate;
     END IF;
     SELECT c.relname, c.relnamespace,
@@ -420,6 +429,22 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _index_name IS 'the name of an index that adoption adds, or of the one that it has added before; stable';
+
+CREATE FUNCTION _added_indexes(relation regclass, device_column name, time_column name) RETURNS text[]
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT array_agg(CASE WHEN e.earlier AND _is_index_of(n.name, _added_indexes.relation)
+                            OR NOT _has_index(_added_indexes.relation, w.columns, w.condition) THEN n.name END ORDER BY w.nth)
+      FROM (SELECT _added_columns(_added_indexes.relation) <> '{}' AS earlier) e
+     CROSS JOIN (VALUES
+        (1, '_osrm_unprocessed', ARRAY[_added_indexes.device_column, _added_indexes.time_column], '(NOT processed)'),
+        (2, '_osrm_waiting', ARRAY[_added_indexes.time_column], '((processed)::integer = 0)'),
+        (3, '_osrm_device_time', ARRAY[_added_indexes.device_column, _added_indexes.time_column], NULL))
+        AS w (nth, suffix, columns, condition)
+     CROSS JOIN LATERAL (SELECT _index_name(_added_indexes.relation, w.suffix, e.earlier) AS name) n;
+END;
+COMMENT ON FUNCTION _added_indexes IS
+    'names of the three indexes of a source, those of an earlier adoption included; null for one that the table has of its own; stable';
 
 CREATE OR REPLACE FUNCTION _wanted_indexes(source adopted_sources)
 RETURNS TABLE (name text, suffix text, definition text, title text, purpose text, there boolean)
@@ -1626,7 +1651,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     source @extschema@.adopted_sources;
-    context text;
 BEGIN
     source.relation := relation;
     source.device_column := device_column;
@@ -1653,14 +1677,7 @@ BEGIN
     IF speed_column IS NOT NULL THEN
         source.speed_expression := @extschema@._number_expression(relation, speed_column, 'a speed', 0, 100000);
     END IF;
-    source.added := ARRAY[@extschema@._index_name(relation, '_osrm_unprocessed'),
-                          @extschema@._index_name(relation, '_osrm_waiting')];
-    context := @extschema@._index_name(relation, '_osrm_device_time');
-    IF @extschema@._is_index_of(context, relation)
-       OR NOT @extschema@._has_index(relation, ARRAY[device_column, time_column])
-    THEN
-        source.added := source.added || context;
-    END IF;
+    source.added := @extschema@._added_indexes(relation, device_column, time_column);
     -- An index of four megabytes of table is built in a tenth of a second or so, and so are those of 64 small tables.
     source.ready := NOT @extschema@._is_half_adopted(relation, device_column, time_column)
         AND ((SELECT sum(pg_relation_size(t.part)) <= 4 * 1024 * 1024 AND count(*) <= 64 FROM @extschema@._tables_of(relation) t)
@@ -1774,8 +1791,10 @@ DECLARE
     whats text[];
     statements text[];
     at_once boolean[];
+    has_columns boolean;
 BEGIN
     PERFORM @extschema@._require_adoptable(relation);
+    has_columns := @extschema@._has_columns(relation);
     source := @extschema@._describe_source(
         relation, device_column, time_column, coordinates_column, longitude_column, latitude_column,
         accuracy_column, coordinate_order, time_zone, time_unit, course_column, speed_column);
@@ -1804,6 +1823,11 @@ BEGIN
         END IF;
         RETURN NEXT;
     END LOOP;
+    IF NOT dry_run AND NOT has_columns THEN
+        EXECUTE format('COMMENT ON COLUMN %1$s.processed IS ''added by osrm_matcher: whether the point has been processed'';
+                        COMMENT ON COLUMN %1$s.batch_id IS ''added by osrm_matcher: the batch that took the point in''',
+                       @extschema@._qualified(relation));
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION adopt_source IS
@@ -1817,6 +1841,8 @@ AS $$
 DECLARE
     source @extschema@.adopted_sources;
     item regclass;
+    columns name[];
+    used text;
 BEGIN
     DELETE FROM @extschema@.adopted_sources a
      WHERE a.relation = release_source.relation
@@ -1837,18 +1863,29 @@ BEGIN
                   JOIN pg_index i ON i.indrelid = t.part
                  CROSS JOIN LATERAL @extschema@._relation(i.indexrelid) c
                  WHERE NOT c.relispartition AND CASE WHEN t.part = relation THEN c.relname = ANY (source.added)
-                            ELSE @extschema@._suffix(c.relname) IS NOT NULL END
+                            ELSE @extschema@._suffix(c.relname) IN (SELECT @extschema@._suffix(a) FROM unnest(source.added) a) END
                  ORDER BY t.level LOOP
         IF (@extschema@._relation(item)).oid IS NOT NULL THEN
             EXECUTE format('DROP INDEX %s', item);
         END IF;
     END LOOP;
-    EXECUTE format('ALTER TABLE %s DROP COLUMN IF EXISTS processed, DROP COLUMN IF EXISTS batch_id', relation);
+    columns := @extschema@._added_columns(relation);
+    IF columns <> '{}' THEN
+        EXECUTE (SELECT format('ALTER TABLE %s %s', relation, string_agg(format('DROP COLUMN %I', c), ', ')) FROM unnest(columns) c);
+    ELSIF @extschema@._has_columns(relation) THEN
+        RAISE NOTICE 'the columns "processed" and "batch_id" of table % stay: they do not say that adoption added them', relation
+            USING HINT = format('If nothing else needs them: ALTER TABLE %s DROP COLUMN processed, DROP COLUMN batch_id;', relation);
+    END IF;
     RETURN true;
+EXCEPTION WHEN dependent_objects_still_exist THEN
+    GET STACKED DIAGNOSTICS used = PG_EXCEPTION_DETAIL;
+    RAISE EXCEPTION 'table % cannot be released: something uses what adoption added to it', relation
+        USING ERRCODE = 'dependent_objects_still_exist', DETAIL = used,
+              HINT = 'Drop it, or make it anew without the columns "processed" and "batch_id"; then release the table.';
 END
 $$;
 COMMENT ON FUNCTION release_source IS
-    'makes an adopted table what it was: columns and indexes that adoption added go, paths stay; forgets one that is gone, and the shards of a distributed one; false if it was not adopted; volatile, strict';
+    'makes an adopted table what it was: columns and indexes that adoption added go, those that were there before stay, and so do paths; forgets one that is gone, and the shards of a distributed one; false if it was not adopted; volatile, strict';
 
 CREATE OR REPLACE FUNCTION _use_ready_sources() RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -2473,12 +2510,20 @@ BEGIN
     RETURN QUERY SELECT 'processing is off the schedule', @extschema@.unschedule_processing();
     RETURN QUERY SELECT 'upkeep is off the schedule', @extschema@.unschedule_upkeep();
     FOR adopted IN SELECT a.relation FROM @extschema@.adopted_sources a WHERE a.shard_of IS NULL ORDER BY 1 LOOP
-        RETURN QUERY SELECT format('table %s is as it was', adopted), @extschema@.release_source(adopted);
+        -- One that cannot be released keeps none of the others.
+        BEGIN
+            what := format('table %s is as it was', adopted);
+            done := @extschema@.release_source(adopted);
+        EXCEPTION WHEN OTHERS THEN
+            what := format('table %s stays adopted: %s', adopted, SQLERRM);
+            done := false;
+        END;
+        RETURN NEXT;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION release_all IS
-    'takes all jobs off the schedule and releases all adopted tables; paths stay; volatile';
+    'takes all jobs off the schedule and releases all adopted tables, as far as they can be; says what became of each; paths stay; volatile';
 
 CREATE OR REPLACE FUNCTION "_join_lines"(
 	"encoded" TEXT[], 

@@ -34,9 +34,17 @@ BEGIN
     RETURN QUERY SELECT 'processing is off the schedule', @extschema@.unschedule_processing();
     RETURN QUERY SELECT 'upkeep is off the schedule', @extschema@.unschedule_upkeep();
     FOR adopted IN SELECT a.relation FROM @extschema@.adopted_sources a WHERE a.shard_of IS NULL ORDER BY 1 LOOP
-        RETURN QUERY SELECT format('table %s is as it was', adopted), @extschema@.release_source(adopted);
+        -- One that cannot be released keeps none of the others.
+        BEGIN
+            what := format('table %s is as it was', adopted);
+            done := @extschema@.release_source(adopted);
+        EXCEPTION WHEN OTHERS THEN
+            what := format('table %s stays adopted: %s', adopted, SQLERRM);
+            done := false;
+        END;
+        RETURN NEXT;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION release_all IS
-    'takes all jobs off the schedule and releases all adopted tables; paths stay; volatile';
+    'takes all jobs off the schedule and releases all adopted tables, as far as they can be; says what became of each; paths stay; volatile';

@@ -220,6 +220,7 @@ def refusal(db, statement):
     ("http://user:secret@b", "it must not carry a login"),
     ("osrm:5000", "it must begin with http:// or https://"),
     ("http://a/", "it is named twice"),
+    ("http://osrm:50O0", "its port must be a number from 1 to 65535"),
 ])
 def test_each_address_of_a_list_is_checked_when_it_is_set(db, how, bad, why):
     error = refusal(db, how.format("osrm_matcher.osrm_url", f"http://a, {bad}", db=db.name))

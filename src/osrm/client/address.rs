@@ -1,6 +1,7 @@
 //! The addresses of the servers, checked before anything is called.
 
 use ureq::http::Uri;
+use ureq::http::uri::Authority;
 
 /// More would be no list that somebody keeps by hand.
 const MOST_SERVERS: usize = 64;
@@ -72,6 +73,11 @@ fn check_url(url: &str) -> Result<String, String> {
     if uri.authority().is_some_and(|a| a.as_str().contains('@')) {
         return Err("it must not carry a login".into());
     }
+    // What is no port would be passed over, and another server asked.
+    let has_port = |a: &Authority| a.as_str().len() > a.host().len();
+    if uri.authority().is_some_and(has_port) && uri.port_u16().is_none_or(|port| port == 0) {
+        return Err("its port must be a number from 1 to 65535".into());
+    }
     Ok(trimmed.to_string())
 }
 
@@ -92,6 +98,8 @@ mod tests {
     fn only_plain_addresses_are_called() {
         assert_eq!(check_url("http://osrm:5000/").unwrap(), "http://osrm:5000");
         assert_eq!(check_url("https://[::1]/car").unwrap(), "https://[::1]/car");
+        assert!(check_url("http://[::1]:5000").is_ok());
+        assert!(check_url("http://osrm:65535/car").is_ok());
         for bad in [
             "",
             "osrm:5000",
@@ -101,6 +109,13 @@ mod tests {
             "http://osrm/?a=b",
             "http://osrm/#f",
             "http://user:secret@osrm",
+            "http://osrm:",
+            "http://osrm:50O0",
+            "http://osrm:0",
+            "http://osrm:99999",
+            "http://osrm:-1/car",
+            "http://[::1]:",
+            "http://[::1]:x",
         ] {
             assert!(check_url(bad).is_err(), "{bad}");
         }

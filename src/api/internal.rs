@@ -10,7 +10,7 @@ use polyline::errors::PolylineError;
 use crate::backend::interval;
 use crate::error::Error;
 use crate::lines;
-use crate::osrm::client::{check_profile, check_servers};
+use crate::osrm::client::{BadServer, BadSetting, check_profile, check_servers};
 use crate::settings::Settings;
 use crate::store::{self, Fragments};
 use crate::track;
@@ -46,7 +46,8 @@ fn _context_reach() -> Interval {
 #[pg_extern(stable, parallel_safe)]
 fn _osrm_servers() -> Result<Vec<String>, ErrorReport> {
     let set = Settings::read().client.servers;
-    Ok(check_servers(&set).map_err(|bad| Error::BadAddress(bad.describe()))?)
+    let bad = |bad: BadServer| Error::BadSetting(BadSetting::Address(bad.describe()));
+    Ok(check_servers(&set).map_err(bad)?)
 }
 
 /// Addresses of the servers of a group of devices; an error tells what is wrong with one.

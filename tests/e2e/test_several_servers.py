@@ -237,3 +237,21 @@ def test_a_list_that_was_set_before_the_library_was_there_asks_nobody(db, osrm):
         db.rows("SELECT * FROM process_pending_gps()")
     assert caught.value.pgcode == "22023"
     assert caught.value.diag.message_primary == "the address of OSRM cannot be used: server 2: it must not carry a login"
+
+
+@pytest.mark.parametrize("how", ["SET {} = '{}'", "ALTER DATABASE {db} SET {} = '{}'", "ALTER SYSTEM SET {} = '{}'"])
+def test_a_profile_is_checked_when_it_is_set(db, how):
+    error = refusal(db, how.format("osrm_matcher.profile", "../car", db=db.name))
+    assert error.pgcode == "22023"
+    assert error.diag.message_detail == "a profile may hold letters, digits, '_', '-' and '.' only"
+
+
+def test_a_profile_that_was_set_before_the_library_was_there_is_named_by_its_error(db, osrm):
+    db.set("osrm_matcher.profile", "a b")
+    fill(db, osrm, devices=1)
+    db.disconnect()
+    with pytest.raises(psycopg2.Error) as caught:
+        db.rows("SELECT * FROM process_pending_gps()")
+    assert caught.value.pgcode == "22023"
+    assert caught.value.diag.message_primary.startswith("osrm_matcher.profile cannot be used: a profile may hold")
+    assert "osrm_matcher.profile = 'driving'" in caught.value.diag.message_hint

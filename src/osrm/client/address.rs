@@ -1,10 +1,17 @@
-//! The addresses of the servers, checked before anything is called.
+//! The addresses of the servers and the profile, checked before anything is called.
 
 use ureq::http::Uri;
 use ureq::http::uri::Authority;
 
 /// More would be no list that somebody keeps by hand.
 const MOST_SERVERS: usize = 64;
+
+/// A setting by which nothing can be asked, and what is wrong with it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum BadSetting {
+    Address(String),
+    Profile(String),
+}
 
 /// What is wrong with a list of servers.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,6 +31,13 @@ impl BadServer {
             false => format!("server {}: {}", self.number, self.why),
         }
     }
+}
+
+/// The addresses of a list by which, with this profile, servers can be asked.
+pub fn check_settings(servers: &str, profile: &str) -> Result<Vec<String>, BadSetting> {
+    let servers = check_servers(servers).map_err(|bad| BadSetting::Address(bad.describe()))?;
+    check_profile(profile).map_err(BadSetting::Profile)?;
+    Ok(servers)
 }
 
 /// The addresses of a list, which commas or blanks separate.

@@ -92,16 +92,20 @@ BEGIN ATOMIC
      WHERE b.status = 'pending' AND b.error_code IN ('NotMarked', 'NotWritten', 'Locked')
      GROUP BY b.error_code
     UNION ALL
+    SELECT 'critical', 'bad_address', format('nothing is processed: %s', _osrm_problem()),
+           'See where it is set, and correct it there as a superuser: SELECT * FROM pg_db_role_setting; SELECT * FROM pg_file_settings;'
+     WHERE _osrm_problem() IS NOT NULL
+    UNION ALL
     SELECT 'critical', 'group_away',
            format('%s wait: %s', coalesce('devices of group ' || s.osrm_group, 'devices in no group'),
                   string_agg(format('%s has not answered since %s: %s', s.server, s.since, s.problem), '; ')),
            'SELECT * FROM osrm_health();'
       FROM get_osrm_servers() s
-     WHERE EXISTS (SELECT FROM osrm_groups)
+     WHERE EXISTS (SELECT FROM osrm_groups) AND (s.osrm_group IS NOT NULL OR _osrm_problem() IS NULL)
      GROUP BY s.osrm_group
     HAVING bool_and(s.in_use IS FALSE);
 END;
-COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows and groups of devices that are set aside, with their reasons; stable';
+COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows and groups of devices that are set aside, and what keeps all from being processed, with their reasons; stable';
 
 CREATE FUNCTION _server_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE

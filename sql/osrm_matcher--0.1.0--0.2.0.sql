@@ -956,19 +956,26 @@ CREATE FUNCTION "_osrm_servers"() RETURNS TEXT[]
 STRICT STABLE PARALLEL SAFE
 LANGUAGE c
 AS 'MODULE_PATHNAME', '_osrm_servers_wrapper';
-COMMENT ON FUNCTION _osrm_servers IS 'addresses of the OSRM servers that are set; stable, parallel safe';
+COMMENT ON FUNCTION _osrm_servers IS 'addresses of the OSRM servers that are set, none where one cannot be used; stable, parallel safe';
+
+CREATE FUNCTION "_osrm_problem"() RETURNS TEXT
+STRICT STABLE PARALLEL SAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', '_osrm_problem_wrapper';
+COMMENT ON FUNCTION _osrm_problem IS 'why no OSRM server can be asked by the settings; null if one can; stable, parallel safe';
 
 CREATE FUNCTION get_osrm_servers()
 RETURNS TABLE (server text, in_use boolean, since timestamptz, problem text, asked_again_at timestamptz,
                osrm_group text)
 LANGUAGE sql STABLE SECURITY DEFINER
 BEGIN ATOMIC
-    SELECT c.server, CASE WHEN l.server IS NOT NULL THEN false WHEN seen.reachable THEN true END, l.since, l.why, l.until,
-           c.osrm_group
-      FROM (SELECT NULL::text AS osrm_group, s.server, s.position
-              FROM unnest(_osrm_servers()) WITH ORDINALITY AS s (server, position)
+    SELECT c.server, CASE WHEN l.server IS NOT NULL OR c.problem IS NOT NULL THEN false WHEN seen.reachable THEN true END,
+           l.since, coalesce(c.problem, l.why), l.until, c.osrm_group
+      FROM (SELECT NULL::text AS osrm_group, s.server, s.position, _osrm_problem() AS problem
+              FROM (SELECT _osrm_servers() AS set) o
+             CROSS JOIN LATERAL unnest(coalesce(nullif(o.set, '{}'), '{NULL}')) WITH ORDINALITY AS s (server, position)
             UNION ALL
-            SELECT g.name, s.server, s.position
+            SELECT g.name, s.server, s.position, NULL
               FROM osrm_groups g
              CROSS JOIN LATERAL unnest(_server_list(g.osrm_url)) WITH ORDINALITY AS s (server, position)) c
      CROSS JOIN _osrm_seen() seen
@@ -980,7 +987,7 @@ BEGIN ATOMIC
      ORDER BY c.osrm_group COLLATE "C" NULLS FIRST, c.position;
 END;
 COMMENT ON FUNCTION get_osrm_servers IS
-    'the OSRM servers that are set, those of osrm_matcher.osrm_url first, then those of each group; whether the last run left one out, since when, why, and when it is asked again; stable';
+    'the OSRM servers that are set, those of osrm_matcher.osrm_url first (null where it cannot be used), then those of each group; whether the last run left one out, since when, why, and when it is asked again; stable';
 
 COMMENT ON FUNCTION worker_status IS
     'how the worker does, in one row: what waits, what is done, OSRM, the last run and the next; stable, reads only what waits';
@@ -2173,16 +2180,20 @@ BEGIN ATOMIC
      WHERE b.status = 'pending' AND b.error_code IN ('NotMarked', 'NotWritten', 'Locked')
      GROUP BY b.error_code
     UNION ALL
+    SELECT 'critical', 'bad_address', format('nothing is processed: %s', _osrm_problem()),
+           'See where it is set, and correct it there as a superuser: SELECT * FROM pg_db_role_setting; SELECT * FROM pg_file_settings;'
+     WHERE _osrm_problem() IS NOT NULL
+    UNION ALL
     SELECT 'critical', 'group_away',
            format('%s wait: %s', coalesce('devices of group ' || s.osrm_group, 'devices in no group'),
                   string_agg(format('%s has not answered since %s: %s', s.server, s.since, s.problem), '; ')),
            'SELECT * FROM osrm_health();'
       FROM get_osrm_servers() s
-     WHERE EXISTS (SELECT FROM osrm_groups)
+     WHERE EXISTS (SELECT FROM osrm_groups) AND (s.osrm_group IS NOT NULL OR _osrm_problem() IS NULL)
      GROUP BY s.osrm_group
     HAVING bool_and(s.in_use IS FALSE);
 END;
-COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows and groups of devices that are set aside, with their reasons; stable';
+COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows and groups of devices that are set aside, and what keeps all from being processed, with their reasons; stable';
 
 CREATE FUNCTION _server_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE

@@ -129,7 +129,11 @@ extension_sql_file!("../sql/backlog.sql", name = "backlog");
 extension_sql_file!(
     "../sql/status.sql",
     name = "status",
-    requires = [internal::_osrm_servers, internal::_server_list]
+    requires = [
+        internal::_osrm_servers,
+        internal::_osrm_problem,
+        internal::_server_list
+    ]
 );
 extension_sql_file!(
     "../sql/alerts.sql",

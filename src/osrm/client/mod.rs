@@ -15,7 +15,7 @@ use ureq::{Error as HttpError, Timeout};
 
 use super::reply::Away;
 use super::{MatchAnswer, MatchError, MatchRequest};
-pub use address::{BadServer, BadSetting, check_profile, check_servers, check_settings};
+pub use address::{BadSetting, check_profile, check_servers, check_settings};
 pub use server::{Health, LeftOut};
 use server::{Server, describe};
 

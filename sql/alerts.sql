@@ -119,10 +119,17 @@ BEGIN ATOMIC
            format('group %s goes by column %s, which no table of points has', g.name, quote_ident(g.source_column)),
            'Adopt the table that has it, or correct source_column in osrm_groups.'
       FROM osrm_groups g
-     WHERE g.source_column IS NOT NULL AND NOT _is_source_column(g.source_column);
+     WHERE g.source_column IS NOT NULL AND NOT _is_source_column(g.source_column)
+    UNION ALL
+    SELECT 'warning', 'group_missing',
+           format('%s devices of osrm_group_devices are in group %s, which is not in osrm_groups', count(*), m.osrm_group),
+           'Make the group, or correct the list; until then they are matched as if they were not in it.'
+      FROM osrm_group_devices m
+     WHERE NOT EXISTS (SELECT FROM osrm_groups g WHERE g.name = m.osrm_group)
+     GROUP BY m.osrm_group;
 END;
 COMMENT ON FUNCTION _server_alerts IS
-    'OSRM servers that are left out while others of their group answer, and groups by a column that is nowhere, with their reasons; stable';
+    'OSRM servers that are left out while others of their group answer, groups by a column that is nowhere, and devices in a group that is not there, with their reasons; stable';
 
 CREATE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',

@@ -37,7 +37,7 @@ COMMENT ON COLUMN osrm_groups.source_value IS 'what source_column holds, as text
 
 CREATE TABLE osrm_group_devices (
     device_id  text PRIMARY KEY,
-    osrm_group text NOT NULL REFERENCES osrm_groups ON UPDATE CASCADE ON DELETE CASCADE
+    osrm_group text NOT NULL
 );
 COMMENT ON TABLE osrm_group_devices IS 'devices that are in a group whatever their names and rows say';
 SELECT pg_extension_config_dump('osrm_groups', '');
@@ -917,6 +917,52 @@ COMMENT ON FUNCTION _warn_of_column IS 'warns of a column that no table of point
 CREATE TRIGGER warn_of_column AFTER INSERT OR UPDATE ON osrm_groups
     FOR EACH ROW WHEN (NEW.source_column IS NOT NULL) EXECUTE FUNCTION _warn_of_column();
 
+-- The list follows its groups by triggers, not by a foreign key: a restore by several jobs fills the list before the
+-- groups as well as after them, and would lose it all. A group that is not there is warned of, and counts for nothing.
+CREATE FUNCTION _follow_groups() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        UPDATE @extschema@.osrm_group_devices d SET osrm_group = NEW.name WHERE d.osrm_group = OLD.name;
+    ELSIF TG_OP = 'DELETE' THEN
+        DELETE FROM @extschema@.osrm_group_devices d WHERE d.osrm_group = OLD.name;
+    ELSE
+        DELETE FROM @extschema@.osrm_group_devices;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION _follow_groups IS 'renames a group in the list of devices, too, or takes its part of the list away; volatile';
+CREATE TRIGGER follow_name AFTER UPDATE ON osrm_groups
+    FOR EACH ROW WHEN (NEW.name <> OLD.name) EXECUTE FUNCTION _follow_groups();
+CREATE TRIGGER follow_end AFTER DELETE ON osrm_groups FOR EACH ROW EXECUTE FUNCTION _follow_groups();
+CREATE TRIGGER follow_truncation AFTER TRUNCATE ON osrm_groups FOR EACH STATEMENT EXECUTE FUNCTION _follow_groups();
+
+CREATE FUNCTION _warn_of_group() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    missing text;
+BEGIN
+    SELECT string_agg(DISTINCT format('"%s"', n.osrm_group), ', ') INTO missing
+      FROM news n
+     WHERE NOT EXISTS (SELECT FROM @extschema@.osrm_groups g WHERE g.name = n.osrm_group);
+    IF missing IS NOT NULL THEN
+        RAISE WARNING 'there is no group %; until it is made, its devices are matched as if they were not in the list', missing
+            USING ERRCODE = 'foreign_key_violation', HINT = 'Insert it into osrm_groups, or correct osrm_group.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION _warn_of_group IS 'warns of devices that are put in a group which is not there; volatile';
+CREATE TRIGGER warn_of_group AFTER INSERT ON osrm_group_devices
+    REFERENCING NEW TABLE AS news FOR EACH STATEMENT EXECUTE FUNCTION _warn_of_group();
+CREATE TRIGGER warn_of_change AFTER UPDATE ON osrm_group_devices
+    REFERENCING NEW TABLE AS news FOR EACH STATEMENT EXECUTE FUNCTION _warn_of_group();
+
 CREATE FUNCTION _is_source_column(column_name name) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN EXISTS (SELECT FROM _sources() s
@@ -942,7 +988,7 @@ BEGIN ATOMIC
                                             WHERE d.device_id ~ g.pattern
                                             ORDER BY g.name COLLATE "C" LIMIT 1))
       FROM unnest(_groups_of.device_ids, _groups_of.said) AS d (device_id, said)
-      LEFT JOIN osrm_group_devices m ON m.device_id = d.device_id;
+      LEFT JOIN (osrm_group_devices m JOIN osrm_groups k ON k.name = m.osrm_group) ON m.device_id = d.device_id;
 END;
 COMMENT ON FUNCTION _groups_of IS
     'groups of devices: that of the list, or what their newest rows have said, or the first by name whose pattern fits; null for none; stable';
@@ -2207,10 +2253,17 @@ BEGIN ATOMIC
            format('group %s goes by column %s, which no table of points has', g.name, quote_ident(g.source_column)),
            'Adopt the table that has it, or correct source_column in osrm_groups.'
       FROM osrm_groups g
-     WHERE g.source_column IS NOT NULL AND NOT _is_source_column(g.source_column);
+     WHERE g.source_column IS NOT NULL AND NOT _is_source_column(g.source_column)
+    UNION ALL
+    SELECT 'warning', 'group_missing',
+           format('%s devices of osrm_group_devices are in group %s, which is not in osrm_groups', count(*), m.osrm_group),
+           'Make the group, or correct the list; until then they are matched as if they were not in it.'
+      FROM osrm_group_devices m
+     WHERE NOT EXISTS (SELECT FROM osrm_groups g WHERE g.name = m.osrm_group)
+     GROUP BY m.osrm_group;
 END;
 COMMENT ON FUNCTION _server_alerts IS
-    'OSRM servers that are left out while others of their group answer, and groups by a column that is nowhere, with their reasons; stable';
+    'OSRM servers that are left out while others of their group answer, groups by a column that is nowhere, and devices in a group that is not there, with their reasons; stable';
 
 CREATE OR REPLACE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',

@@ -70,6 +70,8 @@ DROP ROUTINE worker_status;
 DROP ROUTINE _advance_jobs;
 DROP ROUTINE process_pending;
 DROP ROUTINE schedule_processing;
+DROP ROUTINE _require_cron;
+DROP ROUTINE _cron_job;
 DROP ROUTINE osrm_health;
 DROP ROUTINE get_changes;
 DROP ROUTINE _describe_source;
@@ -3878,6 +3880,97 @@ END
 $$;
 COMMENT ON FUNCTION _cron_workers IS 'the jobs of pg_cron that call the worker, each with its number and whose it is; stable';
 
+CREATE FUNCTION _end_job(job_id bigint, role text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF role <> current_user AND NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
+        RAISE WARNING 'job % of pg_cron goes on: it is role %''s', job_id, role
+            USING HINT = format('As that role, or as a superuser: SELECT cron.unschedule(%s);', job_id);
+        RETURN false;
+    END IF;
+    EXECUTE 'SELECT cron.unschedule($1)' USING job_id;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION _end_job IS
+    'takes a job off pg_cron''s schedule if it is the caller''s, or the caller a superuser; a warning and false if not; volatile';
+
+CREATE FUNCTION _schedule_jobs(job_names text[], schedule text, command text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    there text := 'cron.schedule_in_database(%L, %L, %L, %L)';
+    job_name text;
+    taken record;
+    job bigint;
+    first_job bigint;
+BEGIN
+    IF schedule IS NULL THEN
+        RAISE EXCEPTION 'there is no schedule to set: it is null'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give one such as ''* * * * *''. To end one: unschedule_processing(), unschedule_upkeep().';
+    END IF;
+    PERFORM @extschema@._require_cron((
+        SELECT format('SELECT %s;', string_agg(format(there, n || '@' || current_database(), schedule, command, current_database()), ', '))
+          FROM unnest(job_names) n));
+    FOREACH job_name IN ARRAY job_names LOOP
+        EXECUTE 'SELECT * FROM cron.job j WHERE j.jobname = $1 AND j.username = current_user AND j.database <> current_database()'
+           INTO taken USING job_name;
+        IF taken.jobid IS NOT NULL THEN
+            RAISE EXCEPTION 'pg_cron has a job "%" already, which is one of database "%"', job_name, taken.database
+                USING ERRCODE = 'object_not_in_prerequisite_state',
+                      HINT = format('Give that a name of its own, then try again: SELECT cron.unschedule(%s), %s;', taken.jobid,
+                                    format(there, job_name || '@' || taken.database, taken.schedule, taken.command, taken.database));
+        END IF;
+        PERFORM @extschema@._end_job(j.job_id, j.role) FROM @extschema@._cron_job(job_name) j WHERE j.role <> current_user;
+        EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job USING job_name, schedule, command;
+        first_job := coalesce(first_job, job);
+    END LOOP;
+    RETURN first_job;
+END
+$$;
+COMMENT ON FUNCTION _schedule_jobs IS
+    'lets pg_cron run a command by jobs of these names in this database; called again, it changes them; returns the id of the first; volatile';
+
+CREATE FUNCTION _cron_job(job_name text)
+RETURNS TABLE (job_id bigint, schedule text, active boolean, role text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF @extschema@._cron_is_here() THEN
+        RETURN QUERY EXECUTE
+            'SELECT j.jobid, j.schedule, j.active, j.username FROM cron.job j
+              WHERE j.jobname = $1 AND j.database = current_database() ORDER BY j.jobid'
+            USING job_name;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _cron_job IS 'a job of pg_cron by its name; stable';
+
+CREATE FUNCTION _require_cron(there text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    home text := current_setting('cron.database_name', true);
+BEGIN
+    IF @extschema@._cron_is_here() THEN
+        RETURN;
+    END IF;
+    RAISE EXCEPTION 'pg_cron is not installed in database "%"', current_database()
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+              DETAIL = CASE
+                  WHEN home IS NULL THEN 'pg_cron is not loaded: shared_preload_libraries does not name it.'
+                  ELSE format('pg_cron keeps its jobs in database "%s".', home) END,
+              HINT = CASE
+                  WHEN home IS NULL THEN 'Add pg_cron to shared_preload_libraries, set cron.database_name, restart, then CREATE EXTENSION pg_cron.'
+                  WHEN home = current_database() THEN 'CREATE EXTENSION pg_cron.'
+                  ELSE format('In database "%s": %s', home, there) END;
+END
+$$;
+COMMENT ON FUNCTION _require_cron IS
+    'raises object_not_in_prerequisite_state, with what to do, where pg_cron is missing, or lives in another database: then the statement to run there; stable';
+
 CREATE FUNCTION schedule_processing(schedule text DEFAULT '* * * * *', every interval DEFAULT NULL,
                                     workers integer DEFAULT 1) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -3887,22 +3980,18 @@ DECLARE
     command text := format('CALL @extschema@.process_pending(%s)', concat_ws(', ',
         '58, every => ' || quote_literal(every),
         CASE WHEN workers > 1 THEN 'windows_per_round => ' || greatest(500 / workers, 50) END));
-    job bigint;
     first_job bigint;
 BEGIN
-    IF schedule IS NULL THEN
-        RETURN NULL;
+    IF every < interval '1 s' THEN
+        RAISE EXCEPTION 'a run cannot look for new points every %', every
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'A second is the least; null looks once.';
     END IF;
     IF workers IS NULL OR workers NOT BETWEEN 1 AND 64 THEN
         RAISE EXCEPTION 'cannot schedule % workers', coalesce(workers::text, 'null')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a number from 1 to 64.';
     END IF;
-    PERFORM @extschema@._require_cron();
-    FOR number IN 1 .. workers LOOP
-        EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
-          USING 'osrm_matcher' || CASE WHEN number > 1 THEN '_' || number ELSE '' END, schedule, command;
-        first_job := coalesce(first_job, job);
-    END LOOP;
+    first_job := @extschema@._schedule_jobs(
+        ARRAY(SELECT 'osrm_matcher' || CASE WHEN n > 1 THEN '_' || n ELSE '' END FROM generate_series(1, workers) n), schedule, command);
     PERFORM @extschema@._unschedule_workers(workers);
     RETURN first_job;
 END
@@ -3911,25 +4000,38 @@ COMMENT ON FUNCTION schedule_processing(text, interval, integer) IS
     'lets pg_cron call process_pending, every minute unless told otherwise, so many times at once, and each call look again so often; called again, it changes the schedule; returns the id of the first worker''s job';
 
 CREATE FUNCTION _unschedule_workers(but integer) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    gone bigint := 0;
-BEGIN
-    IF @extschema@._cron_is_here() THEN
-        EXECUTE 'SELECT count(cron.unschedule(w.job_id)) FROM @extschema@._cron_workers() w
-                  WHERE w.number > $1 AND w.role = current_user' INTO gone USING but;
-    END IF;
-    RETURN gone;
-END
-$$;
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT count(*) FILTER (WHERE e.ended)
+      FROM (SELECT _end_job(w.job_id, w.role) AS ended FROM _cron_workers() w WHERE w.number > _unschedule_workers.but) e;
+END;
 COMMENT ON FUNCTION _unschedule_workers IS
-    'takes all workers but the first so many off pg_cron''s schedule, as far as they are the caller''s; returns how many; volatile';
+    'takes all workers but the first so many off pg_cron''s schedule, as _end_job() does; returns how many; volatile';
 
 CREATE OR REPLACE FUNCTION unschedule_processing() RETURNS boolean
 LANGUAGE sql VOLATILE
 RETURN _unschedule_workers(0) > 0;
 COMMENT ON FUNCTION unschedule_processing() IS
     'takes processing, with all its workers, off pg_cron''s schedule; false if it was not on it';
+
+CREATE OR REPLACE FUNCTION unschedule_upkeep() RETURNS boolean
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT count(*) FILTER (WHERE e.ended) > 0
+      FROM (SELECT _end_job(j.job_id, j.role) AS ended FROM _cron_job('osrm_matcher_upkeep') j) e;
+END;
+COMMENT ON FUNCTION unschedule_upkeep IS 'takes upkeep off pg_cron''s schedule; false if it was not on it; volatile';
+
+CREATE OR REPLACE FUNCTION schedule_upkeep(schedule text DEFAULT '17 3 * * *', command text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN @extschema@._schedule_jobs(ARRAY['osrm_matcher_upkeep'], schedule, coalesce(command, 'CALL @extschema@.upkeep()'));
+END
+$$;
+COMMENT ON FUNCTION schedule_upkeep IS
+    'lets pg_cron call upkeep(), or another command, by a schedule (UTC); called again, it changes the schedule; volatile';
 
 CREATE OR REPLACE FUNCTION _trim_cron_log() RETURNS bigint
 LANGUAGE plpgsql VOLATILE

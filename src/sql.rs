@@ -145,7 +145,7 @@ extension_sql_file!(
     name = "partitions",
     requires = [internal::_relation]
 );
-extension_sql_file!("../sql/upkeep.sql", name = "upkeep");
+extension_sql_file!("../sql/upkeep.sql", name = "upkeep", requires = ["cron"]);
 extension_sql_file!(
     "../sql/import.sql",
     name = "import",

@@ -1707,6 +1707,11 @@ AS $$
 DECLARE
     source @extschema@.adopted_sources;
 BEGIN
+    IF num_nulls(relation, device_column, time_column, coordinate_order, time_zone,
+                 coalesce(coordinates_column, longitude_column, latitude_column)) > 0 THEN
+        RAISE EXCEPTION 'points cannot be read without a table, columns of devices, times and coordinates, their order and a time zone: an argument is null'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave out what is to have its default.';
+    END IF;
     source.relation := relation;
     source.device_column := device_column;
     source.time_column := time_column;
@@ -1819,6 +1824,7 @@ $$;
 COMMENT ON FUNCTION _lock_table IS
     'locks a table, partitions included, for altering it, or against others who would alter it, or raises lock_not_available after some seconds; volatile';
 
+-- long: its arguments alone take twenty lines.
 CREATE FUNCTION adopt_source(
     relation regclass,
     device_column name DEFAULT 'username',
@@ -1848,6 +1854,9 @@ DECLARE
     at_once boolean[];
     has_columns boolean;
 BEGIN
+    IF dry_run IS NULL THEN
+        RAISE EXCEPTION 'dry_run is null: say true or false' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     PERFORM @extschema@._require_adoptable(relation);
     has_columns := @extschema@._has_columns(relation);
     source := @extschema@._describe_source(

@@ -260,14 +260,19 @@ def test_adoption_gives_up_rather_than_queue_behind_a_long_transaction(db):
     ("x (id int PRIMARY KEY, username text, created_at bigint, coords float8[])", "'x'", "22023"),
     ("x (id int PRIMARY KEY, username text, created_at timestamptz, coords float8[], processed int)", "'x'", "42701"),
     ("x (id int PRIMARY KEY, username text, created_at timestamptz, coords float8[])", "'x', coordinate_order => 'xy'", "22023"),
+    *(("x (username text, created_at timestamp, coords float8[])", f"'x', {name} => NULL", "22023")
+      for name in ("device_column", "time_column", "coordinates_column", "coordinate_order", "time_zone", "dry_run")),
+    ("x (username text)", "NULL", "22023"),
     ("x (id int PRIMARY KEY, username text, created_at timestamptz, coords float8[])", "'gps_coordinates'", "42809"),
     ("x (id int PRIMARY KEY, username text, created_at timestamptz, coords float8[])", "'pg_views'", "42809"),
 ])
 def test_what_cannot_be_adopted_is_refused_with_a_reason(db, table, call, state):
     db.rows(f"CREATE TABLE {table}")
+    before = shape(db, "x")
     with pytest.raises(psycopg2.Error) as refusal:
         db.rows(f"SELECT * FROM adopt_source({call})")
     assert refusal.value.pgcode == state
+    assert shape(db, "x") == before
     assert db.value("SELECT count(*) FROM adopted_sources") == 0
 
 

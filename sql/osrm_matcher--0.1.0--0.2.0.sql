@@ -4094,6 +4094,26 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _rights IS 'functions and relations of a kind of role; immutable';
 
+CREATE FUNCTION _rights_of_no_other(role name, kind text, OUT functions text[], OUT relations text[])
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH other AS (
+        SELECT o.functions, o.relations
+          FROM (VALUES ('reader'), ('worker'), ('monitor')) AS k (kind)
+         CROSS JOIN LATERAL _rights(k.kind) o
+         CROSS JOIN LATERAL _rights(_rights_of_no_other.kind) r
+         WHERE EXISTS (SELECT FROM pg_proc p
+                        CROSS JOIN LATERAL aclexplode(p.proacl) a
+                         JOIN pg_roles w ON w.oid = a.grantee AND w.rolname = _rights_of_no_other.role
+                        WHERE p.pronamespace = '@extschema@'::regnamespace AND p.proname = ANY (o.functions)
+                          AND p.proname <> ALL (r.functions)))
+    SELECT ARRAY(SELECT unnest(r.functions) EXCEPT SELECT unnest(o.functions) FROM other o),
+           ARRAY(SELECT unnest(r.relations) EXCEPT SELECT unnest(o.relations) FROM other o)
+      FROM _rights(_rights_of_no_other.kind) r;
+END;
+COMMENT ON FUNCTION _rights_of_no_other IS
+    'functions and relations of a kind of role, without those that a role needs as one of another kind; stable';
+
 CREATE OR REPLACE FUNCTION grant_reader(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
     SELECT _grant(grant_reader.role, r.functions, r.relations, true) FROM _rights('reader') r;
@@ -4104,7 +4124,7 @@ COMMENT ON FUNCTION grant_reader IS
 
 CREATE OR REPLACE FUNCTION revoke_reader(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
-    SELECT _grant(revoke_reader.role, r.functions, r.relations, false) FROM _rights('reader') r;
+    SELECT _grant(revoke_reader.role, r.functions, r.relations, false) FROM _rights_of_no_other(revoke_reader.role, 'reader') r;
 END;
 
 CREATE OR REPLACE FUNCTION _grant_writing(role name, give boolean) RETURNS void
@@ -4144,7 +4164,7 @@ END;
 
 CREATE OR REPLACE FUNCTION revoke_worker(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
-    SELECT _grant(revoke_worker.role, r.functions, r.relations, false) FROM _rights('worker') r;
+    SELECT _grant(revoke_worker.role, r.functions, r.relations, false) FROM _rights_of_no_other(revoke_worker.role, 'worker') r;
 END;
 
 CREATE OR REPLACE FUNCTION grant_monitor(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
@@ -4154,7 +4174,7 @@ END;
 
 CREATE OR REPLACE FUNCTION revoke_monitor(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
-    SELECT _grant(revoke_monitor.role, r.functions, r.relations, false) FROM _rights('monitor') r;
+    SELECT _grant(revoke_monitor.role, r.functions, r.relations, false) FROM _rights_of_no_other(revoke_monitor.role, 'monitor') r;
 END;
 
 DROP ROUTINE _device_key;

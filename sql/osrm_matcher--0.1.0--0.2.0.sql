@@ -1141,7 +1141,7 @@ BEGIN ATOMIC
     UNION ALL
     SELECT format('table %s is in the publication "%s", which publishes updates, and has no replica identity: none of its rows could be marked',
                   t.part, p.pubname),
-           format('Give it a primary key, or ALTER TABLE %s REPLICA IDENTITY FULL; or let the publication publish inserts alone: ALTER PUBLICATION %I SET (publish = ''insert'').',
+           format('Give it a primary key that is not deferrable, or ALTER TABLE %s REPLICA IDENTITY FULL; or let the publication publish inserts alone: ALTER PUBLICATION %I SET (publish = ''insert'').',
                   t.part, p.pubname)
       FROM _tables_of(_marking_refusals.relation) t
      CROSS JOIN LATERAL _relation(t.part) c
@@ -1152,7 +1152,7 @@ BEGIN ATOMIC
             OR to_regclass(format('%I.%I', l.schemaname, l.tablename)) IN (SELECT a.relid FROM pg_partition_ancestors(t.part) a))
        AND NOT CASE c.relreplident
                    WHEN 'f' THEN true
-                   WHEN 'd' THEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.part AND i.indisprimary)
+                   WHEN 'd' THEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.part AND i.indisprimary AND i.indimmediate)
                    WHEN 'i' THEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.part AND i.indisreplident)
                    ELSE false END;
 END;
@@ -2602,6 +2602,36 @@ END
 $$;
 COMMENT ON FUNCTION release_all IS
     'takes all jobs off the schedule and releases all adopted tables, as far as they can be; says what became of each; paths stay; volatile';
+
+CREATE OR REPLACE FUNCTION keep_paths(new_schema name, OUT paths regclass, OUT stops regclass)
+LANGUAGE plpgsql VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    item text;
+BEGIN
+    IF format('%I', new_schema) = '@extschema@' THEN
+        RAISE EXCEPTION 'the tables are in schema "%" already', new_schema
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Name another schema, so that the extension can be created again.';
+    END IF;
+    IF new_schema ~ '^pg_' OR new_schema = 'information_schema' THEN
+        RAISE EXCEPTION 'schema "%" is of the system', new_schema
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Make one for the paths: CREATE SCHEMA kept;';
+    END IF;
+    -- No row is copied: the tables leave the extension and move.
+    FOREACH item IN ARRAY ARRAY['cached_polylines', 'stops'] LOOP
+        EXECUTE format('ALTER EXTENSION osrm_matcher DROP SEQUENCE @extschema@.%I', item || '_id_seq');
+        EXECUTE format('ALTER EXTENSION osrm_matcher DROP TABLE @extschema@.%I', item);
+        EXECUTE format('ALTER TABLE @extschema@.%I SET SCHEMA %I', item, new_schema);
+    END LOOP;
+    paths := format('%I.cached_polylines', new_schema)::regclass;
+    stops := format('%I.stops', new_schema)::regclass;
+    RAISE NOTICE 'the extension has no tables of paths and stops any more: runs and reads fail'
+        USING HINT = 'In the same transaction: DROP EXTENSION osrm_matcher;';
+END
+$$;
+COMMENT ON FUNCTION keep_paths IS
+    'takes the tables of paths and stops out of the extension into another schema, so that DROP EXTENSION leaves them; the last step before that; volatile, strict';
 
 CREATE OR REPLACE FUNCTION "_join_lines"(
 	"encoded" TEXT[], 

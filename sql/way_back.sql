@@ -11,6 +11,10 @@ BEGIN
         RAISE EXCEPTION 'the tables are in schema "%" already', new_schema
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Name another schema, so that the extension can be created again.';
     END IF;
+    IF new_schema ~ '^pg_' OR new_schema = 'information_schema' THEN
+        RAISE EXCEPTION 'schema "%" is of the system', new_schema
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Make one for the paths: CREATE SCHEMA kept;';
+    END IF;
     -- No row is copied: the tables leave the extension and move.
     FOREACH item IN ARRAY ARRAY['cached_polylines', 'stops'] LOOP
         EXECUTE format('ALTER EXTENSION osrm_matcher DROP SEQUENCE @extschema@.%I', item || '_id_seq');
@@ -19,6 +23,8 @@ BEGIN
     END LOOP;
     paths := format('%I.cached_polylines', new_schema)::regclass;
     stops := format('%I.stops', new_schema)::regclass;
+    RAISE NOTICE 'the extension has no tables of paths and stops any more: runs and reads fail'
+        USING HINT = 'In the same transaction: DROP EXTENSION osrm_matcher;';
 END
 $$;
 COMMENT ON FUNCTION keep_paths IS

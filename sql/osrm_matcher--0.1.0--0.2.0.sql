@@ -1,6 +1,61 @@
 -- From 0.1.0 to 0.2.0: open windows go on provisionally and settle; who has a device is said by locks on rows; new
 -- points are found by their time; statements name the schema; distances, trips and the map.
 
+-- What others have made that would be in the way, before anything is changed: an error here says what to do.
+DO $$
+DECLARE
+    theirs text;
+BEGIN
+    SELECT string_agg(format('%s.%I', c.relname, a.attname), ', ' ORDER BY c.relname, a.attname) INTO theirs
+      FROM pg_class c
+      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+     WHERE c.relnamespace = '@extschema@'::regnamespace
+       AND (c.relname, a.attname) IN (
+           ('gps_coordinates', 'course'), ('gps_coordinates', 'speed'), ('gps_coordinates', 'vehicle_type'),
+           ('processing_batches', 'settles_at'), ('processing_batches', 'osrm_group'),
+           ('worker_runs', 'search_pages'), ('worker_runs', 'servers_left_out'));
+    IF theirs IS NOT NULL THEN
+        RAISE EXCEPTION 'osrm_matcher 0.2.0 has columns of its own named like some that are there: %', theirs
+            USING ERRCODE = 'duplicate_column',
+                  HINT = 'Rename them, and who uses them, then update again: ALTER TABLE @extschema@.gps_coordinates RENAME COLUMN ... TO ...;';
+    END IF;
+    SELECT string_agg(format('%I', c.relname), ', ' ORDER BY c.relname) INTO theirs
+      FROM pg_class c
+     WHERE c.relnamespace = '@extschema@'::regnamespace
+       AND c.relname IN ('osrm_groups', 'osrm_group_devices', 'device_locks', 'device_days');
+    IF theirs IS NOT NULL THEN
+        RAISE EXCEPTION 'osrm_matcher 0.2.0 has tables of its own named like some that are in schema @extschema@: %', theirs
+            USING ERRCODE = 'duplicate_table', HINT = 'Rename them, or move them to another schema, then update again.';
+    END IF;
+    -- Of what is dropped below, and of the type that gets an attribute.
+    WITH member AS (
+        SELECT d.classid, d.objid
+          FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+         WHERE d.deptype = 'e' AND e.extname = 'osrm_matcher'
+    ), changed AS (
+        SELECT m.classid, m.objid
+          FROM member m
+          LEFT JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
+         WHERE p.proname IN ('worker_status', 'process_pending', 'schedule_processing', 'osrm_health', 'get_changes', 'adopt_source')
+            OR m.classid = 'pg_class'::regclass AND m.objid = '@extschema@.worker_health'::regclass
+    )
+    SELECT string_agg(DISTINCT coalesce(w.ev_class::regclass::text, pg_describe_object(d.classid, d.objid, 0)), ', ') INTO theirs
+      FROM (SELECT d.classid, d.objid FROM changed c JOIN pg_depend d ON d.refclassid = c.classid AND d.refobjid = c.objid
+             WHERE d.deptype = 'n'
+            UNION ALL
+            SELECT 'pg_class'::regclass, a.attrelid FROM pg_attribute a
+             WHERE a.atttypid = '@extschema@.device_path'::regtype AND NOT a.attisdropped
+               AND (SELECT c.relkind IN ('r', 'p', 'm', 'f') FROM pg_class c WHERE c.oid = a.attrelid)) d
+      LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
+     WHERE NOT EXISTS (SELECT FROM member m WHERE m.objid = coalesce(w.ev_class, d.objid));
+    IF theirs IS NOT NULL THEN
+        RAISE EXCEPTION 'objects of yours depend on what osrm_matcher 0.2.0 changes: %', theirs
+            USING ERRCODE = 'dependent_objects_still_exist',
+                  HINT = 'Keep their definitions (pg_get_viewdef(), pg_get_functiondef()), drop them, update, and make them again.';
+    END IF;
+END
+$$;
+
 -- A scan of the table, for which writers wait: some seconds for twenty million points.
 CREATE INDEX gps_coordinates_waiting ON gps_coordinates (recorded_at) WHERE processed::int = 0;
 COMMENT ON INDEX gps_coordinates_waiting IS 'finds the devices that have new points, by their time';
@@ -47,8 +102,7 @@ CREATE TABLE device_locks (slot integer PRIMARY KEY);
 INSERT INTO device_locks SELECT generate_series(0, 65535);
 COMMENT ON TABLE device_locks IS 'what a worker locks while it has a device: the row that the device''s name hashes to';
 
-DROP INDEX cached_polylines_recent;
-DROP INDEX cached_polylines_last_accessed;
+DROP INDEX IF EXISTS cached_polylines_recent, cached_polylines_last_accessed;
 COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
 ALTER TABLE worker_runs ADD COLUMN search_pages bigint, ADD COLUMN servers_left_out jsonb;
 COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog(); null where old ones were not searched for';

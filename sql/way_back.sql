@@ -36,6 +36,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     adopted regclass;
+    detail text;
 BEGIN
     RETURN QUERY SELECT 'processing is off the schedule', @extschema@.unschedule_processing();
     RETURN QUERY SELECT 'upkeep is off the schedule', @extschema@.unschedule_upkeep();
@@ -45,7 +46,8 @@ BEGIN
             what := format('table %s is as it was', adopted);
             done := @extschema@.release_source(adopted);
         EXCEPTION WHEN OTHERS THEN
-            what := format('table %s stays adopted: %s', adopted, SQLERRM);
+            GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+            what := format('table %s stays adopted: %s', adopted, concat_ws(': ', SQLERRM, nullif(detail, '')));
             done := false;
         END;
         RETURN NEXT;

@@ -83,6 +83,17 @@ def test_an_update_goes_through_where_nothing_is_in_its_way(old_db, made):
         assert old_db.rows("SELECT * FROM v") in ([], [(old_db.value("SELECT get_device_page('car')"),)])
 
 
+def test_a_table_adopted_before_it_was_noted_what_was_added_keeps_its_columns(old_db):
+    old_db.rows("CREATE TABLE markers (username text, coords float8[], created_at timestamptz); SELECT * FROM adopt_source('markers')")
+    old_db.rows("ALTER EXTENSION osrm_matcher UPDATE")
+    with closing(old_db.connect()) as session, closing(session.cursor()) as cursor:
+        cursor.execute("SELECT release_source('markers')")
+        assert "DROP COLUMN processed, DROP COLUMN batch_id" in session.notices[-1]
+        assert old_db.rows("SELECT * FROM adopted_sources") == old_db.rows("SELECT FROM pg_indexes WHERE tablename = 'markers'") == []
+        cursor.execute(session.notices[-1].partition("If nothing else needs them: ")[2])
+    assert old_db.value("SELECT count(*) FROM information_schema.columns WHERE table_name = 'markers'") == 3
+
+
 def test_until_the_update_calls_say_what_to_do(old_db):
     for call in ("CALL process_pending()", "SELECT * FROM process_pending_gps()", "SELECT make_batches()"):
         with pytest.raises(psycopg2.Error) as caught:

@@ -8,7 +8,16 @@
 -- ---------------------------------------------------------------------------------------------
 -- Adopting
 -- ---------------------------------------------------------------------------------------------
--- They stay where the extension was dropped without release_source().
+-- What adoption adds says so itself, in its COMMENT: that lasts through a dump, and where the extension was dropped
+-- without release_source(). A column of this name without it is the application's own.
+CREATE FUNCTION _added_columns(relation regclass) RETURNS name[]
+LANGUAGE sql STABLE
+RETURN ARRAY(SELECT a.attname FROM pg_attribute a
+              WHERE a.attrelid = _added_columns.relation AND a.attname IN ('processed', 'batch_id')
+                AND col_description(a.attrelid, a.attnum) LIKE 'added by osrm_matcher%'
+              ORDER BY a.attnum);
+COMMENT ON FUNCTION _added_columns IS 'the columns of a table that adoption has added; stable';
+
 CREATE FUNCTION _has_columns(relation regclass) RETURNS boolean
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -33,8 +42,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     source @extschema@.adopted_sources;
-    context text;
 BEGIN
+    IF num_nulls(relation, device_column, time_column, coordinate_order, time_zone,
+                 coalesce(coordinates_column, longitude_column, latitude_column)) > 0 THEN
+        RAISE EXCEPTION 'points cannot be read without a table, columns of devices, times and coordinates, their order and a time zone: an argument is null'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave out what is to have its default.';
+    END IF;
     source.relation := relation;
     source.device_column := device_column;
     source.time_column := time_column;
@@ -60,14 +73,7 @@ BEGIN
     IF speed_column IS NOT NULL THEN
         source.speed_expression := @extschema@._number_expression(relation, speed_column, 'a speed', 0, 100000);
     END IF;
-    source.added := ARRAY[@extschema@._index_name(relation, '_osrm_unprocessed'),
-                          @extschema@._index_name(relation, '_osrm_waiting')];
-    context := @extschema@._index_name(relation, '_osrm_device_time');
-    IF @extschema@._is_index_of(context, relation)
-       OR NOT @extschema@._has_index(relation, ARRAY[device_column, time_column])
-    THEN
-        source.added := source.added || context;
-    END IF;
+    source.added := @extschema@._added_indexes(relation, device_column, time_column);
     -- An index of four megabytes of table is built in a tenth of a second or so, and so are those of 64 small tables.
     source.ready := NOT @extschema@._is_half_adopted(relation, device_column, time_column)
         AND ((SELECT sum(pg_relation_size(t.part)) <= 4 * 1024 * 1024 AND count(*) <= 64 FROM @extschema@._tables_of(relation) t)
@@ -156,6 +162,7 @@ $$;
 COMMENT ON FUNCTION _lock_table IS
     'locks a table, partitions included, for altering it, or against others who would alter it, or raises lock_not_available after some seconds; volatile';
 
+-- long: its arguments alone take twenty lines.
 CREATE FUNCTION adopt_source(
     relation regclass,
     device_column name DEFAULT 'username',
@@ -183,8 +190,13 @@ DECLARE
     whats text[];
     statements text[];
     at_once boolean[];
+    has_columns boolean;
 BEGIN
+    IF dry_run IS NULL THEN
+        RAISE EXCEPTION 'dry_run is null: say true or false' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     PERFORM @extschema@._require_adoptable(relation);
+    has_columns := @extschema@._has_columns(relation);
     source := @extschema@._describe_source(
         relation, device_column, time_column, coordinates_column, longitude_column, latitude_column,
         accuracy_column, coordinate_order, time_zone, time_unit, course_column, speed_column);
@@ -213,6 +225,11 @@ BEGIN
         END IF;
         RETURN NEXT;
     END LOOP;
+    IF NOT dry_run AND NOT has_columns THEN
+        EXECUTE format('COMMENT ON COLUMN %1$s.processed IS ''added by osrm_matcher: whether the point has been processed'';
+                        COMMENT ON COLUMN %1$s.batch_id IS ''added by osrm_matcher: the batch that took the point in''',
+                       @extschema@._qualified(relation));
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION adopt_source IS
@@ -226,6 +243,8 @@ AS $$
 DECLARE
     source @extschema@.adopted_sources;
     item regclass;
+    columns name[];
+    used text;
 BEGIN
     DELETE FROM @extschema@.adopted_sources a
      WHERE a.relation = release_source.relation
@@ -246,18 +265,29 @@ BEGIN
                   JOIN pg_index i ON i.indrelid = t.part
                  CROSS JOIN LATERAL @extschema@._relation(i.indexrelid) c
                  WHERE NOT c.relispartition AND CASE WHEN t.part = relation THEN c.relname = ANY (source.added)
-                            ELSE @extschema@._suffix(c.relname) IS NOT NULL END
+                            ELSE @extschema@._suffix(c.relname) IN (SELECT @extschema@._suffix(a) FROM unnest(source.added) a) END
                  ORDER BY t.level LOOP
         IF (@extschema@._relation(item)).oid IS NOT NULL THEN
             EXECUTE format('DROP INDEX %s', item);
         END IF;
     END LOOP;
-    EXECUTE format('ALTER TABLE %s DROP COLUMN IF EXISTS processed, DROP COLUMN IF EXISTS batch_id', relation);
+    columns := @extschema@._added_columns(relation);
+    IF columns <> '{}' THEN
+        EXECUTE (SELECT format('ALTER TABLE %s %s', relation, string_agg(format('DROP COLUMN %I', c), ', ')) FROM unnest(columns) c);
+    ELSIF @extschema@._has_columns(relation) THEN
+        RAISE NOTICE 'the columns "processed" and "batch_id" of table % stay: they do not say that adoption added them', relation
+            USING HINT = format('If nothing else needs them: ALTER TABLE %s DROP COLUMN processed, DROP COLUMN batch_id;', relation);
+    END IF;
     RETURN true;
+EXCEPTION WHEN dependent_objects_still_exist THEN
+    GET STACKED DIAGNOSTICS used = PG_EXCEPTION_DETAIL;
+    RAISE EXCEPTION 'table % cannot be released: something uses what adoption added to it', relation
+        USING ERRCODE = 'dependent_objects_still_exist', DETAIL = used,
+              HINT = 'Drop it, or make it anew without the columns "processed" and "batch_id"; then release the table.';
 END
 $$;
 COMMENT ON FUNCTION release_source IS
-    'makes an adopted table what it was: columns and indexes that adoption added go, paths stay; forgets one that is gone, and the shards of a distributed one; false if it was not adopted; volatile, strict';
+    'makes an adopted table what it was: columns and indexes that adoption added go, those that were there before stay, and so do paths; forgets one that is gone, and the shards of a distributed one; false if it was not adopted; volatile, strict';
 
 -- ---------------------------------------------------------------------------------------------
 -- What a run does about adopted tables before it begins

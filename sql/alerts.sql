@@ -114,16 +114,20 @@ BEGIN ATOMIC
      WHERE b.status = 'pending' AND b.error_code IN ('NotMarked', 'NotWritten', 'Locked')
      GROUP BY b.error_code
     UNION ALL
+    SELECT 'critical', 'bad_address', format('nothing is processed: %s', _osrm_problem()),
+           'See where it is set, and correct it there as a superuser: SELECT * FROM pg_db_role_setting; SELECT * FROM pg_file_settings;'
+     WHERE _osrm_problem() IS NOT NULL
+    UNION ALL
     SELECT 'critical', 'group_away',
            format('%s wait: %s', coalesce('devices of group ' || s.osrm_group, 'devices in no group'),
                   string_agg(format('%s has not answered since %s: %s', s.server, s.since, s.problem), '; ')),
            'SELECT * FROM osrm_health();'
       FROM get_osrm_servers() s
-     WHERE EXISTS (SELECT FROM osrm_groups)
+     WHERE EXISTS (SELECT FROM osrm_groups) AND (s.osrm_group IS NOT NULL OR _osrm_problem() IS NULL)
      GROUP BY s.osrm_group
     HAVING bool_and(s.in_use IS FALSE);
 END;
-COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows and groups of devices that are set aside, with their reasons; stable';
+COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows and groups of devices that are set aside, and what keeps all from being processed, with their reasons; stable';
 
 CREATE FUNCTION _server_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE
@@ -137,10 +141,17 @@ BEGIN ATOMIC
            format('group %s goes by column %s, which no table of points has', g.name, quote_ident(g.source_column)),
            'Adopt the table that has it, or correct source_column in osrm_groups.'
       FROM osrm_groups g
-     WHERE g.source_column IS NOT NULL AND NOT _is_source_column(g.source_column);
+     WHERE g.source_column IS NOT NULL AND NOT _is_source_column(g.source_column)
+    UNION ALL
+    SELECT 'warning', 'group_missing',
+           format('%s devices of osrm_group_devices are in group %s, which is not in osrm_groups', count(*), m.osrm_group),
+           'Make the group, or correct the list; until then they are matched as if they were not in it.'
+      FROM osrm_group_devices m
+     WHERE NOT EXISTS (SELECT FROM osrm_groups g WHERE g.name = m.osrm_group)
+     GROUP BY m.osrm_group;
 END;
 COMMENT ON FUNCTION _server_alerts IS
-    'OSRM servers that are left out while others of their group answer, and groups by a column that is nowhere, with their reasons; stable';
+    'OSRM servers that are left out while others of their group answer, groups by a column that is nowhere, and devices in a group that is not there, with their reasons; stable';
 
 CREATE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',

@@ -6,7 +6,7 @@ LANGUAGE sql STABLE PARALLEL SAFE
 RETURN EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron');
 COMMENT ON FUNCTION _cron_is_here IS 'whether pg_cron is installed in this database; stable, parallel safe';
 
-CREATE FUNCTION _require_cron() RETURNS void
+CREATE FUNCTION _require_cron(there text) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -24,27 +24,26 @@ BEGIN
               HINT = CASE
                   WHEN home IS NULL THEN 'Add pg_cron to shared_preload_libraries, set cron.database_name, restart, then CREATE EXTENSION pg_cron.'
                   WHEN home = current_database() THEN 'CREATE EXTENSION pg_cron.'
-                  ELSE format('In database "%s": SELECT cron.schedule_in_database(''osrm_matcher'', ''* * * * *'', ''CALL %s.process_pending()'', %L).',
-                              home, '@extschema@', current_database()) END;
+                  ELSE format('In database "%s": %s', home, there) END;
 END
 $$;
-COMMENT ON FUNCTION _require_cron() IS
-    'raises object_not_in_prerequisite_state, with what to do, where pg_cron is missing; stable';
+COMMENT ON FUNCTION _require_cron IS
+    'raises object_not_in_prerequisite_state, with what to do, where pg_cron is missing, or lives in another database: then the statement to run there; stable';
 
 COMMENT ON FUNCTION _next_run IS
     'when a schedule runs next, by pg_cron''s own clock (UTC); null where the schedule cannot be read; immutable, strict, parallel safe';
 
--- The schedule of a job of ours; no row where there is none or it cannot be seen from here.
+-- The schedule of a job of ours, a row for each role that has one; none where there is none or it cannot be seen from here.
 CREATE FUNCTION _cron_job(job_name text)
-RETURNS TABLE (job_id bigint, schedule text, active boolean)
+RETURNS TABLE (job_id bigint, schedule text, active boolean, role text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF @extschema@._cron_is_here() THEN
         RETURN QUERY EXECUTE
-            'SELECT j.jobid, j.schedule, j.active FROM cron.job j
-              WHERE j.jobname = $1 AND j.database = current_database() ORDER BY j.jobid LIMIT 1'
+            'SELECT j.jobid, j.schedule, j.active, j.username FROM cron.job j
+              WHERE j.jobname = $1 AND j.database = current_database() ORDER BY j.jobid'
             USING job_name;
     END IF;
 END
@@ -87,3 +86,59 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _last_cron_run IS 'the last run of a job of pg_cron that has ended, as far as pg_cron''s log has it; stable';
+
+-- ---------------------------------------------------------------------------------------------
+-- Setting jobs, and ending them
+-- ---------------------------------------------------------------------------------------------
+CREATE FUNCTION _end_job(job_id bigint, role text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF role <> current_user AND NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
+        RAISE WARNING 'job % of pg_cron goes on: it is role %''s', job_id, role
+            USING HINT = format('As that role, or as a superuser: SELECT cron.unschedule(%s);', job_id);
+        RETURN false;
+    END IF;
+    EXECUTE 'SELECT cron.unschedule($1)' USING job_id;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION _end_job IS
+    'takes a job off pg_cron''s schedule if it is the caller''s, or the caller a superuser; a warning and false if not; volatile';
+
+-- pg_cron knows a job by its name and its role, whatever database it is of: a name of two databases would be one job, and
+-- another role's would run beside the caller's.
+CREATE FUNCTION _schedule_jobs(job_names text[], schedule text, command text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    there text := 'cron.schedule_in_database(%L, %L, %L, %L)';
+    job_name text;
+    taken record;
+    job bigint;
+    first_job bigint;
+BEGIN
+    IF schedule IS NULL THEN
+        RAISE EXCEPTION 'there is no schedule to set: it is null'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give one such as ''* * * * *''. To end one: unschedule_processing(), unschedule_upkeep().';
+    END IF;
+    PERFORM @extschema@._require_cron((
+        SELECT format('SELECT %s;', string_agg(format(there, n || '@' || current_database(), schedule, command, current_database()), ', '))
+          FROM unnest(job_names) n));
+    FOREACH job_name IN ARRAY job_names LOOP
+        EXECUTE 'SELECT * FROM cron.job j WHERE j.jobname = $1 AND j.username = current_user AND j.database <> current_database()'
+           INTO taken USING job_name;
+        IF taken.jobid IS NOT NULL THEN
+            RAISE EXCEPTION 'pg_cron has a job "%" already, which is one of database "%"', job_name, taken.database
+                USING ERRCODE = 'object_not_in_prerequisite_state',
+                      HINT = format('Give that a name of its own, then try again: SELECT cron.unschedule(%s), %s;', taken.jobid,
+                                    format(there, job_name || '@' || taken.database, taken.schedule, taken.command, taken.database));
+        END IF;
+        PERFORM @extschema@._end_job(j.job_id, j.role) FROM @extschema@._cron_job(job_name) j WHERE j.role <> current_user;
+        EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job USING job_name, schedule, command;
+        first_job := coalesce(first_job, job);
+    END LOOP;
+    RETURN first_job;
+END
+$$;
+COMMENT ON FUNCTION _schedule_jobs IS
+    'lets pg_cron run a command by jobs of these names in this database; called again, it changes them; returns the id of the first; volatile';

@@ -35,6 +35,9 @@ BEGIN
             USING ERRCODE = 'null_value_not_allowed',
                   HINT = 'Leave the range out for all times. delete_old() and upkeep() delete what is old of all devices.';
     END IF;
+    IF from_time >= to_time THEN
+        RAISE EXCEPTION 'a range that is to be forgotten begins before it ends' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     -- A run that has the device would store again what it has read.
     PERFORM @extschema@._wait_for_device(device_id);
     SELECT min(b.start_time), max(b.end_time) INTO windows_from, windows_to

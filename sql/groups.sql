@@ -43,6 +43,52 @@ COMMENT ON FUNCTION _warn_of_column IS 'warns of a column that no table of point
 CREATE TRIGGER warn_of_column AFTER INSERT OR UPDATE ON osrm_groups
     FOR EACH ROW WHEN (NEW.source_column IS NOT NULL) EXECUTE FUNCTION _warn_of_column();
 
+-- The list follows its groups by triggers, not by a foreign key: a restore by several jobs fills the list before the
+-- groups as well as after them, and would lose it all. A group that is not there is warned of, and counts for nothing.
+CREATE FUNCTION _follow_groups() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        UPDATE @extschema@.osrm_group_devices d SET osrm_group = NEW.name WHERE d.osrm_group = OLD.name;
+    ELSIF TG_OP = 'DELETE' THEN
+        DELETE FROM @extschema@.osrm_group_devices d WHERE d.osrm_group = OLD.name;
+    ELSE
+        DELETE FROM @extschema@.osrm_group_devices;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION _follow_groups IS 'renames a group in the list of devices, too, or takes its part of the list away; volatile';
+CREATE TRIGGER follow_name AFTER UPDATE ON osrm_groups
+    FOR EACH ROW WHEN (NEW.name <> OLD.name) EXECUTE FUNCTION _follow_groups();
+CREATE TRIGGER follow_end AFTER DELETE ON osrm_groups FOR EACH ROW EXECUTE FUNCTION _follow_groups();
+CREATE TRIGGER follow_truncation AFTER TRUNCATE ON osrm_groups FOR EACH STATEMENT EXECUTE FUNCTION _follow_groups();
+
+CREATE FUNCTION _warn_of_group() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    missing text;
+BEGIN
+    SELECT string_agg(DISTINCT format('"%s"', n.osrm_group), ', ') INTO missing
+      FROM news n
+     WHERE NOT EXISTS (SELECT FROM @extschema@.osrm_groups g WHERE g.name = n.osrm_group);
+    IF missing IS NOT NULL THEN
+        RAISE WARNING 'there is no group %; until it is made, its devices are matched as if they were not in the list', missing
+            USING ERRCODE = 'foreign_key_violation', HINT = 'Insert it into osrm_groups, or correct osrm_group.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION _warn_of_group IS 'warns of devices that are put in a group which is not there; volatile';
+CREATE TRIGGER warn_of_group AFTER INSERT ON osrm_group_devices
+    REFERENCING NEW TABLE AS news FOR EACH STATEMENT EXECUTE FUNCTION _warn_of_group();
+CREATE TRIGGER warn_of_change AFTER UPDATE ON osrm_group_devices
+    REFERENCING NEW TABLE AS news FOR EACH STATEMENT EXECUTE FUNCTION _warn_of_group();
+
 -- ---------------------------------------------------------------------------------------------
 -- Which group a device is in
 -- ---------------------------------------------------------------------------------------------
@@ -72,7 +118,7 @@ BEGIN ATOMIC
                                             WHERE d.device_id ~ g.pattern
                                             ORDER BY g.name COLLATE "C" LIMIT 1))
       FROM unnest(_groups_of.device_ids, _groups_of.said) AS d (device_id, said)
-      LEFT JOIN osrm_group_devices m ON m.device_id = d.device_id;
+      LEFT JOIN (osrm_group_devices m JOIN osrm_groups k ON k.name = m.osrm_group) ON m.device_id = d.device_id;
 END;
 COMMENT ON FUNCTION _groups_of IS
     'groups of devices: that of the list, or what their newest rows have said, or the first by name whose pattern fits; null for none; stable';

@@ -1,6 +1,61 @@
 -- From 0.1.0 to 0.2.0: open windows go on provisionally and settle; who has a device is said by locks on rows; new
 -- points are found by their time; statements name the schema; distances, trips and the map.
 
+-- What others have made that would be in the way, before anything is changed: an error here says what to do.
+DO $$
+DECLARE
+    theirs text;
+BEGIN
+    SELECT string_agg(format('%s.%I', c.relname, a.attname), ', ' ORDER BY c.relname, a.attname) INTO theirs
+      FROM pg_class c
+      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+     WHERE c.relnamespace = '@extschema@'::regnamespace
+       AND (c.relname, a.attname) IN (
+           ('gps_coordinates', 'course'), ('gps_coordinates', 'speed'), ('gps_coordinates', 'vehicle_type'),
+           ('processing_batches', 'settles_at'), ('processing_batches', 'osrm_group'),
+           ('worker_runs', 'search_pages'), ('worker_runs', 'servers_left_out'));
+    IF theirs IS NOT NULL THEN
+        RAISE EXCEPTION 'osrm_matcher 0.2.0 has columns of its own named like some that are there: %', theirs
+            USING ERRCODE = 'duplicate_column',
+                  HINT = 'Rename them, and who uses them, then update again: ALTER TABLE @extschema@.gps_coordinates RENAME COLUMN ... TO ...;';
+    END IF;
+    SELECT string_agg(format('%I', c.relname), ', ' ORDER BY c.relname) INTO theirs
+      FROM pg_class c
+     WHERE c.relnamespace = '@extschema@'::regnamespace
+       AND c.relname IN ('osrm_groups', 'osrm_group_devices', 'device_locks', 'device_days');
+    IF theirs IS NOT NULL THEN
+        RAISE EXCEPTION 'osrm_matcher 0.2.0 has tables of its own named like some that are in schema @extschema@: %', theirs
+            USING ERRCODE = 'duplicate_table', HINT = 'Rename them, or move them to another schema, then update again.';
+    END IF;
+    -- Of what is dropped below, and of the type that gets an attribute.
+    WITH member AS (
+        SELECT d.classid, d.objid
+          FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+         WHERE d.deptype = 'e' AND e.extname = 'osrm_matcher'
+    ), changed AS (
+        SELECT m.classid, m.objid
+          FROM member m
+          LEFT JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
+         WHERE p.proname IN ('worker_status', 'process_pending', 'schedule_processing', 'osrm_health', 'get_changes', 'adopt_source')
+            OR m.classid = 'pg_class'::regclass AND m.objid = '@extschema@.worker_health'::regclass
+    )
+    SELECT string_agg(DISTINCT coalesce(w.ev_class::regclass::text, pg_describe_object(d.classid, d.objid, 0)), ', ') INTO theirs
+      FROM (SELECT d.classid, d.objid FROM changed c JOIN pg_depend d ON d.refclassid = c.classid AND d.refobjid = c.objid
+             WHERE d.deptype = 'n'
+            UNION ALL
+            SELECT 'pg_class'::regclass, a.attrelid FROM pg_attribute a
+             WHERE a.atttypid = '@extschema@.device_path'::regtype AND NOT a.attisdropped
+               AND (SELECT c.relkind IN ('r', 'p', 'm', 'f') FROM pg_class c WHERE c.oid = a.attrelid)) d
+      LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
+     WHERE NOT EXISTS (SELECT FROM member m WHERE m.objid = coalesce(w.ev_class, d.objid));
+    IF theirs IS NOT NULL THEN
+        RAISE EXCEPTION 'objects of yours depend on what osrm_matcher 0.2.0 changes: %', theirs
+            USING ERRCODE = 'dependent_objects_still_exist',
+                  HINT = 'Keep their definitions (pg_get_viewdef(), pg_get_functiondef()), drop them, update, and make them again.';
+    END IF;
+END
+$$;
+
 -- A scan of the table, for which writers wait: some seconds for twenty million points.
 CREATE INDEX gps_coordinates_waiting ON gps_coordinates (recorded_at) WHERE processed::int = 0;
 COMMENT ON INDEX gps_coordinates_waiting IS 'finds the devices that have new points, by their time';
@@ -37,7 +92,7 @@ COMMENT ON COLUMN osrm_groups.source_value IS 'what source_column holds, as text
 
 CREATE TABLE osrm_group_devices (
     device_id  text PRIMARY KEY,
-    osrm_group text NOT NULL REFERENCES osrm_groups ON UPDATE CASCADE ON DELETE CASCADE
+    osrm_group text NOT NULL
 );
 COMMENT ON TABLE osrm_group_devices IS 'devices that are in a group whatever their names and rows say';
 SELECT pg_extension_config_dump('osrm_groups', '');
@@ -47,8 +102,7 @@ CREATE TABLE device_locks (slot integer PRIMARY KEY);
 INSERT INTO device_locks SELECT generate_series(0, 65535);
 COMMENT ON TABLE device_locks IS 'what a worker locks while it has a device: the row that the device''s name hashes to';
 
-DROP INDEX cached_polylines_recent;
-DROP INDEX cached_polylines_last_accessed;
+DROP INDEX IF EXISTS cached_polylines_recent, cached_polylines_last_accessed;
 COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
 ALTER TABLE worker_runs ADD COLUMN search_pages bigint, ADD COLUMN servers_left_out jsonb;
 COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog(); null where old ones were not searched for';
@@ -68,11 +122,14 @@ COMMENT ON INDEX path_reads_read_at IS 'finds the notes that are too old';
 
 DROP VIEW worker_health;
 DROP ROUTINE _has_index;
+DROP ROUTINE _index_name;
 DROP ROUTINE worker_status;
 DROP ROUTINE _advance_jobs;
 DROP ROUTINE get_jobs;
 DROP ROUTINE process_pending;
 DROP ROUTINE schedule_processing;
+DROP ROUTINE _require_cron;
+DROP ROUTINE _cron_job;
 DROP ROUTINE osrm_health;
 DROP ROUTINE get_changes;
 DROP ROUTINE _describe_source;
@@ -401,7 +458,15 @@ END;
 COMMENT ON FUNCTION _is_half_adopted IS
     'whether a partitioned table or a hypertable has indexes that adoption has begun and not all its partitions have; stable';
 
-CREATE OR REPLACE FUNCTION _index_name(relation regclass, suffix text) RETURNS name
+CREATE FUNCTION _added_columns(relation regclass) RETURNS name[]
+LANGUAGE sql STABLE
+RETURN ARRAY(SELECT a.attname FROM pg_attribute a
+              WHERE a.attrelid = _added_columns.relation AND a.attname IN ('processed', 'batch_id')
+                AND col_description(a.attrelid, a.attnum) LIKE 'added by osrm_matcher%'
+              ORDER BY a.attnum);
+COMMENT ON FUNCTION _added_columns IS 'the columns of a table that adoption has added; stable';
+
+CREATE FUNCTION _index_name(relation regclass, suffix text, again boolean DEFAULT true) RETURNS name
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -416,7 +481,7 @@ BEGIN
       FROM pg_index i CROSS JOIN LATERAL @extschema@._relation(i.indexrelid) c
      WHERE i.indrelid = relation AND (i.indisvalid OR c.relkind = 'I') AND right(c.relname, length(suffix)) = suffix
      ORDER BY 1 LIMIT 1;
-    IF FOUND THEN
+    IF FOUND AND again THEN
         RETURN candidate;
     END IF;
     SELECT c.relname, c.relnamespace,
@@ -439,6 +504,22 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _index_name IS 'the name of an index that adoption adds, or of the one that it has added before; stable';
+
+CREATE FUNCTION _added_indexes(relation regclass, device_column name, time_column name) RETURNS text[]
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT array_agg(CASE WHEN e.earlier AND _is_index_of(n.name, _added_indexes.relation)
+                            OR NOT _has_index(_added_indexes.relation, w.columns, w.condition) THEN n.name END ORDER BY w.nth)
+      FROM (SELECT _added_columns(_added_indexes.relation) <> '{}' AS earlier) e
+     CROSS JOIN (VALUES
+        (1, '_osrm_unprocessed', ARRAY[_added_indexes.device_column, _added_indexes.time_column], '(NOT processed)'),
+        (2, '_osrm_waiting', ARRAY[_added_indexes.time_column], '((processed)::integer = 0)'),
+        (3, '_osrm_device_time', ARRAY[_added_indexes.device_column, _added_indexes.time_column], NULL))
+        AS w (nth, suffix, columns, condition)
+     CROSS JOIN LATERAL (SELECT _index_name(_added_indexes.relation, w.suffix, e.earlier) AS name) n;
+END;
+COMMENT ON FUNCTION _added_indexes IS
+    'names of the three indexes of a source, those of an earlier adoption included; null for one that the table has of its own; stable';
 
 CREATE OR REPLACE FUNCTION _wanted_indexes(source adopted_sources)
 RETURNS TABLE (name text, suffix text, definition text, title text, purpose text, there boolean)
@@ -911,6 +992,52 @@ COMMENT ON FUNCTION _warn_of_column IS 'warns of a column that no table of point
 CREATE TRIGGER warn_of_column AFTER INSERT OR UPDATE ON osrm_groups
     FOR EACH ROW WHEN (NEW.source_column IS NOT NULL) EXECUTE FUNCTION _warn_of_column();
 
+-- The list follows its groups by triggers, not by a foreign key: a restore by several jobs fills the list before the
+-- groups as well as after them, and would lose it all. A group that is not there is warned of, and counts for nothing.
+CREATE FUNCTION _follow_groups() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        UPDATE @extschema@.osrm_group_devices d SET osrm_group = NEW.name WHERE d.osrm_group = OLD.name;
+    ELSIF TG_OP = 'DELETE' THEN
+        DELETE FROM @extschema@.osrm_group_devices d WHERE d.osrm_group = OLD.name;
+    ELSE
+        DELETE FROM @extschema@.osrm_group_devices;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION _follow_groups IS 'renames a group in the list of devices, too, or takes its part of the list away; volatile';
+CREATE TRIGGER follow_name AFTER UPDATE ON osrm_groups
+    FOR EACH ROW WHEN (NEW.name <> OLD.name) EXECUTE FUNCTION _follow_groups();
+CREATE TRIGGER follow_end AFTER DELETE ON osrm_groups FOR EACH ROW EXECUTE FUNCTION _follow_groups();
+CREATE TRIGGER follow_truncation AFTER TRUNCATE ON osrm_groups FOR EACH STATEMENT EXECUTE FUNCTION _follow_groups();
+
+CREATE FUNCTION _warn_of_group() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    missing text;
+BEGIN
+    SELECT string_agg(DISTINCT format('"%s"', n.osrm_group), ', ') INTO missing
+      FROM news n
+     WHERE NOT EXISTS (SELECT FROM @extschema@.osrm_groups g WHERE g.name = n.osrm_group);
+    IF missing IS NOT NULL THEN
+        RAISE WARNING 'there is no group %; until it is made, its devices are matched as if they were not in the list', missing
+            USING ERRCODE = 'foreign_key_violation', HINT = 'Insert it into osrm_groups, or correct osrm_group.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION _warn_of_group IS 'warns of devices that are put in a group which is not there; volatile';
+CREATE TRIGGER warn_of_group AFTER INSERT ON osrm_group_devices
+    REFERENCING NEW TABLE AS news FOR EACH STATEMENT EXECUTE FUNCTION _warn_of_group();
+CREATE TRIGGER warn_of_change AFTER UPDATE ON osrm_group_devices
+    REFERENCING NEW TABLE AS news FOR EACH STATEMENT EXECUTE FUNCTION _warn_of_group();
+
 CREATE FUNCTION _is_source_column(column_name name) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN EXISTS (SELECT FROM _sources() s
@@ -936,7 +1063,7 @@ BEGIN ATOMIC
                                             WHERE d.device_id ~ g.pattern
                                             ORDER BY g.name COLLATE "C" LIMIT 1))
       FROM unnest(_groups_of.device_ids, _groups_of.said) AS d (device_id, said)
-      LEFT JOIN osrm_group_devices m ON m.device_id = d.device_id;
+      LEFT JOIN (osrm_group_devices m JOIN osrm_groups k ON k.name = m.osrm_group) ON m.device_id = d.device_id;
 END;
 COMMENT ON FUNCTION _groups_of IS
     'groups of devices: that of the list, or what their newest rows have said, or the first by name whose pattern fits; null for none; stable';
@@ -950,19 +1077,26 @@ CREATE FUNCTION "_osrm_servers"() RETURNS TEXT[]
 STRICT STABLE PARALLEL SAFE
 LANGUAGE c
 AS 'MODULE_PATHNAME', '_osrm_servers_wrapper';
-COMMENT ON FUNCTION _osrm_servers IS 'addresses of the OSRM servers that are set; stable, parallel safe';
+COMMENT ON FUNCTION _osrm_servers IS 'addresses of the OSRM servers that are set, none where one cannot be used; stable, parallel safe';
+
+CREATE FUNCTION "_osrm_problem"() RETURNS TEXT
+STRICT STABLE PARALLEL SAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', '_osrm_problem_wrapper';
+COMMENT ON FUNCTION _osrm_problem IS 'why no OSRM server can be asked by the settings; null if one can; stable, parallel safe';
 
 CREATE FUNCTION get_osrm_servers()
 RETURNS TABLE (server text, in_use boolean, since timestamptz, problem text, asked_again_at timestamptz,
                osrm_group text)
 LANGUAGE sql STABLE SECURITY DEFINER
 BEGIN ATOMIC
-    SELECT c.server, CASE WHEN l.server IS NOT NULL THEN false WHEN seen.reachable THEN true END, l.since, l.why, l.until,
-           c.osrm_group
-      FROM (SELECT NULL::text AS osrm_group, s.server, s.position
-              FROM unnest(_osrm_servers()) WITH ORDINALITY AS s (server, position)
+    SELECT c.server, CASE WHEN l.server IS NOT NULL OR c.problem IS NOT NULL THEN false WHEN seen.reachable THEN true END,
+           l.since, coalesce(c.problem, l.why), l.until, c.osrm_group
+      FROM (SELECT NULL::text AS osrm_group, s.server, s.position, _osrm_problem() AS problem
+              FROM (SELECT _osrm_servers() AS set) o
+             CROSS JOIN LATERAL unnest(coalesce(nullif(o.set, '{}'), '{NULL}')) WITH ORDINALITY AS s (server, position)
             UNION ALL
-            SELECT g.name, s.server, s.position
+            SELECT g.name, s.server, s.position, NULL
               FROM osrm_groups g
              CROSS JOIN LATERAL unnest(_server_list(g.osrm_url)) WITH ORDINALITY AS s (server, position)) c
      CROSS JOIN _osrm_seen() seen
@@ -974,7 +1108,7 @@ BEGIN ATOMIC
      ORDER BY c.osrm_group COLLATE "C" NULLS FIRST, c.position;
 END;
 COMMENT ON FUNCTION get_osrm_servers IS
-    'the OSRM servers that are set, those of osrm_matcher.osrm_url first, then those of each group; whether the last run left one out, since when, why, and when it is asked again; stable';
+    'the OSRM servers that are set, those of osrm_matcher.osrm_url first (null where it cannot be used), then those of each group; whether the last run left one out, since when, why, and when it is asked again; stable';
 
 COMMENT ON FUNCTION worker_status IS
     'how the worker does, in one row: what waits, what is done, OSRM, the last run and the next; stable, reads only what waits';
@@ -1080,7 +1214,7 @@ BEGIN ATOMIC
     UNION ALL
     SELECT format('table %s is in the publication "%s", which publishes updates, and has no replica identity: none of its rows could be marked',
                   t.part, p.pubname),
-           format('Give it a primary key, or ALTER TABLE %s REPLICA IDENTITY FULL; or let the publication publish inserts alone: ALTER PUBLICATION %I SET (publish = ''insert'').',
+           format('Give it a primary key that is not deferrable, or ALTER TABLE %s REPLICA IDENTITY FULL; or let the publication publish inserts alone: ALTER PUBLICATION %I SET (publish = ''insert'').',
                   t.part, p.pubname)
       FROM _tables_of(_marking_refusals.relation) t
      CROSS JOIN LATERAL _relation(t.part) c
@@ -1091,7 +1225,7 @@ BEGIN ATOMIC
             OR to_regclass(format('%I.%I', l.schemaname, l.tablename)) IN (SELECT a.relid FROM pg_partition_ancestors(t.part) a))
        AND NOT CASE c.relreplident
                    WHEN 'f' THEN true
-                   WHEN 'd' THEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.part AND i.indisprimary)
+                   WHEN 'd' THEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.part AND i.indisprimary AND i.indimmediate)
                    WHEN 'i' THEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.part AND i.indisreplident)
                    ELSE false END;
 END;
@@ -1429,7 +1563,6 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET datestyle = 'ISO'
 SET timezone = 'UTC'
-SET lock_timeout = '200ms'
 AS $$
 DECLARE
     step interval;
@@ -1851,6 +1984,9 @@ BEGIN
             USING ERRCODE = 'null_value_not_allowed',
                   HINT = 'Leave the range out for all times. delete_old() and upkeep() delete what is old of all devices.';
     END IF;
+    IF from_time >= to_time THEN
+        RAISE EXCEPTION 'a range that is to be forgotten begins before it ends' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     -- A run that has the device would store again what it has read.
     PERFORM @extschema@._wait_for_device(device_id);
     SELECT min(b.start_time), max(b.end_time) INTO windows_from, windows_to
@@ -2009,8 +2145,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     source @extschema@.adopted_sources;
-    context text;
 BEGIN
+    IF num_nulls(relation, device_column, time_column, coordinate_order, time_zone,
+                 coalesce(coordinates_column, longitude_column, latitude_column)) > 0 THEN
+        RAISE EXCEPTION 'points cannot be read without a table, columns of devices, times and coordinates, their order and a time zone: an argument is null'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave out what is to have its default.';
+    END IF;
     source.relation := relation;
     source.device_column := device_column;
     source.time_column := time_column;
@@ -2036,14 +2176,7 @@ BEGIN
     IF speed_column IS NOT NULL THEN
         source.speed_expression := @extschema@._number_expression(relation, speed_column, 'a speed', 0, 100000);
     END IF;
-    source.added := ARRAY[@extschema@._index_name(relation, '_osrm_unprocessed'),
-                          @extschema@._index_name(relation, '_osrm_waiting')];
-    context := @extschema@._index_name(relation, '_osrm_device_time');
-    IF @extschema@._is_index_of(context, relation)
-       OR NOT @extschema@._has_index(relation, ARRAY[device_column, time_column])
-    THEN
-        source.added := source.added || context;
-    END IF;
+    source.added := @extschema@._added_indexes(relation, device_column, time_column);
     -- An index of four megabytes of table is built in a tenth of a second or so, and so are those of 64 small tables.
     source.ready := NOT @extschema@._is_half_adopted(relation, device_column, time_column)
         AND ((SELECT sum(pg_relation_size(t.part)) <= 4 * 1024 * 1024 AND count(*) <= 64 FROM @extschema@._tables_of(relation) t)
@@ -2130,6 +2263,7 @@ $$;
 COMMENT ON FUNCTION _lock_table IS
     'locks a table, partitions included, for altering it, or against others who would alter it, or raises lock_not_available after some seconds; volatile';
 
+-- long: its arguments alone take twenty lines.
 CREATE FUNCTION adopt_source(
     relation regclass,
     device_column name DEFAULT 'username',
@@ -2157,8 +2291,13 @@ DECLARE
     whats text[];
     statements text[];
     at_once boolean[];
+    has_columns boolean;
 BEGIN
+    IF dry_run IS NULL THEN
+        RAISE EXCEPTION 'dry_run is null: say true or false' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     PERFORM @extschema@._require_adoptable(relation);
+    has_columns := @extschema@._has_columns(relation);
     source := @extschema@._describe_source(
         relation, device_column, time_column, coordinates_column, longitude_column, latitude_column,
         accuracy_column, coordinate_order, time_zone, time_unit, course_column, speed_column);
@@ -2187,6 +2326,11 @@ BEGIN
         END IF;
         RETURN NEXT;
     END LOOP;
+    IF NOT dry_run AND NOT has_columns THEN
+        EXECUTE format('COMMENT ON COLUMN %1$s.processed IS ''added by osrm_matcher: whether the point has been processed'';
+                        COMMENT ON COLUMN %1$s.batch_id IS ''added by osrm_matcher: the batch that took the point in''',
+                       @extschema@._qualified(relation));
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION adopt_source IS
@@ -2200,6 +2344,8 @@ AS $$
 DECLARE
     source @extschema@.adopted_sources;
     item regclass;
+    columns name[];
+    used text;
 BEGIN
     DELETE FROM @extschema@.adopted_sources a
      WHERE a.relation = release_source.relation
@@ -2220,18 +2366,29 @@ BEGIN
                   JOIN pg_index i ON i.indrelid = t.part
                  CROSS JOIN LATERAL @extschema@._relation(i.indexrelid) c
                  WHERE NOT c.relispartition AND CASE WHEN t.part = relation THEN c.relname = ANY (source.added)
-                            ELSE @extschema@._suffix(c.relname) IS NOT NULL END
+                            ELSE @extschema@._suffix(c.relname) IN (SELECT @extschema@._suffix(a) FROM unnest(source.added) a) END
                  ORDER BY t.level LOOP
         IF (@extschema@._relation(item)).oid IS NOT NULL THEN
             EXECUTE format('DROP INDEX %s', item);
         END IF;
     END LOOP;
-    EXECUTE format('ALTER TABLE %s DROP COLUMN IF EXISTS processed, DROP COLUMN IF EXISTS batch_id', relation);
+    columns := @extschema@._added_columns(relation);
+    IF columns <> '{}' THEN
+        EXECUTE (SELECT format('ALTER TABLE %s %s', relation, string_agg(format('DROP COLUMN %I', c), ', ')) FROM unnest(columns) c);
+    ELSIF @extschema@._has_columns(relation) THEN
+        RAISE NOTICE 'the columns "processed" and "batch_id" of table % stay: they do not say that adoption added them', relation
+            USING HINT = format('If nothing else needs them: ALTER TABLE %s DROP COLUMN processed, DROP COLUMN batch_id;', relation);
+    END IF;
     RETURN true;
+EXCEPTION WHEN dependent_objects_still_exist THEN
+    GET STACKED DIAGNOSTICS used = PG_EXCEPTION_DETAIL;
+    RAISE EXCEPTION 'table % cannot be released: something uses what adoption added to it', relation
+        USING ERRCODE = 'dependent_objects_still_exist', DETAIL = used,
+              HINT = 'Drop it, or make it anew without the columns "processed" and "batch_id"; then release the table.';
 END
 $$;
 COMMENT ON FUNCTION release_source IS
-    'makes an adopted table what it was: columns and indexes that adoption added go, paths stay; forgets one that is gone, and the shards of a distributed one; false if it was not adopted; volatile, strict';
+    'makes an adopted table what it was: columns and indexes that adoption added go, those that were there before stay, and so do paths; forgets one that is gone, and the shards of a distributed one; false if it was not adopted; volatile, strict';
 
 CREATE OR REPLACE FUNCTION _use_ready_sources() RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -2518,16 +2675,20 @@ BEGIN ATOMIC
      WHERE b.status = 'pending' AND b.error_code IN ('NotMarked', 'NotWritten', 'Locked')
      GROUP BY b.error_code
     UNION ALL
+    SELECT 'critical', 'bad_address', format('nothing is processed: %s', _osrm_problem()),
+           'See where it is set, and correct it there as a superuser: SELECT * FROM pg_db_role_setting; SELECT * FROM pg_file_settings;'
+     WHERE _osrm_problem() IS NOT NULL
+    UNION ALL
     SELECT 'critical', 'group_away',
            format('%s wait: %s', coalesce('devices of group ' || s.osrm_group, 'devices in no group'),
                   string_agg(format('%s has not answered since %s: %s', s.server, s.since, s.problem), '; ')),
            'SELECT * FROM osrm_health();'
       FROM get_osrm_servers() s
-     WHERE EXISTS (SELECT FROM osrm_groups)
+     WHERE EXISTS (SELECT FROM osrm_groups) AND (s.osrm_group IS NOT NULL OR _osrm_problem() IS NULL)
      GROUP BY s.osrm_group
     HAVING bool_and(s.in_use IS FALSE);
 END;
-COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows and groups of devices that are set aside, with their reasons; stable';
+COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows and groups of devices that are set aside, and what keeps all from being processed, with their reasons; stable';
 
 CREATE FUNCTION _server_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE
@@ -2541,10 +2702,17 @@ BEGIN ATOMIC
            format('group %s goes by column %s, which no table of points has', g.name, quote_ident(g.source_column)),
            'Adopt the table that has it, or correct source_column in osrm_groups.'
       FROM osrm_groups g
-     WHERE g.source_column IS NOT NULL AND NOT _is_source_column(g.source_column);
+     WHERE g.source_column IS NOT NULL AND NOT _is_source_column(g.source_column)
+    UNION ALL
+    SELECT 'warning', 'group_missing',
+           format('%s devices of osrm_group_devices are in group %s, which is not in osrm_groups', count(*), m.osrm_group),
+           'Make the group, or correct the list; until then they are matched as if they were not in it.'
+      FROM osrm_group_devices m
+     WHERE NOT EXISTS (SELECT FROM osrm_groups g WHERE g.name = m.osrm_group)
+     GROUP BY m.osrm_group;
 END;
 COMMENT ON FUNCTION _server_alerts IS
-    'OSRM servers that are left out while others of their group answer, and groups by a column that is nowhere, with their reasons; stable';
+    'OSRM servers that are left out while others of their group answer, groups by a column that is nowhere, and devices in a group that is not there, with their reasons; stable';
 
 CREATE FUNCTION _upkeep_alerts()
 RETURNS TABLE (severity text, problem text, message text, hint text)
@@ -2874,16 +3042,56 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     adopted regclass;
+    detail text;
 BEGIN
     RETURN QUERY SELECT 'processing is off the schedule', @extschema@.unschedule_processing();
     RETURN QUERY SELECT 'upkeep is off the schedule', @extschema@.unschedule_upkeep();
     FOR adopted IN SELECT a.relation FROM @extschema@.adopted_sources a WHERE a.shard_of IS NULL ORDER BY 1 LOOP
-        RETURN QUERY SELECT format('table %s is as it was', adopted), @extschema@.release_source(adopted);
+        -- One that cannot be released keeps none of the others.
+        BEGIN
+            what := format('table %s is as it was', adopted);
+            done := @extschema@.release_source(adopted);
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+            what := format('table %s stays adopted: %s', adopted, concat_ws(': ', SQLERRM, nullif(detail, '')));
+            done := false;
+        END;
+        RETURN NEXT;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION release_all IS
-    'takes all jobs off the schedule and releases all adopted tables; paths stay; volatile';
+    'takes all jobs off the schedule and releases all adopted tables, as far as they can be; says what became of each; paths stay; volatile';
+
+CREATE OR REPLACE FUNCTION keep_paths(new_schema name, OUT paths regclass, OUT stops regclass)
+LANGUAGE plpgsql VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    item text;
+BEGIN
+    IF format('%I', new_schema) = '@extschema@' THEN
+        RAISE EXCEPTION 'the tables are in schema "%" already', new_schema
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Name another schema, so that the extension can be created again.';
+    END IF;
+    IF new_schema ~ '^pg_' OR new_schema = 'information_schema' THEN
+        RAISE EXCEPTION 'schema "%" is of the system', new_schema
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Make one for the paths: CREATE SCHEMA kept;';
+    END IF;
+    -- No row is copied: the tables leave the extension and move.
+    FOREACH item IN ARRAY ARRAY['cached_polylines', 'stops'] LOOP
+        EXECUTE format('ALTER EXTENSION osrm_matcher DROP SEQUENCE @extschema@.%I', item || '_id_seq');
+        EXECUTE format('ALTER EXTENSION osrm_matcher DROP TABLE @extschema@.%I', item);
+        EXECUTE format('ALTER TABLE @extschema@.%I SET SCHEMA %I', item, new_schema);
+    END LOOP;
+    paths := format('%I.cached_polylines', new_schema)::regclass;
+    stops := format('%I.stops', new_schema)::regclass;
+    RAISE NOTICE 'the extension has no tables of paths and stops any more: runs and reads fail'
+        USING HINT = 'In the same transaction: DROP EXTENSION osrm_matcher;';
+END
+$$;
+COMMENT ON FUNCTION keep_paths IS
+    'takes the tables of paths and stops out of the extension into another schema, so that DROP EXTENSION leaves them; the last step before that; volatile, strict';
 
 CREATE OR REPLACE FUNCTION "_join_lines"(
 	"encoded" TEXT[], 
@@ -4426,6 +4634,97 @@ END
 $$;
 COMMENT ON FUNCTION _cron_workers IS 'the jobs of pg_cron that call the worker, each with its number and whose it is; stable';
 
+CREATE FUNCTION _end_job(job_id bigint, role text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF role <> current_user AND NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
+        RAISE WARNING 'job % of pg_cron goes on: it is role %''s', job_id, role
+            USING HINT = format('As that role, or as a superuser: SELECT cron.unschedule(%s);', job_id);
+        RETURN false;
+    END IF;
+    EXECUTE 'SELECT cron.unschedule($1)' USING job_id;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION _end_job IS
+    'takes a job off pg_cron''s schedule if it is the caller''s, or the caller a superuser; a warning and false if not; volatile';
+
+CREATE FUNCTION _schedule_jobs(job_names text[], schedule text, command text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    there text := 'cron.schedule_in_database(%L, %L, %L, %L)';
+    job_name text;
+    taken record;
+    job bigint;
+    first_job bigint;
+BEGIN
+    IF schedule IS NULL THEN
+        RAISE EXCEPTION 'there is no schedule to set: it is null'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give one such as ''* * * * *''. To end one: unschedule_processing(), unschedule_upkeep().';
+    END IF;
+    PERFORM @extschema@._require_cron((
+        SELECT format('SELECT %s;', string_agg(format(there, n || '@' || current_database(), schedule, command, current_database()), ', '))
+          FROM unnest(job_names) n));
+    FOREACH job_name IN ARRAY job_names LOOP
+        EXECUTE 'SELECT * FROM cron.job j WHERE j.jobname = $1 AND j.username = current_user AND j.database <> current_database()'
+           INTO taken USING job_name;
+        IF taken.jobid IS NOT NULL THEN
+            RAISE EXCEPTION 'pg_cron has a job "%" already, which is one of database "%"', job_name, taken.database
+                USING ERRCODE = 'object_not_in_prerequisite_state',
+                      HINT = format('Give that a name of its own, then try again: SELECT cron.unschedule(%s), %s;', taken.jobid,
+                                    format(there, job_name || '@' || taken.database, taken.schedule, taken.command, taken.database));
+        END IF;
+        PERFORM @extschema@._end_job(j.job_id, j.role) FROM @extschema@._cron_job(job_name) j WHERE j.role <> current_user;
+        EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job USING job_name, schedule, command;
+        first_job := coalesce(first_job, job);
+    END LOOP;
+    RETURN first_job;
+END
+$$;
+COMMENT ON FUNCTION _schedule_jobs IS
+    'lets pg_cron run a command by jobs of these names in this database; called again, it changes them; returns the id of the first; volatile';
+
+CREATE FUNCTION _cron_job(job_name text)
+RETURNS TABLE (job_id bigint, schedule text, active boolean, role text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF @extschema@._cron_is_here() THEN
+        RETURN QUERY EXECUTE
+            'SELECT j.jobid, j.schedule, j.active, j.username FROM cron.job j
+              WHERE j.jobname = $1 AND j.database = current_database() ORDER BY j.jobid'
+            USING job_name;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _cron_job IS 'a job of pg_cron by its name; stable';
+
+CREATE FUNCTION _require_cron(there text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    home text := current_setting('cron.database_name', true);
+BEGIN
+    IF @extschema@._cron_is_here() THEN
+        RETURN;
+    END IF;
+    RAISE EXCEPTION 'pg_cron is not installed in database "%"', current_database()
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+              DETAIL = CASE
+                  WHEN home IS NULL THEN 'pg_cron is not loaded: shared_preload_libraries does not name it.'
+                  ELSE format('pg_cron keeps its jobs in database "%s".', home) END,
+              HINT = CASE
+                  WHEN home IS NULL THEN 'Add pg_cron to shared_preload_libraries, set cron.database_name, restart, then CREATE EXTENSION pg_cron.'
+                  WHEN home = current_database() THEN 'CREATE EXTENSION pg_cron.'
+                  ELSE format('In database "%s": %s', home, there) END;
+END
+$$;
+COMMENT ON FUNCTION _require_cron IS
+    'raises object_not_in_prerequisite_state, with what to do, where pg_cron is missing, or lives in another database: then the statement to run there; stable';
+
 CREATE FUNCTION schedule_processing(schedule text DEFAULT '* * * * *', every interval DEFAULT NULL,
                                     workers integer DEFAULT 1) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -4435,22 +4734,18 @@ DECLARE
     command text := format('CALL @extschema@.process_pending(%s)', concat_ws(', ',
         '58, every => ' || quote_literal(every),
         CASE WHEN workers > 1 THEN 'windows_per_round => ' || greatest(500 / workers, 50) END));
-    job bigint;
     first_job bigint;
 BEGIN
-    IF schedule IS NULL THEN
-        RETURN NULL;
+    IF every < interval '1 s' THEN
+        RAISE EXCEPTION 'a run cannot look for new points every %', every
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'A second is the least; null looks once.';
     END IF;
     IF workers IS NULL OR workers NOT BETWEEN 1 AND 64 THEN
         RAISE EXCEPTION 'cannot schedule % workers', coalesce(workers::text, 'null')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a number from 1 to 64.';
     END IF;
-    PERFORM @extschema@._require_cron();
-    FOR number IN 1 .. workers LOOP
-        EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
-          USING 'osrm_matcher' || CASE WHEN number > 1 THEN '_' || number ELSE '' END, schedule, command;
-        first_job := coalesce(first_job, job);
-    END LOOP;
+    first_job := @extschema@._schedule_jobs(
+        ARRAY(SELECT 'osrm_matcher' || CASE WHEN n > 1 THEN '_' || n ELSE '' END FROM generate_series(1, workers) n), schedule, command);
     PERFORM @extschema@._unschedule_workers(workers);
     RETURN first_job;
 END
@@ -4459,25 +4754,38 @@ COMMENT ON FUNCTION schedule_processing(text, interval, integer) IS
     'lets pg_cron call process_pending, every minute unless told otherwise, so many times at once, and each call look again so often; called again, it changes the schedule; returns the id of the first worker''s job';
 
 CREATE FUNCTION _unschedule_workers(but integer) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    gone bigint := 0;
-BEGIN
-    IF @extschema@._cron_is_here() THEN
-        EXECUTE 'SELECT count(cron.unschedule(w.job_id)) FROM @extschema@._cron_workers() w
-                  WHERE w.number > $1 AND w.role = current_user' INTO gone USING but;
-    END IF;
-    RETURN gone;
-END
-$$;
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT count(*) FILTER (WHERE e.ended)
+      FROM (SELECT _end_job(w.job_id, w.role) AS ended FROM _cron_workers() w WHERE w.number > _unschedule_workers.but) e;
+END;
 COMMENT ON FUNCTION _unschedule_workers IS
-    'takes all workers but the first so many off pg_cron''s schedule, as far as they are the caller''s; returns how many; volatile';
+    'takes all workers but the first so many off pg_cron''s schedule, as _end_job() does; returns how many; volatile';
 
 CREATE OR REPLACE FUNCTION unschedule_processing() RETURNS boolean
 LANGUAGE sql VOLATILE
 RETURN _unschedule_workers(0) > 0;
 COMMENT ON FUNCTION unschedule_processing() IS
     'takes processing, with all its workers, off pg_cron''s schedule; false if it was not on it';
+
+CREATE OR REPLACE FUNCTION unschedule_upkeep() RETURNS boolean
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT count(*) FILTER (WHERE e.ended) > 0
+      FROM (SELECT _end_job(j.job_id, j.role) AS ended FROM _cron_job('osrm_matcher_upkeep') j) e;
+END;
+COMMENT ON FUNCTION unschedule_upkeep IS 'takes upkeep off pg_cron''s schedule; false if it was not on it; volatile';
+
+CREATE OR REPLACE FUNCTION schedule_upkeep(schedule text DEFAULT '17 3 * * *', command text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN @extschema@._schedule_jobs(ARRAY['osrm_matcher_upkeep'], schedule, coalesce(command, 'CALL @extschema@.upkeep()'));
+END
+$$;
+COMMENT ON FUNCTION schedule_upkeep IS
+    'lets pg_cron call upkeep(), or another command, by a schedule (UTC); called again, it changes the schedule; volatile';
 
 CREATE OR REPLACE FUNCTION _trim_cron_log() RETURNS bigint
 LANGUAGE plpgsql VOLATILE
@@ -4528,6 +4836,26 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _rights IS 'functions and relations of a kind of role; immutable';
 
+CREATE FUNCTION _rights_of_no_other(role name, kind text, OUT functions text[], OUT relations text[])
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH other AS (
+        SELECT o.functions, o.relations
+          FROM (VALUES ('reader'), ('worker'), ('monitor')) AS k (kind)
+         CROSS JOIN LATERAL _rights(k.kind) o
+         CROSS JOIN LATERAL _rights(_rights_of_no_other.kind) r
+         WHERE EXISTS (SELECT FROM pg_proc p
+                        CROSS JOIN LATERAL aclexplode(p.proacl) a
+                         JOIN pg_roles w ON w.oid = a.grantee AND w.rolname = _rights_of_no_other.role
+                        WHERE p.pronamespace = '@extschema@'::regnamespace AND p.proname = ANY (o.functions)
+                          AND p.proname <> ALL (r.functions)))
+    SELECT ARRAY(SELECT unnest(r.functions) EXCEPT SELECT unnest(o.functions) FROM other o),
+           ARRAY(SELECT unnest(r.relations) EXCEPT SELECT unnest(o.relations) FROM other o)
+      FROM _rights(_rights_of_no_other.kind) r;
+END;
+COMMENT ON FUNCTION _rights_of_no_other IS
+    'functions and relations of a kind of role, without those that a role needs as one of another kind; stable';
+
 CREATE OR REPLACE FUNCTION grant_reader(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
     SELECT _grant(grant_reader.role, r.functions, r.relations, true) FROM _rights('reader') r;
@@ -4538,7 +4866,7 @@ COMMENT ON FUNCTION grant_reader IS
 
 CREATE OR REPLACE FUNCTION revoke_reader(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
-    SELECT _grant(revoke_reader.role, r.functions, r.relations, false) FROM _rights('reader') r;
+    SELECT _grant(revoke_reader.role, r.functions, r.relations, false) FROM _rights_of_no_other(revoke_reader.role, 'reader') r;
 END;
 
 CREATE OR REPLACE FUNCTION _grant_writing(role name, give boolean) RETURNS void
@@ -4578,7 +4906,7 @@ END;
 
 CREATE OR REPLACE FUNCTION revoke_worker(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
-    SELECT _grant(revoke_worker.role, r.functions, r.relations, false) FROM _rights('worker') r;
+    SELECT _grant(revoke_worker.role, r.functions, r.relations, false) FROM _rights_of_no_other(revoke_worker.role, 'worker') r;
 END;
 
 CREATE OR REPLACE FUNCTION grant_monitor(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
@@ -4588,7 +4916,7 @@ END;
 
 CREATE OR REPLACE FUNCTION revoke_monitor(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
-    SELECT _grant(revoke_monitor.role, r.functions, r.relations, false) FROM _rights('monitor') r;
+    SELECT _grant(revoke_monitor.role, r.functions, r.relations, false) FROM _rights_of_no_other(revoke_monitor.role, 'monitor') r;
 END;
 
 DROP ROUTINE _device_key;

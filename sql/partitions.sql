@@ -89,14 +89,12 @@ END
 $$;
 COMMENT ON FUNCTION _make_partition IS 'makes a partition of gps_coordinates; volatile';
 
--- Partitions of the same length as the newest, unless another is asked for, for a week to come. Tables that foreign keys
--- refer to are locked as a partition is attached: writers of points shall not wait behind that.
+-- Partitions of the same length as the newest, unless another is asked for, for a week to come.
 CREATE FUNCTION _make_partitions(since timestamptz DEFAULT NULL, every interval DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET datestyle = 'ISO'
 SET timezone = 'UTC'
-SET lock_timeout = '200ms'
 AS $$
 DECLARE
     step interval;

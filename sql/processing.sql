@@ -76,22 +76,18 @@ DECLARE
     command text := format('CALL @extschema@.process_pending(%s)', concat_ws(', ',
         '58, every => ' || quote_literal(every),
         CASE WHEN workers > 1 THEN 'windows_per_round => ' || greatest(500 / workers, 50) END));
-    job bigint;
     first_job bigint;
 BEGIN
-    IF schedule IS NULL THEN
-        RETURN NULL;
+    IF every < interval '1 s' THEN
+        RAISE EXCEPTION 'a run cannot look for new points every %', every
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'A second is the least; null looks once.';
     END IF;
     IF workers IS NULL OR workers NOT BETWEEN 1 AND 64 THEN
         RAISE EXCEPTION 'cannot schedule % workers', coalesce(workers::text, 'null')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a number from 1 to 64.';
     END IF;
-    PERFORM @extschema@._require_cron();
-    FOR number IN 1 .. workers LOOP
-        EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
-          USING 'osrm_matcher' || CASE WHEN number > 1 THEN '_' || number ELSE '' END, schedule, command;
-        first_job := coalesce(first_job, job);
-    END LOOP;
+    first_job := @extschema@._schedule_jobs(
+        ARRAY(SELECT 'osrm_matcher' || CASE WHEN n > 1 THEN '_' || n ELSE '' END FROM generate_series(1, workers) n), schedule, command);
     PERFORM @extschema@._unschedule_workers(workers);
     RETURN first_job;
 END
@@ -100,19 +96,13 @@ COMMENT ON FUNCTION schedule_processing(text, interval, integer) IS
     'lets pg_cron call process_pending, every minute unless told otherwise, so many times at once, and each call look again so often; called again, it changes the schedule; returns the id of the first worker''s job';
 
 CREATE FUNCTION _unschedule_workers(but integer) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    gone bigint := 0;
-BEGIN
-    IF @extschema@._cron_is_here() THEN
-        EXECUTE 'SELECT count(cron.unschedule(w.job_id)) FROM @extschema@._cron_workers() w
-                  WHERE w.number > $1 AND w.role = current_user' INTO gone USING but;
-    END IF;
-    RETURN gone;
-END
-$$;
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT count(*) FILTER (WHERE e.ended)
+      FROM (SELECT _end_job(w.job_id, w.role) AS ended FROM _cron_workers() w WHERE w.number > _unschedule_workers.but) e;
+END;
 COMMENT ON FUNCTION _unschedule_workers IS
-    'takes all workers but the first so many off pg_cron''s schedule, as far as they are the caller''s; returns how many; volatile';
+    'takes all workers but the first so many off pg_cron''s schedule, as _end_job() does; returns how many; volatile';
 
 CREATE FUNCTION unschedule_processing() RETURNS boolean
 LANGUAGE sql VOLATILE

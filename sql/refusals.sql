@@ -73,7 +73,7 @@ BEGIN ATOMIC
     UNION ALL
     SELECT format('table %s is in the publication "%s", which publishes updates, and has no replica identity: none of its rows could be marked',
                   t.part, p.pubname),
-           format('Give it a primary key, or ALTER TABLE %s REPLICA IDENTITY FULL; or let the publication publish inserts alone: ALTER PUBLICATION %I SET (publish = ''insert'').',
+           format('Give it a primary key that is not deferrable, or ALTER TABLE %s REPLICA IDENTITY FULL; or let the publication publish inserts alone: ALTER PUBLICATION %I SET (publish = ''insert'').',
                   t.part, p.pubname)
       FROM _tables_of(_marking_refusals.relation) t
      CROSS JOIN LATERAL _relation(t.part) c
@@ -84,7 +84,7 @@ BEGIN ATOMIC
             OR to_regclass(format('%I.%I', l.schemaname, l.tablename)) IN (SELECT a.relid FROM pg_partition_ancestors(t.part) a))
        AND NOT CASE c.relreplident
                    WHEN 'f' THEN true
-                   WHEN 'd' THEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.part AND i.indisprimary)
+                   WHEN 'd' THEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.part AND i.indisprimary AND i.indimmediate)
                    WHEN 'i' THEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.part AND i.indisreplident)
                    ELSE false END;
 END;

@@ -59,6 +59,27 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _rights IS 'functions and relations of a kind of role; immutable';
 
+-- What a role needs as one of another kind stays with it. It is of that kind if it was granted what only that kind needs.
+CREATE FUNCTION _rights_of_no_other(role name, kind text, OUT functions text[], OUT relations text[])
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH other AS (
+        SELECT o.functions, o.relations
+          FROM (VALUES ('reader'), ('worker'), ('monitor')) AS k (kind)
+         CROSS JOIN LATERAL _rights(k.kind) o
+         CROSS JOIN LATERAL _rights(_rights_of_no_other.kind) r
+         WHERE EXISTS (SELECT FROM pg_proc p
+                        CROSS JOIN LATERAL aclexplode(p.proacl) a
+                         JOIN pg_roles w ON w.oid = a.grantee AND w.rolname = _rights_of_no_other.role
+                        WHERE p.pronamespace = '@extschema@'::regnamespace AND p.proname = ANY (o.functions)
+                          AND p.proname <> ALL (r.functions)))
+    SELECT ARRAY(SELECT unnest(r.functions) EXCEPT SELECT unnest(o.functions) FROM other o),
+           ARRAY(SELECT unnest(r.relations) EXCEPT SELECT unnest(o.relations) FROM other o)
+      FROM _rights(_rights_of_no_other.kind) r;
+END;
+COMMENT ON FUNCTION _rights_of_no_other IS
+    'functions and relations of a kind of role, without those that a role needs as one of another kind; stable';
+
 CREATE FUNCTION grant_reader(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
     SELECT _grant(grant_reader.role, r.functions, r.relations, true) FROM _rights('reader') r;
@@ -67,7 +88,7 @@ COMMENT ON FUNCTION grant_reader IS
     'lets a role read paths, stops, pages, kilometres and trips, and the newest points of a device as its tail, and no more; volatile, strict';
 CREATE FUNCTION revoke_reader(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
-    SELECT _grant(revoke_reader.role, r.functions, r.relations, false) FROM _rights('reader') r;
+    SELECT _grant(revoke_reader.role, r.functions, r.relations, false) FROM _rights_of_no_other(revoke_reader.role, 'reader') r;
 END;
 COMMENT ON FUNCTION revoke_reader IS 'takes back what grant_reader() gave; volatile, strict';
 
@@ -105,7 +126,7 @@ END;
 COMMENT ON FUNCTION grant_worker IS 'lets a role run the worker, and no more: it can read nothing; volatile, strict';
 CREATE FUNCTION revoke_worker(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
-    SELECT _grant(revoke_worker.role, r.functions, r.relations, false) FROM _rights('worker') r;
+    SELECT _grant(revoke_worker.role, r.functions, r.relations, false) FROM _rights_of_no_other(revoke_worker.role, 'worker') r;
 END;
 COMMENT ON FUNCTION revoke_worker IS 'takes back what grant_worker() gave; volatile, strict';
 
@@ -116,7 +137,7 @@ END;
 COMMENT ON FUNCTION grant_monitor IS 'lets a role see how the worker does: status, alerts, views, jobs and batches; volatile, strict';
 CREATE FUNCTION revoke_monitor(role name) RETURNS void LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
-    SELECT _grant(revoke_monitor.role, r.functions, r.relations, false) FROM _rights('monitor') r;
+    SELECT _grant(revoke_monitor.role, r.functions, r.relations, false) FROM _rights_of_no_other(revoke_monitor.role, 'monitor') r;
 END;
 COMMENT ON FUNCTION revoke_monitor IS 'takes back what grant_monitor() gave; volatile, strict';
 

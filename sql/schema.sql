@@ -139,7 +139,7 @@ COMMENT ON COLUMN osrm_groups.source_value IS 'what source_column holds, as text
 
 CREATE TABLE osrm_group_devices (
     device_id  text PRIMARY KEY,
-    osrm_group text NOT NULL REFERENCES osrm_groups ON UPDATE CASCADE ON DELETE CASCADE
+    osrm_group text NOT NULL
 );
 COMMENT ON TABLE osrm_group_devices IS 'devices that are in a group whatever their names and rows say';
 

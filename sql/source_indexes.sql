@@ -95,9 +95,9 @@ COMMENT ON FUNCTION _is_half_adopted IS
 -- ---------------------------------------------------------------------------------------------
 -- What is to be there
 -- ---------------------------------------------------------------------------------------------
--- The index of an earlier adoption, or else a name that no other relation of the schema has or is to have. A
+-- The index of an earlier adoption (unless none is to be taken up again), or else a name that no other relation of the schema has or is to have. A
 -- partition or chunk has its number in it where its name is cut: others begin alike.
-CREATE FUNCTION _index_name(relation regclass, suffix text) RETURNS name
+CREATE FUNCTION _index_name(relation regclass, suffix text, again boolean DEFAULT true) RETURNS name
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -112,7 +112,7 @@ BEGIN
       FROM pg_index i CROSS JOIN LATERAL @extschema@._relation(i.indexrelid) c
      WHERE i.indrelid = relation AND (i.indisvalid OR c.relkind = 'I') AND right(c.relname, length(suffix)) = suffix
      ORDER BY 1 LIMIT 1;
-    IF FOUND THEN
+    IF FOUND AND again THEN
         RETURN candidate;
     END IF;
     SELECT c.relname, c.relnamespace,
@@ -135,6 +135,23 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _index_name IS 'the name of an index that adoption adds, or of the one that it has added before; stable';
+
+-- An earlier adoption is known by its columns: where they are the application's own, so is each index, whatever its name.
+CREATE FUNCTION _added_indexes(relation regclass, device_column name, time_column name) RETURNS text[]
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT array_agg(CASE WHEN e.earlier AND _is_index_of(n.name, _added_indexes.relation)
+                            OR NOT _has_index(_added_indexes.relation, w.columns, w.condition) THEN n.name END ORDER BY w.nth)
+      FROM (SELECT _added_columns(_added_indexes.relation) <> '{}' AS earlier) e
+     CROSS JOIN (VALUES
+        (1, '_osrm_unprocessed', ARRAY[_added_indexes.device_column, _added_indexes.time_column], '(NOT processed)'),
+        (2, '_osrm_waiting', ARRAY[_added_indexes.time_column], '((processed)::integer = 0)'),
+        (3, '_osrm_device_time', ARRAY[_added_indexes.device_column, _added_indexes.time_column], NULL))
+        AS w (nth, suffix, columns, condition)
+     CROSS JOIN LATERAL (SELECT _index_name(_added_indexes.relation, w.suffix, e.earlier) AS name) n;
+END;
+COMMENT ON FUNCTION _added_indexes IS
+    'names of the three indexes of a source, those of an earlier adoption included; null for one that the table has of its own; stable';
 
 -- An index that a table has of its own has no name among those added, and needs none.
 CREATE FUNCTION _wanted_indexes(source adopted_sources)

@@ -127,7 +127,8 @@ END
 $$;
 COMMENT ON FUNCTION _osrm_seen IS
     'whether OSRM answered the last run that asked it, and since when not; null where none has asked; stable';
-COMMENT ON FUNCTION _osrm_servers IS 'addresses of the OSRM servers that are set; stable, parallel safe';
+COMMENT ON FUNCTION _osrm_servers IS 'addresses of the OSRM servers that are set, none where one cannot be used; stable, parallel safe';
+COMMENT ON FUNCTION _osrm_problem IS 'why no OSRM server can be asked by the settings; null if one can; stable, parallel safe';
 
 -- The servers as they are set, and what the last run saw of each.
 CREATE FUNCTION get_osrm_servers()
@@ -135,12 +136,13 @@ RETURNS TABLE (server text, in_use boolean, since timestamptz, problem text, ask
                osrm_group text)
 LANGUAGE sql STABLE SECURITY DEFINER
 BEGIN ATOMIC
-    SELECT c.server, CASE WHEN l.server IS NOT NULL THEN false WHEN seen.reachable THEN true END, l.since, l.why, l.until,
-           c.osrm_group
-      FROM (SELECT NULL::text AS osrm_group, s.server, s.position
-              FROM unnest(_osrm_servers()) WITH ORDINALITY AS s (server, position)
+    SELECT c.server, CASE WHEN l.server IS NOT NULL OR c.problem IS NOT NULL THEN false WHEN seen.reachable THEN true END,
+           l.since, coalesce(c.problem, l.why), l.until, c.osrm_group
+      FROM (SELECT NULL::text AS osrm_group, s.server, s.position, _osrm_problem() AS problem
+              FROM (SELECT _osrm_servers() AS set) o
+             CROSS JOIN LATERAL unnest(coalesce(nullif(o.set, '{}'), '{NULL}')) WITH ORDINALITY AS s (server, position)
             UNION ALL
-            SELECT g.name, s.server, s.position
+            SELECT g.name, s.server, s.position, NULL
               FROM osrm_groups g
              CROSS JOIN LATERAL unnest(_server_list(g.osrm_url)) WITH ORDINALITY AS s (server, position)) c
      CROSS JOIN _osrm_seen() seen
@@ -152,7 +154,7 @@ BEGIN ATOMIC
      ORDER BY c.osrm_group COLLATE "C" NULLS FIRST, c.position;
 END;
 COMMENT ON FUNCTION get_osrm_servers IS
-    'the OSRM servers that are set, those of osrm_matcher.osrm_url first, then those of each group; whether the last run left one out, since when, why, and when it is asked again; stable';
+    'the OSRM servers that are set, those of osrm_matcher.osrm_url first (null where it cannot be used), then those of each group; whether the last run left one out, since when, why, and when it is asked again; stable';
 
 COMMENT ON FUNCTION worker_status IS
     'how the worker does, in one row: what waits, what is done, OSRM, the last run and the next; stable, reads only what waits';

@@ -238,32 +238,19 @@ CREATE FUNCTION schedule_upkeep(schedule text DEFAULT '17 3 * * *', command text
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    job bigint;
 BEGIN
-    PERFORM @extschema@._require_cron();
-    EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
-      USING 'osrm_matcher_upkeep', schedule, coalesce(command, 'CALL @extschema@.upkeep()');
-    RETURN job;
+    RETURN @extschema@._schedule_jobs(ARRAY['osrm_matcher_upkeep'], schedule, coalesce(command, 'CALL @extschema@.upkeep()'));
 END
 $$;
 COMMENT ON FUNCTION schedule_upkeep IS
     'lets pg_cron call upkeep(), or another command, by a schedule (UTC); called again, it changes the schedule; volatile';
 
 CREATE FUNCTION unschedule_upkeep() RETURNS boolean
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    done boolean := false;
-BEGIN
-    IF @extschema@._cron_is_here() THEN
-        EXECUTE 'SELECT coalesce(bool_or(cron.unschedule(j.jobid)), false) FROM cron.job j
-                  WHERE j.jobname = $1 AND j.username = current_user' INTO done USING 'osrm_matcher_upkeep';
-    END IF;
-    RETURN done;
-END
-$$;
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT count(*) FILTER (WHERE e.ended) > 0
+      FROM (SELECT _end_job(j.job_id, j.role) AS ended FROM _cron_job('osrm_matcher_upkeep') j) e;
+END;
 COMMENT ON FUNCTION unschedule_upkeep IS 'takes upkeep off pg_cron''s schedule; false if it was not on it; volatile';
 
 -- ---------------------------------------------------------------------------------------------

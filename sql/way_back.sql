@@ -11,6 +11,10 @@ BEGIN
         RAISE EXCEPTION 'the tables are in schema "%" already', new_schema
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Name another schema, so that the extension can be created again.';
     END IF;
+    IF new_schema ~ '^pg_' OR new_schema = 'information_schema' THEN
+        RAISE EXCEPTION 'schema "%" is of the system', new_schema
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Make one for the paths: CREATE SCHEMA kept;';
+    END IF;
     -- No row is copied: the tables leave the extension and move.
     FOREACH item IN ARRAY ARRAY['cached_polylines', 'stops'] LOOP
         EXECUTE format('ALTER EXTENSION osrm_matcher DROP SEQUENCE @extschema@.%I', item || '_id_seq');
@@ -19,6 +23,8 @@ BEGIN
     END LOOP;
     paths := format('%I.cached_polylines', new_schema)::regclass;
     stops := format('%I.stops', new_schema)::regclass;
+    RAISE NOTICE 'the extension has no tables of paths and stops any more: runs and reads fail'
+        USING HINT = 'In the same transaction: DROP EXTENSION osrm_matcher;';
 END
 $$;
 COMMENT ON FUNCTION keep_paths IS
@@ -30,13 +36,23 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     adopted regclass;
+    detail text;
 BEGIN
     RETURN QUERY SELECT 'processing is off the schedule', @extschema@.unschedule_processing();
     RETURN QUERY SELECT 'upkeep is off the schedule', @extschema@.unschedule_upkeep();
     FOR adopted IN SELECT a.relation FROM @extschema@.adopted_sources a WHERE a.shard_of IS NULL ORDER BY 1 LOOP
-        RETURN QUERY SELECT format('table %s is as it was', adopted), @extschema@.release_source(adopted);
+        -- One that cannot be released keeps none of the others.
+        BEGIN
+            what := format('table %s is as it was', adopted);
+            done := @extschema@.release_source(adopted);
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+            what := format('table %s stays adopted: %s', adopted, concat_ws(': ', SQLERRM, nullif(detail, '')));
+            done := false;
+        END;
+        RETURN NEXT;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION release_all IS
-    'takes all jobs off the schedule and releases all adopted tables; paths stay; volatile';
+    'takes all jobs off the schedule and releases all adopted tables, as far as they can be; says what became of each; paths stay; volatile';

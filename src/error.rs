@@ -3,6 +3,8 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode, function_name};
 
+use crate::osrm::client::BadSetting;
+
 /// What PostgreSQL said of a part that failed.
 #[derive(Debug, Clone)]
 pub struct Failure {
@@ -40,7 +42,7 @@ pub enum Error {
         cause: pgrx::spi::Error,
     },
     /// `osrm_matcher.osrm_url` or `.profile` cannot be used.
-    BadAddress(String),
+    BadSetting(BadSetting),
     /// A part of a run failed in PostgreSQL, and was taken back.
     Failed(Failure),
     /// The same of a statement over this source.
@@ -100,14 +102,13 @@ impl From<Error> for ErrorReport {
                 Code::ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
                 "points stay unprocessed: a trigger or a rule of their table keeps them so".into(),
             ),
-            Error::BadAddress(why) => report(
-                Code::ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("the address of OSRM cannot be used: {why}"),
-            )
-            .set_hint(
-                "Set it as a superuser, for example: ALTER SYSTEM SET osrm_matcher.osrm_url = \
-                 'http://127.0.0.1:5000'; SELECT pg_reload_conf();",
-            ),
+            Error::BadSetting(bad) => {
+                let (message, example) = words_of(bad);
+                report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message).set_hint(format!(
+                    "Set it as a superuser, for example: ALTER SYSTEM SET osrm_matcher.{example}; \
+                     SELECT pg_reload_conf();"
+                ))
+            }
             Error::BadArgument { name, why, hint } => report(
                 Code::ERRCODE_INVALID_PARAMETER_VALUE,
                 format!("invalid value for argument \"{name}\": {why}"),
@@ -140,5 +141,19 @@ impl From<Error> for ErrorReport {
             .set_hint("Lower osrm_matcher.concurrency."),
             Error::Defect(what) => report(Code::ERRCODE_INTERNAL_ERROR, what),
         }
+    }
+}
+
+/// What is wrong with a setting, and how it may be set.
+fn words_of(bad: BadSetting) -> (String, &'static str) {
+    match bad {
+        BadSetting::Address(why) => (
+            format!("the address of OSRM cannot be used: {why}"),
+            "osrm_url = 'http://127.0.0.1:5000'",
+        ),
+        BadSetting::Profile(why) => (
+            format!("osrm_matcher.profile cannot be used: {why}"),
+            "profile = 'driving'",
+        ),
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use pgrx::pg_sys::AsPgCStr;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_guard, pg_sys};
 
-use crate::osrm::client::{ClientSettings, check_servers};
+use crate::osrm::client::{ClientSettings, check_profile, check_servers};
 use crate::track::{Micros, Recipe};
 
 /// Lengths that a window may have. Each divides the next, so that a change of the setting never
@@ -190,7 +190,7 @@ fn define_running() {
 /// The server, and how it is asked.
 fn define_server() {
     let plain = GucFlags::default();
-    // SAFETY: the hook guards against its own panics.
+    // SAFETY: the hooks guard against their own panics.
     unsafe {
         GucRegistry::define_string_guc_with_hooks(
             c"osrm_matcher.osrm_url",
@@ -203,16 +203,19 @@ fn define_server() {
             None,
             None,
         );
+        GucRegistry::define_string_guc_with_hooks(
+            c"osrm_matcher.profile",
+            c"Profile named in OSRM's URL.",
+            c"Default: driving.",
+            &PROFILE,
+            GucContext::Suset,
+            plain,
+            Some(check_osrm_profile),
+            None,
+            None,
+        );
     }
     DEFINED.store(true, Ordering::Relaxed);
-    GucRegistry::define_string_guc(
-        c"osrm_matcher.profile",
-        c"Profile named in OSRM's URL.",
-        c"Default: driving.",
-        &PROFILE,
-        GucContext::Suset,
-        plain,
-    );
     int(
         c"osrm_matcher.concurrency",
         c"Threads of one run that ask OSRM at the same time.",
@@ -247,8 +250,8 @@ fn define_server() {
     );
 }
 
-/// Whether `osrm_url` is checked yet. What was set before the library was there must not be, for in the place of what
-/// is refused then the default would be asked; a run says what is wrong with it.
+/// Whether `osrm_url` and `profile` are checked yet. What was set before the library was there must not be, for in the
+/// place of what is refused then the default would be asked; a run says what is wrong with it.
 static DEFINED: AtomicBool = AtomicBool::new(false);
 
 #[pg_guard]
@@ -258,13 +261,42 @@ unsafe extern "C-unwind" fn check_osrm_url(
     _source: pg_sys::GucSource::Type,
 ) -> bool {
     // SAFETY: Postgres gives a C string, or none.
+    let text = unsafe { given(value) };
+    let why = check_servers(&text)
+        .err()
+        .map(|bad| format!("\"{}\": {}", bad.address, bad.why));
+    takes(
+        why,
+        "Name servers such as http://10.0.0.1:5000, with commas or blanks between them.",
+    )
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check_osrm_profile(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: as above.
+    let text = unsafe { given(value) };
+    takes(
+        check_profile(&text).err(),
+        "Name the profile as OSRM's URL has it, such as driving.",
+    )
+}
+
+/// The text that a hook is to check.
+unsafe fn given(value: *mut *mut c_char) -> String {
+    // SAFETY: the caller's pointer is that of a C string, or of none.
     let text = unsafe { value.as_ref().filter(|v| !v.is_null()) };
     let text = text.map_or(c"", |text| unsafe { CStr::from_ptr(*text) });
-    match check_servers(&text.to_string_lossy()) {
-        Err(bad) if DEFINED.load(Ordering::Relaxed) => {
-            let detail = format!("\"{}\": {}", bad.address, bad.why);
-            let hint =
-                "Name servers such as http://10.0.0.1:5000, with commas or blanks between them.";
+    text.to_string_lossy().into_owned()
+}
+
+/// Whether a hook lets a value be set; tells Postgres why not.
+fn takes(why_not: Option<String>, hint: &str) -> bool {
+    match why_not {
+        Some(detail) if DEFINED.load(Ordering::Relaxed) => {
             // SAFETY: what Postgres reads next, in memory of its own.
             unsafe {
                 pg_sys::GUC_check_errdetail_string = detail.as_pg_cstr();

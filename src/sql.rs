@@ -130,7 +130,11 @@ extension_sql_file!("../sql/backlog.sql", name = "backlog");
 extension_sql_file!(
     "../sql/status.sql",
     name = "status",
-    requires = [internal::_osrm_servers, internal::_server_list]
+    requires = [
+        internal::_osrm_servers,
+        internal::_osrm_problem,
+        internal::_server_list
+    ]
 );
 extension_sql_file!(
     "../sql/alerts.sql",
@@ -142,7 +146,7 @@ extension_sql_file!(
     name = "partitions",
     requires = [internal::_relation]
 );
-extension_sql_file!("../sql/upkeep.sql", name = "upkeep");
+extension_sql_file!("../sql/upkeep.sql", name = "upkeep", requires = ["cron"]);
 extension_sql_file!(
     "../sql/import.sql",
     name = "import",

@@ -9,7 +9,7 @@ use pgrx::prelude::*;
 use crate::backend::interval;
 use crate::error::Error;
 use crate::lines;
-use crate::osrm::client::{check_profile, check_servers};
+use crate::osrm::client::{check_profile, check_servers, check_settings};
 use crate::settings::Settings;
 use crate::store::{self, Fragments};
 use crate::track;
@@ -41,11 +41,19 @@ fn _context_reach() -> Interval {
     interval(track::context_reach(&Settings::read().recipe))
 }
 
-/// Addresses of the servers that are set.
+/// Addresses of the servers that are set; none where one of them cannot be used.
 #[pg_extern(stable, parallel_safe)]
-fn _osrm_servers() -> Result<Vec<String>, ErrorReport> {
-    let set = Settings::read().client.servers;
-    Ok(check_servers(&set).map_err(|bad| Error::BadAddress(bad.describe()))?)
+fn _osrm_servers() -> Vec<String> {
+    check_servers(&Settings::read().client.servers).unwrap_or_default()
+}
+
+/// Why no server can be asked by the settings: what the error of a run says; null if one can.
+#[pg_extern(stable, parallel_safe)]
+fn _osrm_problem() -> Option<String> {
+    let set = Settings::read().client;
+    let bad = check_settings(&set.servers, &set.profile).err()?;
+    let report = ErrorReport::from(Error::BadSetting(bad));
+    Some(report.message().to_string())
 }
 
 /// Addresses of the servers of a group of devices; an error tells what is wrong with one.

@@ -24,7 +24,7 @@ pub struct Said {
 pub fn ask_health(settings: &Settings) -> Result<Vec<Said>, Error> {
     let mut clients = Vec::new();
     for (group, client) in groups::clients(&settings.client, true)? {
-        clients.push((group, Client::new(&client).map_err(Error::BadAddress)?));
+        clients.push((group, Client::new(&client).map_err(Error::BadSetting)?));
     }
     let clients = Arc::new(clients);
     let servers: Vec<(usize, usize)> = (clients.iter().enumerate())

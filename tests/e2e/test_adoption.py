@@ -159,6 +159,51 @@ def test_release_leaves_the_table_as_it_was_and_the_paths_where_they_are(db, osr
     db.rows("SELECT * FROM adopt_source('markers')")
 
 
+def test_release_leaves_what_the_table_had_before_its_adoption(db, osrm):
+    db.rows("""CREATE TABLE markers (username text, coords float8[], created_at timestamptz,
+                                     processed boolean NOT NULL DEFAULT false, batch_id uuid);
+               CREATE INDEX markers_osrm_device_time ON markers (username, created_at);
+               CREATE INDEX markers_osrm_waiting ON markers (username)""")
+    before = shape(db, "markers")
+    fill_markers(db, "car", drive(osrm, recent_window(), seconds=300))
+    statements = [statement for statement, in db.rows("SELECT statement FROM adopt_source('markers')") if statement]
+    assert [statement.split()[2] for statement in statements] == ["markers_osrm_unprocessed", "markers_2_osrm_waiting"]
+    process_all(db)
+    values = db.rows("SELECT * FROM markers ORDER BY created_at")
+    assert all(processed and batch for *_, processed, batch in values)
+    with closing(db.connect()) as session, closing(session.cursor()) as cursor:
+        cursor.execute("SELECT release_source('markers')")
+        assert 'the columns "processed" and "batch_id" of table public.markers stay' in session.notices[-1]
+    assert shape(db, "markers") == before
+    assert db.rows("SELECT * FROM markers ORDER BY created_at") == values
+
+
+def test_what_adoption_added_is_known_after_a_dump(db, fresh_database):
+    make_markers(db)
+    before = shape(db, "markers")
+    db.rows("SELECT * FROM adopt_source('markers')")
+    with fresh_database("template1") as restored:
+        restored.psql("-q", input=db.cluster.run("pg_dump", "-d", db.name).stdout)
+        assert restored.value("SELECT release_source('markers')") is True
+        assert shape(restored, "markers") == before
+
+
+def test_release_says_what_uses_what_adoption_added(db):
+    make_markers(db)
+    db.rows("SELECT * FROM adopt_source('markers'); CREATE VIEW shown AS SELECT * FROM markers")
+    db.rows("CREATE TABLE others (LIKE markers INCLUDING DEFAULTS); SELECT * FROM adopt_source('others')")
+    with pytest.raises(psycopg2.errors.DependentObjectsStillExist) as refusal:
+        db.rows("SELECT release_source('markers')")
+    assert refusal.value.diag.message_primary.startswith("table public.markers cannot be released")
+    assert "view public.shown" in refusal.value.diag.message_detail
+    (what, done), (_, other) = db.rows("SELECT * FROM release_all()")[2:]
+    assert (done, other) == (False, True)
+    assert what.startswith("table public.markers stays adopted: ") and "view public.shown" in what
+    assert db.rows("SELECT relation::text FROM adopted_sources") == [("markers",)]
+    db.rows("DROP VIEW shown")
+    assert db.value("SELECT release_source('markers')") is True
+
+
 def test_rows_without_usable_coordinates_are_set_aside_and_counted(db):
     make_markers(db)
     at = recent_window()
@@ -245,14 +290,19 @@ def test_adoption_gives_up_rather_than_queue_behind_a_long_transaction(db):
     ("x (id int PRIMARY KEY, username text, created_at bigint, coords float8[])", "'x'", "22023"),
     ("x (id int PRIMARY KEY, username text, created_at timestamptz, coords float8[], processed int)", "'x'", "42701"),
     ("x (id int PRIMARY KEY, username text, created_at timestamptz, coords float8[])", "'x', coordinate_order => 'xy'", "22023"),
+    *(("x (username text, created_at timestamp, coords float8[])", f"'x', {name} => NULL", "22023")
+      for name in ("device_column", "time_column", "coordinates_column", "coordinate_order", "time_zone", "dry_run")),
+    ("x (username text)", "NULL", "22023"),
     ("x (id int PRIMARY KEY, username text, created_at timestamptz, coords float8[])", "'gps_coordinates'", "42809"),
     ("x (id int PRIMARY KEY, username text, created_at timestamptz, coords float8[])", "'pg_views'", "42809"),
 ])
 def test_what_cannot_be_adopted_is_refused_with_a_reason(db, table, call, state):
     db.rows(f"CREATE TABLE {table}")
+    before = shape(db, "x")
     with pytest.raises(psycopg2.Error) as refusal:
         db.rows(f"SELECT * FROM adopt_source({call})")
     assert refusal.value.pgcode == state
+    assert shape(db, "x") == before
     assert db.value("SELECT count(*) FROM adopted_sources") == 0
 
 

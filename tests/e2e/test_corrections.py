@@ -234,3 +234,10 @@ def test_a_point_that_goes_while_a_run_has_it_in_hand_leaves_nothing_behind(db, 
 def test_nothing_is_forgotten_by_a_null(matched, arguments):
     with pytest.raises(psycopg2.errors.NullValueNotAllowed, match="nothing is forgotten"):
         matched.rows(f"SELECT forget_device({arguments})")
+
+
+def test_a_range_that_ends_before_it_begins_forgets_nothing(matched):
+    before = paths(matched)
+    with pytest.raises(psycopg2.errors.InvalidParameterValue):
+        matched.rows("SELECT forget_device('car', %s, %s)", (START + 2 * WINDOW, START + WINDOW))
+    assert paths(matched) == before != []

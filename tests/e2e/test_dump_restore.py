@@ -1,5 +1,8 @@
 """pg_dump and restore into a fresh cluster: every row is there, and work goes on."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from drives import drive, insert, paths, process_all, recent_window, stops, waiting
@@ -48,6 +51,24 @@ def test_every_row_comes_back_and_processing_goes_on(empty_db, second_db, osrm, 
     process_all(empty_db)
     assert paths(second_db) == paths(empty_db)
     assert stops(second_db) == stops(empty_db)
+
+
+def test_the_list_of_groups_comes_back_before_the_groups_as_well_as_after_them(db, fresh_database):
+    """A restore by several jobs copies tables in any order, each in a transaction of its own."""
+    db.rows("INSERT INTO osrm_groups (name, osrm_url) VALUES ('trucks', 'http://10.0.0.1')")
+    db.rows("INSERT INTO osrm_group_devices VALUES ('bus', 'trucks')")
+    listed = contents(db)
+    with fresh_database("template1") as restored, tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        dump, order = Path(folder, "dump"), Path(folder, "order")
+        db.cluster.run("pg_dump", "-Fc", "-f", dump, "-d", db.name)
+        entries = db.cluster.run("pg_restore", "-l", dump).stdout.splitlines()
+        data = [next(entry for entry in entries if f"TABLE DATA public {table} " in entry)
+                for table in ("osrm_group_devices", "osrm_groups")]
+        order.write_text("\n".join([*(entry for entry in entries if entry not in data), *data]))
+        restore = db.cluster.run("pg_restore", "-L", order, "-d", restored.name, dump, check=False)
+        assert "ERROR" not in restore.stderr
+        assert contents(restored) == listed
 
 
 def test_an_adopted_table_that_was_dropped_takes_no_other_with_it(empty_db, second_db, osrm):

@@ -96,6 +96,34 @@ def test_a_change_of_group_is_a_rematch_away(db, bicycle_osrm):
     assert db.rows("SELECT encoded_polyline FROM cached_polylines WHERE device_id = 'bob' ORDER BY start_time") == before
 
 
+def test_the_list_follows_its_groups(db):
+    for name in ("cars", "trucks", "vans"):
+        make_group(db, name, "http://10.0.0.1")
+    db.rows("INSERT INTO osrm_group_devices VALUES ('ann', 'cars'), ('bob', 'trucks'), ('eve', 'vans')")
+    db.rows("UPDATE osrm_groups SET name = 'lorries', profile = 'truck' WHERE name = 'trucks'")
+    assert groups(db, ("ann", "bob", "eve")) == {"ann": "cars", "bob": "lorries", "eve": "vans"}
+    db.rows("DELETE FROM osrm_groups WHERE name = 'cars'")
+    assert db.rows("SELECT * FROM osrm_group_devices ORDER BY 1") == [("bob", "lorries"), ("eve", "vans")]
+    db.rows("TRUNCATE osrm_groups")
+    assert db.rows("SELECT * FROM osrm_group_devices") == []
+
+
+def test_a_group_that_is_not_there_is_told_and_holds_up_no_device(db, osrm):
+    with closing(db.connect()) as session, session.cursor() as cursor:
+        cursor.execute("INSERT INTO osrm_group_devices VALUES ('ann', 'truks'), ('bob', 'truks')")
+        assert 'there is no group "truks"' in session.notices[-1]
+    assert db.rows("SELECT message FROM worker_alerts() WHERE problem = 'group_missing'") == [
+        ("2 devices of osrm_group_devices are in group truks, which is not in osrm_groups",)]
+    make_group(db, "fits", osrm.url, pattern="bob")
+    insert(db, "ann", drive(osrm, recent_window(), 300))
+    process_all(db)
+    assert db.rows("SELECT DISTINCT osrm_group FROM processing_batches") == [(None,)]
+    assert groups(db, ("ann", "bob")) == {"ann": None, "bob": "fits"}
+    make_group(db, "truks", osrm.url)
+    assert groups(db, ("ann", "bob")) == {"ann": "truks", "bob": "truks"}
+    assert db.rows("SELECT message FROM worker_alerts() WHERE problem = 'group_missing'") == []
+
+
 def test_an_open_window_carries_no_line_over_from_another_group(db, bicycle_osrm):
     db.set("osrm_matcher.settle_delay", "1h")
     now = datetime.now(timezone.utc).replace(second=0, microsecond=0)

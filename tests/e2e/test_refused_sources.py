@@ -35,6 +35,9 @@ REFUSED = {
     "a rule of marks": (f"CREATE TABLE x {COLUMNS}; CREATE RULE stay AS ON UPDATE TO x DO INSTEAD NOTHING", "55000",
                         'rule "stay"', "DROP RULE stay ON x"),
     "a publication": (f"CREATE TABLE x {COLUMNS}; CREATE PUBLICATION p FOR TABLE x", "55000", 'publication "p"', "REPLICA IDENTITY FULL"),
+    "a publication, and a key that is checked late": (
+        f"CREATE TABLE x {COLUMNS}; ALTER TABLE x ADD COLUMN key serial PRIMARY KEY DEFERRABLE; CREATE PUBLICATION p FOR TABLE x",
+        "55000", 'publication "p"', "primary key that is not deferrable"),
     "a publication of all": (f"CREATE TABLE x {COLUMNS}; CREATE PUBLICATION p FOR ALL TABLES", "55000", 'publication "p"',
                              "primary key"),
     "a publication of a partitioned table": (f"""CREATE TABLE x {COLUMNS} PARTITION BY LIST (username);

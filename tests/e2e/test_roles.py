@@ -170,3 +170,16 @@ def test_nobody_leads_the_functions_with_rights_astray(db, osrm, role):
     for call in READS:
         assert reader(f"SELECT * FROM public.{call}") is None, call
     assert db.rows("SELECT DISTINCT who FROM trap.log WHERE who <> %s", (reader.name,)) == []
+
+
+def test_a_role_keeps_what_it_has_as_one_of_another_kind(db):
+    role = f"ops_{db.name}"
+    db.rows(f"CREATE ROLE {role}; SELECT grant_monitor('{role}'), grant_reader('{role}')")
+    may = f"SELECT has_table_privilege('{role}', %s, 'SELECT')"
+    db.rows("SELECT revoke_reader(%s)", (role,))
+    assert [db.value(may, (table,)) for table in ("processing_batches", "cached_polylines")] == [True, False]
+    db.rows("SELECT grant_reader(%s), revoke_monitor(%s)", (role, role))
+    assert [db.value(may, (table,)) for table in ("processing_batches", "worker_runs")] == [True, False]
+    db.rows("SELECT revoke_reader(%s)", (role,))
+    assert db.value(may, ("processing_batches",)) is False
+    db.rows(f"DROP OWNED BY {role}; DROP ROLE {role}")

@@ -1,9 +1,12 @@
 """The schedule over a real pg_cron: it is set, changed and taken off, and it does the work."""
 
+from contextlib import closing
+
 import psycopg2
 import pytest
 
 from drives import drive, insert, recent_window, waiting
+from harness.database import Database
 from optional import need
 
 JOBS = "SELECT jobname, schedule, command, database FROM cron.job"
@@ -85,10 +88,10 @@ def test_within_a_minute_the_points_are_paths(cron_db, osrm, in_the_server):
     assert cron_db.value("SELECT sum(windows_completed) FROM worker_runs") >= 1
 
 
-def refusal(db):
+def refusal(db, call="schedule_processing()", state="55000"):
     with pytest.raises(psycopg2.Error) as caught:
-        db.rows("SELECT schedule_processing()")
-    assert caught.value.pgcode == "55000"
+        db.rows(f"SELECT {call}")
+    assert caught.value.pgcode == state
     return caught.value.diag
 
 
@@ -103,5 +106,68 @@ def test_where_pg_cron_lives_in_another_database_the_error_names_it(db):
     need("pg_cron")
     said = refusal(db)
     assert said.message_detail == 'pg_cron keeps its jobs in database "postgres".'
-    assert "cron.schedule_in_database('osrm_matcher'" in said.message_hint
-    assert db.name in said.message_hint
+    assert said.message_hint == ("In database \"postgres\": SELECT cron.schedule_in_database('osrm_matcher@{0}', '* * * * *', "
+                                 "'CALL public.process_pending()', '{0}');".format(db.name))
+
+
+@pytest.fixture
+def other_db(cron_db):
+    """A second database of the cluster, which pg_cron does not live in."""
+    cron_db.cluster.create_database("other")
+    other = Database(cron_db.cluster, "other")
+    other.rows("CREATE EXTENSION osrm_matcher")
+    yield other
+    other.disconnect()
+
+
+def test_what_the_error_says_sets_a_schedule_for_each_database(cron_db, other_db):
+    own = cron_db.value("SELECT schedule_processing()")
+    for call in ("schedule_processing('*/2 * * * *', '5 s', 2)", "schedule_upkeep('1 2 * * *')"):
+        cron_db.rows(refusal(other_db, call).message_hint.partition(": ")[2])
+    call = "CALL public.process_pending(58, every => '00:00:05', windows_per_round => 250)"
+    assert cron_db.rows(JOBS + " WHERE database = 'other' ORDER BY jobid") == [
+        ("osrm_matcher@other", "*/2 * * * *", call, "other"),
+        ("osrm_matcher_2@other", "*/2 * * * *", call, "other"),
+        ("osrm_matcher_upkeep@other", "1 2 * * *", "CALL public.upkeep()", "other"),
+    ]
+    assert cron_db.rows("SELECT jobid, command FROM cron.job WHERE database = 'postgres'") == [
+        (own, "CALL public.process_pending()")]
+
+
+def test_a_job_of_our_name_that_is_another_databases_is_not_taken_for_ours(cron_db, other_db):
+    cron_db.rows("SELECT cron.schedule_in_database('osrm_matcher', '* * * * *', 'CALL public.process_pending()', 'other')")
+    assert cron_db.rows("SELECT hint FROM worker_alerts() WHERE problem = 'schedule_missing'") == [
+        ("SELECT public.schedule_processing();",)]
+    said = refusal(cron_db)
+    assert said.message_primary == 'pg_cron has a job "osrm_matcher" already, which is one of database "other"'
+    cron_db.rows(said.message_hint.partition(": ")[2])
+    cron_db.rows("SELECT schedule_processing()")
+    call = ("* * * * *", "CALL public.process_pending()")
+    assert sorted(cron_db.rows(JOBS)) == [("osrm_matcher", *call, "postgres"), ("osrm_matcher@other", *call, "other")]
+    assert cron_db.rows("SELECT FROM worker_alerts() WHERE problem = 'schedule_missing'") == []
+
+
+def test_a_superuser_changes_and_ends_jobs_of_other_roles(cron_db):
+    cron_db.rows("CREATE ROLE boss SUPERUSER LOGIN; CREATE ROLE clerk LOGIN; GRANT USAGE ON SCHEMA cron TO clerk")
+    cron_db.rows("SELECT schedule_processing(workers => 2), schedule_upkeep()")
+    cron_db.rows("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO clerk")
+    with closing(cron_db.connect(user="clerk")) as session, closing(session.cursor()) as cursor:
+        cursor.execute("SELECT unschedule_processing()")
+        assert cursor.fetchone() == (False,)
+        assert "of pg_cron goes on: it is role postgres's" in session.notices[-1]
+    with closing(cron_db.connect(user="boss")) as session, closing(session.cursor()) as cursor:
+        cursor.execute("SELECT schedule_processing('*/5 * * * *'), unschedule_upkeep()")
+        assert cron_db.rows("SELECT jobname, schedule, username FROM cron.job") == [("osrm_matcher", "*/5 * * * *", "boss")]
+    assert cron_db.value("SELECT unschedule_processing()") is True
+    assert jobs(cron_db) == []
+
+
+@pytest.mark.parametrize("call", [
+    "schedule_processing(every => '0')", "schedule_processing(every => '-5 s')", "schedule_processing(every => '500 ms')",
+    "schedule_processing(NULL)", "schedule_upkeep(NULL)",
+])
+def test_a_schedule_whose_runs_would_all_fail_is_refused_and_the_old_one_stays(cron_db, call):
+    cron_db.rows("SELECT schedule_processing(every => '5 s'), schedule_upkeep()")
+    before = jobs(cron_db)
+    assert refusal(cron_db, call, "22023").message_hint
+    assert jobs(cron_db) == before

@@ -220,6 +220,7 @@ def refusal(db, statement):
     ("http://user:secret@b", "it must not carry a login"),
     ("osrm:5000", "it must begin with http:// or https://"),
     ("http://a/", "it is named twice"),
+    ("http://osrm:50O0", "its port must be a number from 1 to 65535"),
 ])
 def test_each_address_of_a_list_is_checked_when_it_is_set(db, how, bad, why):
     error = refusal(db, how.format("osrm_matcher.osrm_url", f"http://a, {bad}", db=db.name))
@@ -235,4 +236,33 @@ def test_a_list_that_was_set_before_the_library_was_there_asks_nobody(db, osrm):
     with pytest.raises(psycopg2.Error) as caught:
         db.rows("SELECT * FROM process_pending_gps()")
     assert caught.value.pgcode == "22023"
-    assert caught.value.diag.message_primary == "the address of OSRM cannot be used: server 2: it must not carry a login"
+    says = "the address of OSRM cannot be used: server 2: it must not carry a login"
+    assert caught.value.diag.message_primary == says
+    assert db.rows("SELECT severity, message FROM worker_alerts() WHERE problem = 'bad_address'") == [
+        ("critical", f"nothing is processed: {says}")]
+    assert db.rows("SELECT server, in_use, problem FROM get_osrm_servers()") == [(None, False, says)]
+    assert db.value("SELECT set_aside FROM worker_status()") == [f"nothing is processed: {says}"]
+    with pytest.raises(psycopg2.errors.InvalidParameterValue):
+        db.rows("SELECT * FROM osrm_health()")
+    db.set("osrm_matcher.osrm_url", osrm.url)
+    assert db.rows("SELECT * FROM worker_alerts() WHERE problem = 'bad_address'") == []
+
+
+@pytest.mark.parametrize("how", ["SET {} = '{}'", "ALTER DATABASE {db} SET {} = '{}'", "ALTER SYSTEM SET {} = '{}'"])
+def test_a_profile_is_checked_when_it_is_set(db, how):
+    error = refusal(db, how.format("osrm_matcher.profile", "../car", db=db.name))
+    assert error.pgcode == "22023"
+    assert error.diag.message_detail == "a profile may hold letters, digits, '_', '-' and '.' only"
+
+
+def test_a_profile_that_was_set_before_the_library_was_there_is_named_by_its_error(db, osrm):
+    db.set("osrm_matcher.profile", "a b")
+    fill(db, osrm, devices=1)
+    db.disconnect()
+    with pytest.raises(psycopg2.Error) as caught:
+        db.rows("SELECT * FROM process_pending_gps()")
+    assert caught.value.pgcode == "22023"
+    assert caught.value.diag.message_primary.startswith("osrm_matcher.profile cannot be used: a profile may hold")
+    assert "osrm_matcher.profile = 'driving'" in caught.value.diag.message_hint
+    ((message,),) = db.rows("SELECT message FROM worker_alerts() WHERE problem = 'bad_address'")
+    assert message == f"nothing is processed: {caught.value.diag.message_primary}"

@@ -72,6 +72,50 @@ def test_a_job_under_way_goes_on_where_it_is(old_db):
     assert old_db.value("SELECT status FROM get_jobs()") == "done"
     assert old_db.rows("SELECT DISTINCT device_id FROM processing_batches ORDER BY 1") == [("c",), ("d",)]
 
+@pytest.mark.parametrize("made, state, names, undone", [
+    ("ALTER TABLE gps_coordinates ADD COLUMN course real, ADD COLUMN vehicle_type text", "42701",
+     "gps_coordinates.course, gps_coordinates.vehicle_type",
+     "ALTER TABLE gps_coordinates RENAME course TO heading; ALTER TABLE gps_coordinates RENAME vehicle_type TO kind"),
+    ("CREATE TABLE osrm_groups (x int)", "42P07", "osrm_groups", "ALTER TABLE osrm_groups RENAME TO osrm_group"),
+    ("CREATE VIEW v AS SELECT * FROM worker_status()", "2BP01", "v", "DROP VIEW v"),
+    ("CREATE VIEW v AS SELECT * FROM worker_health", "2BP01", "v", "DROP VIEW v"),
+    ("CREATE FUNCTION f() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM get_changes(now()); END", "2BP01",
+     "function f()", "DROP FUNCTION f"),
+    ("CREATE TABLE saved (path device_path)", "2BP01", "table saved", "DROP TABLE saved"),
+])
+def test_what_is_in_the_way_of_an_update_is_named_before_anything_is_changed(old_db, made, state, names, undone):
+    old_db.rows(made)
+    with pytest.raises(psycopg2.Error) as caught:
+        old_db.rows("ALTER EXTENSION osrm_matcher UPDATE")
+    assert caught.value.pgcode == state
+    assert caught.value.diag.message_primary.endswith(f": {names}")
+    assert caught.value.diag.message_hint
+    old_db.rows(undone)
+    old_db.rows("ALTER EXTENSION osrm_matcher UPDATE")
+
+
+@pytest.mark.parametrize("made", [
+    "DROP INDEX cached_polylines_last_accessed", "DROP INDEX cached_polylines_recent",
+    "CREATE VIEW v AS SELECT * FROM get_device_paths('car')", "CREATE VIEW v AS SELECT * FROM cached_polylines",
+    "CREATE VIEW v AS SELECT get_device_page('car') AS page", "CREATE VIEW v AS SELECT * FROM processing_batches",
+])
+def test_an_update_goes_through_where_nothing_is_in_its_way(old_db, made):
+    old_db.rows(made)
+    old_db.rows("ALTER EXTENSION osrm_matcher UPDATE")
+    if "VIEW" in made:
+        assert old_db.rows("SELECT * FROM v") in ([], [(old_db.value("SELECT get_device_page('car')"),)])
+
+
+def test_a_table_adopted_before_it_was_noted_what_was_added_keeps_its_columns(old_db):
+    old_db.rows("CREATE TABLE markers (username text, coords float8[], created_at timestamptz); SELECT * FROM adopt_source('markers')")
+    old_db.rows("ALTER EXTENSION osrm_matcher UPDATE")
+    with closing(old_db.connect()) as session, closing(session.cursor()) as cursor:
+        cursor.execute("SELECT release_source('markers')")
+        assert "DROP COLUMN processed, DROP COLUMN batch_id" in session.notices[-1]
+        assert old_db.rows("SELECT * FROM adopted_sources") == old_db.rows("SELECT FROM pg_indexes WHERE tablename = 'markers'") == []
+        cursor.execute(session.notices[-1].partition("If nothing else needs them: ")[2])
+    assert old_db.value("SELECT count(*) FROM information_schema.columns WHERE table_name = 'markers'") == 3
+
 
 def test_until_the_update_calls_say_what_to_do(old_db):
     for call in ("CALL process_pending()", "SELECT * FROM process_pending_gps()", "SELECT make_batches()"):

@@ -1,5 +1,7 @@
 """How one gets rid of the extension without losing what it made."""
 
+from contextlib import closing
+
 import psycopg2
 import pytest
 from drives import drive, insert, paths, process_all, recent_window
@@ -36,9 +38,18 @@ def test_paths_stay_as_ordinary_tables_when_the_extension_goes(db, osrm):
     assert paths(db) == []
 
 
-def test_the_tables_must_go_elsewhere(db):
+@pytest.mark.parametrize("schema", ["public", "pg_catalog", "information_schema", "pg_toast"])
+def test_the_tables_must_go_elsewhere(db, schema):
     with pytest.raises(psycopg2.errors.InvalidParameterValue):
-        db.rows("SELECT keep_paths('public')")
+        db.rows("SELECT keep_paths(%s)", (schema,))
+    assert db.rows("SELECT * FROM cached_polylines") == []
+
+
+def test_what_has_to_follow_is_said(db):
+    db.rows("CREATE SCHEMA kept")
+    with closing(db.connect()) as session, closing(session.cursor()) as cursor:
+        cursor.execute("SELECT keep_paths('kept')")
+        assert "In the same transaction: DROP EXTENSION osrm_matcher;" in session.notices[-1]
 
 
 def test_the_whole_way_back(cron_db):

@@ -1,9 +1,17 @@
-//! The addresses of the servers, checked before anything is called.
+//! The addresses of the servers and the profile, checked before anything is called.
 
 use ureq::http::Uri;
+use ureq::http::uri::Authority;
 
 /// More would be no list that somebody keeps by hand.
 const MOST_SERVERS: usize = 64;
+
+/// A setting by which nothing can be asked, and what is wrong with it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum BadSetting {
+    Address(String),
+    Profile(String),
+}
 
 /// What is wrong with a list of servers.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,6 +31,13 @@ impl BadServer {
             false => format!("server {}: {}", self.number, self.why),
         }
     }
+}
+
+/// The addresses of a list by which, with this profile, servers can be asked.
+pub fn check_settings(servers: &str, profile: &str) -> Result<Vec<String>, BadSetting> {
+    let servers = check_servers(servers).map_err(|bad| BadSetting::Address(bad.describe()))?;
+    check_profile(profile).map_err(BadSetting::Profile)?;
+    Ok(servers)
 }
 
 /// The addresses of a list, which commas or blanks separate.
@@ -72,6 +87,11 @@ fn check_url(url: &str) -> Result<String, String> {
     if uri.authority().is_some_and(|a| a.as_str().contains('@')) {
         return Err("it must not carry a login".into());
     }
+    // What is no port would be passed over, and another server asked.
+    let has_port = |a: &Authority| a.as_str().len() > a.host().len();
+    if uri.authority().is_some_and(has_port) && uri.port_u16().is_none_or(|port| port == 0) {
+        return Err("its port must be a number from 1 to 65535".into());
+    }
     Ok(trimmed.to_string())
 }
 
@@ -92,6 +112,8 @@ mod tests {
     fn only_plain_addresses_are_called() {
         assert_eq!(check_url("http://osrm:5000/").unwrap(), "http://osrm:5000");
         assert_eq!(check_url("https://[::1]/car").unwrap(), "https://[::1]/car");
+        assert!(check_url("http://[::1]:5000").is_ok());
+        assert!(check_url("http://osrm:65535/car").is_ok());
         for bad in [
             "",
             "osrm:5000",
@@ -101,6 +123,13 @@ mod tests {
             "http://osrm/?a=b",
             "http://osrm/#f",
             "http://user:secret@osrm",
+            "http://osrm:",
+            "http://osrm:50O0",
+            "http://osrm:0",
+            "http://osrm:99999",
+            "http://osrm:-1/car",
+            "http://[::1]:",
+            "http://[::1]:x",
         ] {
             assert!(check_url(bad).is_err(), "{bad}");
         }

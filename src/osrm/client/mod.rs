@@ -15,7 +15,7 @@ use ureq::{Error as HttpError, Timeout};
 
 use super::reply::Away;
 use super::{MatchAnswer, MatchError, MatchRequest};
-pub use address::{check_profile, check_servers};
+pub use address::{BadSetting, check_profile, check_servers, check_settings};
 pub use server::{Health, LeftOut};
 use server::{Server, describe};
 
@@ -56,10 +56,9 @@ pub struct Asked {
 }
 
 impl Client {
-    /// Checks the addresses; opens no connection yet. The error says what is wrong with them.
-    pub fn new(settings: &ClientSettings) -> Result<Self, String> {
-        let servers = check_servers(&settings.servers).map_err(|bad| bad.describe())?;
-        check_profile(&settings.profile)?;
+    /// Checks the addresses and the profile; opens no connection yet. The error says what is wrong with them.
+    pub fn new(settings: &ClientSettings) -> Result<Self, BadSetting> {
+        let servers = check_settings(&settings.servers, &settings.profile)?;
         let cancelled = Arc::new(AtomicBool::new(false));
         Ok(Self {
             servers: servers

@@ -45,7 +45,7 @@ impl Matchers {
         client: &ClientSettings,
         left_out: &[LeftOut],
     ) -> Result<Self, Error> {
-        let client = Client::new(client).map_err(Error::BadAddress)?;
+        let client = Client::new(client).map_err(Error::BadSetting)?;
         client.recall(left_out);
         Ok(Self {
             shared: Arc::new(Shared {

@@ -1655,7 +1655,9 @@ BEGIN
     points := @extschema@._count(old);
     EXECUTE format('ALTER EXTENSION osrm_matcher DROP TABLE %s', old);
     -- A foreign key that refers to gps_coordinates depends on each of its partitions, and lets go of one that is detached.
-    EXECUTE format('ALTER TABLE @extschema@.gps_coordinates DETACH PARTITION %s', old);
+    IF EXISTS (SELECT FROM pg_constraint c WHERE c.confrelid = old AND c.contype = 'f') THEN
+        EXECUTE format('ALTER TABLE @extschema@.gps_coordinates DETACH PARTITION %s', old);
+    END IF;
     EXECUTE format('DROP TABLE %s', old);
     RETURN points;
 END

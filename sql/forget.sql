@@ -17,6 +17,23 @@ END
 $$;
 COMMENT ON FUNCTION _make_left_due IS 'makes windows of a range due in which a device still has points; volatile';
 
+CREATE FUNCTION _check_forgetting(device_id text, from_time timestamptz, to_time timestamptz, with_points boolean) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF device_id IS NULL OR from_time IS NULL OR to_time IS NULL OR with_points IS NULL THEN
+        RAISE EXCEPTION 'nothing is forgotten without the name of a device and a range: an argument is null'
+            USING ERRCODE = 'null_value_not_allowed',
+                  HINT = 'Leave the range out for all times. delete_old() and upkeep() delete what is old of all devices.';
+    END IF;
+    IF from_time >= to_time THEN
+        RAISE EXCEPTION 'a range that is to be forgotten begins before it ends' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _check_forgetting IS 'refuses null, and a range that ends before it begins; immutable';
+
 CREATE FUNCTION forget_device(
     device_id text,
     from_time timestamptz DEFAULT '-infinity',
@@ -30,14 +47,7 @@ DECLARE
     windows_from timestamptz;
     windows_to timestamptz;
 BEGIN
-    IF device_id IS NULL OR from_time IS NULL OR to_time IS NULL OR with_points IS NULL THEN
-        RAISE EXCEPTION 'nothing is forgotten without the name of a device and a range: an argument is null'
-            USING ERRCODE = 'null_value_not_allowed',
-                  HINT = 'Leave the range out for all times. delete_old() and upkeep() delete what is old of all devices.';
-    END IF;
-    IF from_time >= to_time THEN
-        RAISE EXCEPTION 'a range that is to be forgotten begins before it ends' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM @extschema@._check_forgetting(device_id, from_time, to_time, with_points);
     -- A run that has the device would store again what it has read.
     PERFORM @extschema@._wait_for_device(device_id);
     SELECT min(b.start_time), max(b.end_time) INTO windows_from, windows_to

@@ -2726,28 +2726,6 @@ END;
 COMMENT ON FUNCTION _server_alerts IS
     'OSRM servers that are left out while others of their group answer, groups by a column that is nowhere, and devices in a group that is not there, with their reasons; stable';
 
-CREATE FUNCTION _upkeep_alerts()
-RETURNS TABLE (severity text, problem text, message text, hint text)
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT 'warning', 'upkeep_failed',
-           format('upkeep failed %s ago: %s', date_trunc('second', now() - r.began), r.message),
-           format('Mend that; the next upkeep tries again (%s).', j.schedule)
-      FROM _cron_job('osrm_matcher_upkeep') j
-     CROSS JOIN LATERAL _last_cron_run(j.job_id) r
-     WHERE r.failed
-    UNION ALL
-    SELECT 'warning', 'upkeep_not_running',
-           format('the last upkeep began %s ago', date_trunc('second', now() - r.began)),
-           CASE WHEN j.active THEN 'Look at cron.job_run_details for the reason.'
-                ELSE format('SELECT cron.alter_job(%s, active => true);', j.job_id) END
-      FROM _cron_job('osrm_matcher_upkeep') j
-     CROSS JOIN LATERAL _last_cron_run(j.job_id) r
-     WHERE _next_run(j.schedule, r.began) < now() - interval '1 day';
-END;
-COMMENT ON FUNCTION _upkeep_alerts IS
-    'whether the last scheduled upkeep failed, or the next is a day overdue, as far as pg_cron knows; stable';
-
 CREATE OR REPLACE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',
     max_failures double precision DEFAULT 0.01,
@@ -4712,6 +4690,28 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _cron_job IS 'a job of pg_cron by its name; stable';
+
+CREATE FUNCTION _upkeep_alerts()
+RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'warning', 'upkeep_failed',
+           format('upkeep failed %s ago: %s', date_trunc('second', now() - r.began), r.message),
+           format('Mend that; the next upkeep tries again (%s).', j.schedule)
+      FROM _cron_job('osrm_matcher_upkeep') j
+     CROSS JOIN LATERAL _last_cron_run(j.job_id) r
+     WHERE r.failed
+    UNION ALL
+    SELECT 'warning', 'upkeep_not_running',
+           format('the last upkeep began %s ago', date_trunc('second', now() - r.began)),
+           CASE WHEN j.active THEN 'Look at cron.job_run_details for the reason.'
+                ELSE format('SELECT cron.alter_job(%s, active => true);', j.job_id) END
+      FROM _cron_job('osrm_matcher_upkeep') j
+     CROSS JOIN LATERAL _last_cron_run(j.job_id) r
+     WHERE _next_run(j.schedule, r.began) < now() - interval '1 day';
+END;
+COMMENT ON FUNCTION _upkeep_alerts IS
+    'whether the last scheduled upkeep failed, or the next is a day overdue, as far as pg_cron knows; stable';
 
 CREATE FUNCTION _require_cron(there text) RETURNS void
 LANGUAGE plpgsql STABLE

@@ -4695,20 +4695,17 @@ CREATE FUNCTION _upkeep_alerts()
 RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT 'warning', 'upkeep_failed',
-           format('upkeep failed %s ago: %s', date_trunc('second', now() - r.began), r.message),
-           format('Mend that; the next upkeep tries again (%s).', j.schedule)
+    SELECT 'warning', a.problem, a.message, a.hint
       FROM _cron_job('osrm_matcher_upkeep') j
      CROSS JOIN LATERAL _last_cron_run(j.job_id) r
-     WHERE r.failed
-    UNION ALL
-    SELECT 'warning', 'upkeep_not_running',
-           format('the last upkeep began %s ago', date_trunc('second', now() - r.began)),
-           CASE WHEN j.active THEN 'Look at cron.job_run_details for the reason.'
-                ELSE format('SELECT cron.alter_job(%s, active => true);', j.job_id) END
-      FROM _cron_job('osrm_matcher_upkeep') j
-     CROSS JOIN LATERAL _last_cron_run(j.job_id) r
-     WHERE _next_run(j.schedule, r.began) < now() - interval '1 day';
+     CROSS JOIN LATERAL (VALUES
+        (r.failed, 'upkeep_failed', format('upkeep failed %s ago: %s', date_trunc('second', now() - r.began), r.message),
+         format('Mend that; the next upkeep tries again (%s).', j.schedule)),
+        (_next_run(j.schedule, r.began) < now() - interval '1 day', 'upkeep_not_running',
+         format('the last upkeep began %s ago', date_trunc('second', now() - r.began)),
+         CASE WHEN j.active THEN 'Look at cron.job_run_details for the reason.'
+              ELSE format('SELECT cron.alter_job(%s, active => true);', j.job_id) END)) AS a (so, problem, message, hint)
+     WHERE a.so;
 END;
 COMMENT ON FUNCTION _upkeep_alerts IS
     'whether the last scheduled upkeep failed, or the next is a day overdue, as far as pg_cron knows; stable';

@@ -6,6 +6,9 @@ pub type Place = [f64; 2];
 /// Mean radius of the earth in metres, the one that OSRM reckons with.
 const EARTH: f64 = 6_372_797.560_856;
 
+/// Parts of a degree in which places are stored.
+const STORED_PARTS: f64 = 1e5;
+
 /// Radians of latitude or longitude, six kilometres, up to which places are near each other.
 const NEAR: f64 = 1e-3;
 
@@ -186,10 +189,14 @@ pub fn distance_to_segment(a: [f64; 2], b: [f64; 2]) -> f64 {
     (a[0] + t * (b[0] - a[0])).hypot(a[1] + t * (b[1] - a[1]))
 }
 
-/// A place as it is stored: five decimals, about a metre.
+/// A place in whole hundred thousandths of a degree, about a metre each, as an encoded polyline of precision 5 has it.
+pub fn stored_numbers(place: Place) -> [i64; 2] {
+    place.map(|degrees| (degrees * STORED_PARTS).round() as i64)
+}
+
+/// A place as it is stored: five decimals.
 pub fn stored(place: Place) -> Place {
-    // Adding zero turns -0.0 into 0.0, so that equal places are equal bit for bit.
-    place.map(|v| (v * 1e5).round() / 1e5 + 0.0)
+    stored_numbers(place).map(|parts| parts as f64 / STORED_PARTS)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Fewer vertices for the same line: on a straight, two say as much as twenty.
 
-use crate::track::geo::{Place, Plane};
+use crate::track::geo::{Place, Plane, stored_numbers};
 
 /// So many vertices at most are left out in a row, and so many edges of one vertex are looked at in vain: the time for
 /// a line grows with its length alone then, however it winds.
@@ -17,7 +17,7 @@ pub fn simplify(line: Vec<Place>, tolerance: f64) -> Vec<Place> {
         return line;
     }
     let last = line.len() - 1;
-    let stored: Vec<_> = line.iter().map(|place| stored(*place)).collect();
+    let stored: Vec<_> = line.iter().map(|place| stored_numbers(*place)).collect();
     // Of each vertex, what the way from it to the end costs, and where it goes next.
     let mut price = vec![0; line.len()];
     let mut next = vec![last; line.len()];
@@ -40,11 +40,6 @@ pub fn simplify(line: Vec<Place>, tolerance: f64) -> Vec<Place> {
     std::iter::successors(Some(0), |&at| (at < last).then(|| next[at]))
         .map(|at| line[at])
         .collect()
-}
-
-/// A place as an encoded polyline of precision 5 has it.
-fn stored(place: Place) -> [i64; 2] {
-    place.map(|degrees| (degrees * 1e5).round() as i64)
 }
 
 /// Characters that a step takes in an encoded polyline: one for five bits of each difference and its sign.
@@ -232,7 +227,9 @@ mod tests {
                 kept.iter_mut().for_each(|n| *n += 1);
                 let way = [vec![0], kept, vec![line.len() - 1]].concat();
                 let steps = || way.windows(2);
-                let price = |w: &[usize]| characters(stored(line[w[0]]), stored(line[w[1]]));
+                let price = |w: &[usize]| {
+                    characters(stored_numbers(line[w[0]]), stored_numbers(line[w[1]]))
+                };
                 steps()
                     .all(|w| near(w[0], w[1]))
                     .then(|| steps().map(price).sum())
@@ -253,7 +250,7 @@ mod tests {
             });
             let line = line(places);
             let simple = simplify(line.clone(), 10.0);
-            let taken: u32 = simple.windows(2).map(|w| characters(stored(w[0]), stored(w[1]))).sum();
+            let taken: u32 = simple.windows(2).map(|w| characters(stored_numbers(w[0]), stored_numbers(w[1]))).sum();
             prop_assert_eq!(taken, fewest_characters(&line, 10.0));
         }
 
@@ -261,7 +258,7 @@ mod tests {
         fn a_step_takes_so_many_characters(lon in -179.0..179.0f64, east in -0.9..0.9f64, north in -0.01..0.01f64) {
             let (from, to) = ([lon, 10.0], [lon + east, 10.0 + north]);
             let encoded = |line: &[Place]| crate::lines::encode(line).unwrap().len() as u32;
-            prop_assert_eq!(characters(stored(from), stored(to)), encoded(&[from, to]) - encoded(&[from]));
+            prop_assert_eq!(characters(stored_numbers(from), stored_numbers(to)), encoded(&[from, to]) - encoded(&[from]));
         }
     }
 }

@@ -104,6 +104,7 @@ COMMENT ON TABLE device_locks IS 'what a worker locks while it has a device: the
 
 DROP INDEX IF EXISTS cached_polylines_recent, cached_polylines_last_accessed;
 COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
+COMMENT ON TABLE stops IS 'where and how long a vehicle stood, a row a window, and the moments at which one was heard of between two silences, without length; get_device_stops() joins rows of one place';
 ALTER TABLE worker_runs ADD COLUMN search_pages bigint, ADD COLUMN servers_left_out jsonb;
 COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog(); null where old ones were not searched for';
 COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows looked at in vain; null where it was not made, or not to its end';
@@ -3907,7 +3908,7 @@ BEGIN ATOMIC
         WINDOW earlier AS (ORDER BY s.start_time)
     ), numbered AS (
         SELECT r.*, count(*) FILTER (WHERE coalesce(
-                   r.start_time - r.stood_until > _max_gap()
+                   r.start_time - r.stood_until > interval '75 min'
                    OR 111320 * sqrt((r.latitude - r.stood_lat) ^ 2
                           + ((r.longitude - r.stood_lon) * cos(radians(r.latitude))) ^ 2) > 60
                    OR r.start_time > r.stood_until
@@ -3924,6 +3925,7 @@ BEGIN ATOMIC
       FROM numbered n
      GROUP BY n.stop
     HAVING max(n.end_time) >= get_device_stops.from_time AND min(n.start_time) < get_device_stops.to_time
+       AND min(n.start_time) < max(n.end_time)
      ORDER BY 1;
 END;
 

@@ -186,8 +186,9 @@ COMMENT ON FUNCTION _line_end IS
 -- ---------------------------------------------------------------------------------------------
 -- Stops
 -- ---------------------------------------------------------------------------------------------
--- A row of the table ends with its window: rows that follow each other at one place are one stop, unless the device
--- drove in between. So the stops that reach into a range begin after the last path that begins before it, and end
+-- A row of the table ends with its window, and a tracker that sleeps leaves a moment each time it wakes, most of them
+-- every hour at least: rows that follow each other at one place are one stop, unless the device drove in between, and
+-- what is a moment alone is none. So the stops that reach into a range begin after the last path that begins before it, and end
 -- before the first one that begins after it; the month is for a vehicle that is never driven.
 CREATE FUNCTION get_device_stops(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (start_time timestamptz, end_time timestamptz, longitude double precision,
@@ -212,7 +213,7 @@ BEGIN ATOMIC
         WINDOW earlier AS (ORDER BY s.start_time)
     ), numbered AS (
         SELECT r.*, count(*) FILTER (WHERE coalesce(
-                   r.start_time - r.stood_until > _max_gap()
+                   r.start_time - r.stood_until > interval '75 min'
                    OR 111320 * sqrt((r.latitude - r.stood_lat) ^ 2
                           + ((r.longitude - r.stood_lon) * cos(radians(r.latitude))) ^ 2) > 60
                    OR r.start_time > r.stood_until
@@ -229,6 +230,7 @@ BEGIN ATOMIC
       FROM numbered n
      GROUP BY n.stop
     HAVING max(n.end_time) >= get_device_stops.from_time AND min(n.start_time) < get_device_stops.to_time
+       AND min(n.start_time) < max(n.end_time)
      ORDER BY 1;
 END;
 COMMENT ON FUNCTION get_device_stops IS

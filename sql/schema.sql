@@ -267,7 +267,7 @@ CREATE TABLE stops (
     batch_id                 uuid,
     UNIQUE (device_id, start_time)
 );
-COMMENT ON TABLE stops IS 'where and how long a vehicle stood, a row a window; get_device_stops() joins rows that touch';
+COMMENT ON TABLE stops IS 'where and how long a vehicle stood, a row a window, and the moments at which one was heard of between two silences, without length; get_device_stops() joins rows of one place';
 
 -- ---------------------------------------------------------------------------------------------
 -- Runs: insert-only, so that workers never wait for each other

@@ -8,7 +8,7 @@ use super::ask::{Asker, Fitted, find_unmapped, fit_roughly};
 use super::draw::{self, Fixed, Stretch};
 use super::geo::{self, Place};
 use super::model::{Fixes, Micros, Outcome, Path, Window};
-use super::prepare::{Smoothed, Thinned, allowance, prepare, stays, thin};
+use super::prepare::{Smoothed, Standing, Thinned, allowance, prepare, stays, thin};
 use super::recipe::Recipe;
 use super::recipe::draw::{DEEPEST_SPIKE, SPIKE};
 use super::recipe::onward::{LATELY, LEAST_STEP, SPACING};
@@ -55,9 +55,18 @@ pub fn match_onward(
         })
         .filter(|path| path.start < path.end)
         .collect();
-    outcome.stops = (prepared.standings.iter())
+    // Of a vehicle that was heard of before, it is not known whether a silence lies between; of one that was not,
+    // whether it stays.
+    let seen = prepared.sightings.iter().map(|seen| Standing {
+        end: seen.start,
+        ..*seen
+    });
+    let all_new = fixes.next(Micros::MIN).is_some_and(|first| first > from);
+    let standings = prepared.standings.iter().copied();
+    outcome.stops = standings
+        .chain(seen.filter(|_| all_new))
         .filter(|standing| standing.end > from)
-        .filter_map(|standing| draw::stop(standing, &prepared.cleaned, window))
+        .filter_map(|standing| draw::stop(&standing, &prepared.cleaned, window))
         .collect();
     outcome.osrm_calls = asker.take_calls();
     Ok(outcome)
@@ -221,7 +230,10 @@ mod tests {
             .collect();
         let outcome = onward(&fixes, 297, 400);
         assert_eq!((outcome.paths.len(), outcome.osrm_calls), (0, 0));
-        assert_eq!(outcome.stops, []);
+        // It was seen, and may drive on.
+        let seen = outcome.stops[0];
+        assert_eq!((seen.start, seen.end), (WINDOW.start, WINDOW.start));
+        assert_eq!(onward(&fixes, 350, 400).stops, []);
         let stop = onward(&fixes, 297, 430).stops[0];
         assert_eq!((stop.start, stop.end), (WINDOW.start, START + 429 * SECOND));
     }

@@ -82,6 +82,9 @@ pub fn match_slot(
     let moving = prepared.moving();
     let (mut stretches, mut refusal) = (Vec::new(), None);
     for segment in &prepared.segments {
+        if prepared.is_sighting(segment) {
+            continue;
+        }
         let piece = Piece::cut(segment, slot, ends).filter(|piece| !piece.stands());
         let Some(piece) = piece else { continue };
         if let Some(fitted) = piece.ask(noise, asker)? {

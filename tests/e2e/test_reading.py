@@ -222,14 +222,14 @@ def test_a_drive_from_a_place_back_to_it_parts_two_stops(db):
 
 def test_a_stop_is_as_long_as_it_was_whatever_range_it_reaches_into(db):
     db.rows(STOP, ("2026-05-01 17:00Z", "2026-05-04 07:00Z"))
-    db.rows(STOP, ("2026-05-04 08:00Z", "2026-05-04 09:00Z"))
+    db.rows(STOP, ("2026-05-04 08:30Z", "2026-05-04 09:00Z"))
     ask = "SELECT start_time, end_time FROM get_device_stops('van', %s, %s)"
     weekend = (datetime(2026, 5, 1, 17, tzinfo=timezone.utc), datetime(2026, 5, 4, 7, tzinfo=timezone.utc))
     for bounds in [("2026-05-01 16:00Z", "2026-05-01 18:00Z"), ("2026-05-03 10:00Z", "2026-05-03 10:01Z"),
-                   ("2026-05-04 06:59Z", "2026-05-04 07:30Z"), ("-infinity", "2026-05-04 07:59Z")]:
+                   ("2026-05-04 06:59Z", "2026-05-04 07:30Z"), ("-infinity", "2026-05-04 08:29Z")]:
         assert db.rows(ask, bounds) == [weekend], bounds
     assert len(db.rows(ask, ("-infinity", "infinity"))) == 2
-    assert db.rows(ask, ("2026-05-04 07:01Z", "2026-05-04 07:59Z")) == []
+    assert db.rows(ask, ("2026-05-04 07:01Z", "2026-05-04 08:29Z")) == []
     # No range looks further than a month beyond its ends.
     db.rows(STOP, ("2026-05-05 00:00Z", "2026-07-05 00:00Z"))
     assert db.rows(ask, ("2026-06-30 00:00Z", "2026-07-01 00:00Z")) == [

@@ -72,14 +72,11 @@ pub fn paths(stretches: Vec<Stretch>, tolerance: f64) -> Vec<Path> {
 
 /// What a standing leaves in a window.
 pub fn stop(standing: &Standing, cleaned: &Cleaned, window: Window) -> Option<Stop> {
-    let (start, end) = (
-        standing.start.max(window.start),
-        standing.end.min(window.end),
-    );
-    let place = geo::stored(standing.place);
+    let Standing { start, end, place } = standing.within(window)?;
+    let place = geo::stored(place);
     let count = |until: Micros| cleaned.fixes.partition_point(|f| f.time < until);
     let fixes = count(end.saturating_add(1).min(window.end)).saturating_sub(count(start));
-    (start < end).then_some(Stop {
+    Some(Stop {
         start,
         end,
         lon: place[0],

@@ -29,6 +29,14 @@ impl Cleaned {
         self.lost.extend(fixes.iter().map(|f| (f.time, loss)));
     }
 
+    /// Leaves out the fixes that nothing is made of, given by their time: none before or after can be reached from them.
+    pub fn lose_unreached(&mut self, mut is_used: impl FnMut(Micros) -> bool) {
+        let (used, unreached) = self.fixes.iter().partition(|fix| is_used(fix.time));
+        self.fixes = used;
+        let unreached: Vec<Fix> = unreached;
+        self.lose(&unreached, Loss::Teleport);
+    }
+
     /// The losses of one window in one slot.
     pub fn dropped(&self, window: Window, slot: Window) -> Dropped {
         let mut dropped = Dropped::default();

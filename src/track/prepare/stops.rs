@@ -2,18 +2,31 @@
 
 use super::smooth::Smoothed;
 use crate::track::geo::{self, Place, Plane};
-use crate::track::model::{Micros, seconds};
+use crate::track::model::{Micros, Window, seconds};
 use crate::track::recipe::Recipe;
 use crate::track::recipe::prepare::{AT_ONCE, CLOSE, FARTHEST, LONGEST_TELEPORT, SPREAD, STRAY};
 use crate::track::recipe::vehicle::PARKED;
 use crate::track::vehicle::can_travel;
 
-/// A span of time in which the vehicle stood.
+/// A span of time in which the vehicle stood, or the moment at which it was seen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Standing {
     pub start: Micros,
     pub end: Micros,
     pub place: Place,
+}
+
+impl Standing {
+    /// The part of it that lies in a span; a moment lies in the span that holds it.
+    pub fn within(&self, span: Window) -> Option<Standing> {
+        let (start, end) = (self.start.max(span.start), self.end.min(span.end));
+        let moment = self.start == self.end && span.holds(self.start);
+        (start < end || moment).then_some(Standing {
+            start,
+            end,
+            ..*self
+        })
+    }
 }
 
 /// Indices `[from, to)` of fixes that belong together.
@@ -41,6 +54,17 @@ pub fn find(fixes: &[Smoothed], recipe: &Recipe) -> Vec<Standing> {
         from = to;
     }
     spans.iter().map(|span| standing(fixes, *span)).collect()
+}
+
+/// Where the vehicle was heard of at one place between two silences, too briefly to say that it stood: a tracker that
+/// sleeps and wakes now and then.
+pub fn sightings(fixes: &[Smoothed], recipe: &Recipe) -> Vec<Standing> {
+    let heard = |a: &Smoothed, b: &Smoothed| b.time.saturating_sub(a.time) <= recipe.max_gap;
+    fixes
+        .chunk_by(heard)
+        .filter(|run| seconds(run[0].time, run[run.len() - 1].time) < PARKED && stays(run))
+        .map(|run| standing(run, (0, run.len())))
+        .collect()
 }
 
 /// Whether all fixes lie so near each other that the vehicle need not have moved.
@@ -238,6 +262,26 @@ mod tests {
     fn a_silence_is_no_stop() {
         let fixes: Vec<Smoothed> = (0..10).map(|i| at(400.0 * i as f64, 0.0)).collect();
         assert_eq!(found(&fixes), []);
+    }
+
+    #[test]
+    fn between_two_silences_a_vehicle_is_seen() {
+        let seen = |seconds: &[f64]| {
+            let fixes: Vec<Smoothed> = seconds.iter().map(|s| at(*s, s / 100.0)).collect();
+            let second = |time| super::seconds(fixes[0].time, time);
+            (sightings(&fixes, &recipe(300)).iter())
+                .map(|s| (second(s.start), second(s.end)))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            seen(&[0.0, 600.0, 604.0, 1_300.0]),
+            [(0.0, 0.0), (600.0, 604.0), (1_300.0, 1_300.0)]
+        );
+        // Heard of for long it stands, or drives; so far apart it drives.
+        assert_eq!(seen(&[0.0, 100.0, 200.0]), []);
+        assert_eq!(seen(&[0.0, 600.0, 700.0, 800.0]), [(0.0, 0.0)]);
+        let drive: Vec<Smoothed> = (0..10).map(|s| at(s as f64, 15.0 * s as f64)).collect();
+        assert_eq!(sightings(&drive, &recipe(300)), []);
     }
 
     #[test]

@@ -238,11 +238,43 @@ fn raw_lines_join_at_windows_too() {
 #[test]
 fn a_lone_fix_is_no_path() {
     let outcome = &outcomes(&[fix(0.0, 0.0, 0.0)], &recipe(300), &City::default())[0];
-    assert!(outcome.paths.is_empty() && outcome.stops.is_empty());
+    assert!(outcome.paths.is_empty());
+    let seen = outcome.stops[0];
+    assert_eq!((seen.start, seen.end, seen.fixes), (START, START, 1));
     assert_eq!(
         outcome.context,
         (START - 300 * SECOND, START + 1_200 * SECOND)
     );
+}
+
+#[test]
+fn a_tracker_that_sleeps_is_seen_whenever_it_wakes() {
+    // Parked at the end of a drive, then three fixes each ten minutes.
+    let mut fixes = drive(600, 5, 3.0);
+    let there = fixes[fixes.len() - 1];
+    let asleep = |wakes: i64| START + (600 + 600 * wakes) * SECOND;
+    let wakes = (1..4).flat_map(|wakes| [0, 2, 4].map(|s| asleep(wakes) + s * SECOND));
+    fixes.extend(wakes.map(|time| Fix { time, ..there }));
+    for length in [60, 300, 3_600] {
+        let outcomes = outcomes(&fixes, &recipe(length), &City::default());
+        let stops: Vec<Stop> = outcomes.into_iter().flat_map(|o| o.stops).collect();
+        let seen: Vec<_> = stops.iter().map(|s| (s.start, s.end, s.fixes)).collect();
+        let woken = |wakes| (asleep(wakes), asleep(wakes) + 4 * SECOND, 3);
+        assert_eq!(seen, [woken(1), woken(2), woken(3)]);
+    }
+}
+
+#[test]
+fn what_nothing_is_made_of_is_counted() {
+    // Two vehicles, 80 km from each other, that take turns under one name.
+    let turns = |s: i64| fix(s as f64, 10.0 * s as f64, 80_000.0 * (s / 5 % 2) as f64);
+    let fixes: Vec<Fix> = (0..600).step_by(5).map(turns).collect();
+    let outcomes = outcomes(&fixes, &recipe(300), &City::default());
+    let count = |o: &Outcome| {
+        let drawn = o.paths.iter().map(|p| p.fixes).sum::<usize>();
+        drawn + o.stops.iter().map(|s| s.fixes).sum::<usize>() + o.dropped.teleport
+    };
+    assert_eq!(outcomes.iter().map(count).sum::<usize>(), fixes.len());
 }
 
 #[test]

@@ -68,6 +68,8 @@ BEGIN
        AND (c.start_time >= least(from_time, windows_from) AND c.start_time < greatest(to_time, windows_to)
             OR with_points AND c.start_time < to_time AND c.end_time > from_time);
     GET DIAGNOSTICS paths = ROW_COUNT;
+    PERFORM @extschema@._cut_stops(ARRAY[forget_device.device_id], ARRAY[least(from_time, windows_from)],
+                                   ARRAY[greatest(to_time, windows_to)]);
     DELETE FROM @extschema@.stops s
      WHERE s.device_id = forget_device.device_id
        AND (s.start_time >= least(from_time, windows_from) AND s.start_time < greatest(to_time, windows_to)

@@ -1868,6 +1868,7 @@ DECLARE
     until pg_catalog.timestamptz := pg_catalog.clock_timestamp()
         OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => max_seconds);
     gone record;
+    devices pg_catalog.text[];
     failures pg_catalog.text[];
 BEGIN
     IF pg_catalog.pg_is_in_recovery() THEN
@@ -1887,6 +1888,12 @@ BEGIN
         EXIT WHEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until
                OR GREATEST(gone.paths, gone.stops, gone.batches, gone.points, gone.runs) OPERATOR(pg_catalog.=) 0;
     END LOOP;
+    FOR devices IN SELECT * FROM @extschema@._device_lots() LOOP
+        EXIT WHEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until;
+        SELECT a.failures INTO failures FROM @extschema@._attempt(
+            'join stops', pg_catalog.format('SELECT @extschema@._join_stops(%L, $1)', devices), failures) AS a;
+        COMMIT;
+    END LOOP;
     SELECT a.failures INTO failures FROM @extschema@._attempt(
         'store what readers noted', 'SELECT @extschema@._store_reads()', failures) AS a;
     SELECT a.failures INTO failures FROM @extschema@._attempt(
@@ -1900,7 +1907,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE upkeep IS
-    'makes partitions of gps_coordinates ahead if it has any, repeats delete_old() with a commit after each step until nothing is left to delete or its time is up, and keeps pg_cron''s log of our jobs to a day; what could not be done keeps nothing else from being done, and is an error at the end';
+    'makes partitions of gps_coordinates ahead if it has any, repeats delete_old() with a commit after each step until nothing is left to delete or its time is up, makes rows of stops one a stop and day, and keeps pg_cron''s log of our jobs to a day; what could not be done keeps nothing else from being done, and is an error at the end';
 
 -- Looks at the last seven days of up to a hundred devices; bytes are those of table and indexes on disk.
 CREATE OR REPLACE FUNCTION storage_advice(days integer DEFAULT 30)
@@ -2020,6 +2027,8 @@ BEGIN
        AND (c.start_time >= least(from_time, windows_from) AND c.start_time < greatest(to_time, windows_to)
             OR with_points AND c.start_time < to_time AND c.end_time > from_time);
     GET DIAGNOSTICS paths = ROW_COUNT;
+    PERFORM @extschema@._cut_stops(ARRAY[forget_device.device_id], ARRAY[least(from_time, windows_from)],
+                                   ARRAY[greatest(to_time, windows_to)]);
     DELETE FROM @extschema@.stops s
      WHERE s.device_id = forget_device.device_id
        AND (s.start_time >= least(from_time, windows_from) AND s.start_time < greatest(to_time, windows_to)
@@ -3885,49 +3894,130 @@ BEGIN ATOMIC
                                     now() + interval '1 hour');
 END;
 
+CREATE FUNCTION _stops_of(device_id text, from_time timestamptz, to_time timestamptz)
+RETURNS TABLE (id bigint, start_time timestamptz, end_time timestamptz, longitude double precision,
+               latitude double precision, source_coordinates_count integer, stop bigint)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
+BEGIN ATOMIC
+    SELECT r.id, r.start_time, r.end_time, r.longitude, r.latitude, r.source_coordinates_count,
+           count(*) FILTER (WHERE coalesce(
+               r.start_time - r.stood_until > interval '75 min'
+               OR 111320 * sqrt((r.latitude - r.stood_lat) ^ 2
+                      + ((r.longitude - r.stood_lon) * cos(radians(r.latitude))) ^ 2) > 60
+               OR r.start_time > r.stood_until
+                  AND EXISTS (SELECT FROM cached_polylines p
+                               WHERE p.device_id = _stops_of.device_id
+                                 AND p.start_time >= r.stood_until AND p.start_time < r.start_time),
+               true)) OVER (ORDER BY r.start_time)
+      FROM (SELECT s.id, s.start_time, s.end_time, s.longitude, s.latitude, s.source_coordinates_count,
+                   lag(s.end_time) OVER earlier AS stood_until, lag(s.longitude) OVER earlier AS stood_lon,
+                   lag(s.latitude) OVER earlier AS stood_lat
+              FROM stops s
+             WHERE s.device_id = _stops_of.device_id AND s.start_time >= _stops_of.from_time
+               AND s.start_time < _stops_of.to_time
+            WINDOW earlier AS (ORDER BY s.start_time)) AS r;
+END;
+COMMENT ON FUNCTION _stops_of IS
+    'rows of stops of a device that begin in [from_time, to_time), those of one stop with one number; stable, parallel safe';
+
 CREATE OR REPLACE FUNCTION get_device_stops(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (start_time timestamptz, end_time timestamptz, longitude double precision,
                latitude double precision, source_coordinates_count bigint)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    WITH bounds AS (
-        SELECT greatest((SELECT p.start_time FROM cached_polylines p
-                          WHERE p.device_id = get_device_stops.device_id AND p.start_time < get_device_stops.from_time
-                          ORDER BY p.start_time DESC LIMIT 1), get_device_stops.from_time - interval '31 days') AS first,
-               least((SELECT p.start_time FROM cached_polylines p
-                       WHERE p.device_id = get_device_stops.device_id AND p.start_time >= get_device_stops.to_time
-                       ORDER BY p.start_time LIMIT 1), get_device_stops.to_time + interval '31 days') AS next
-         WHERE get_device_stops.from_time < get_device_stops.to_time
-    ), reached AS (
-        SELECT s.start_time, s.end_time, s.longitude, s.latitude, s.source_coordinates_count,
-               lag(s.end_time) OVER earlier AS stood_until, lag(s.longitude) OVER earlier AS stood_lon,
-               lag(s.latitude) OVER earlier AS stood_lat
-          FROM bounds b
-          JOIN stops s ON s.device_id = get_device_stops.device_id
-                      AND s.start_time >= b.first AND s.start_time < b.next
-        WINDOW earlier AS (ORDER BY s.start_time)
-    ), numbered AS (
-        SELECT r.*, count(*) FILTER (WHERE coalesce(
-                   r.start_time - r.stood_until > interval '75 min'
-                   OR 111320 * sqrt((r.latitude - r.stood_lat) ^ 2
-                          + ((r.longitude - r.stood_lon) * cos(radians(r.latitude))) ^ 2) > 60
-                   OR r.start_time > r.stood_until
-                      AND EXISTS (SELECT FROM cached_polylines p
-                                   WHERE p.device_id = get_device_stops.device_id
-                                     AND p.start_time >= r.stood_until AND p.start_time < r.start_time),
-                   true)) OVER (ORDER BY r.start_time) AS stop
-          FROM reached r
-    )
     SELECT min(n.start_time), max(n.end_time),
            sum(n.longitude * n.source_coordinates_count) / sum(n.source_coordinates_count),
            sum(n.latitude * n.source_coordinates_count) / sum(n.source_coordinates_count),
            sum(n.source_coordinates_count)
-      FROM numbered n
+      FROM (SELECT greatest((SELECT p.start_time FROM cached_polylines p
+                              WHERE p.device_id = get_device_stops.device_id AND p.start_time < get_device_stops.from_time
+                              ORDER BY p.start_time DESC LIMIT 1), get_device_stops.from_time - interval '31 days') AS first,
+                   least((SELECT p.start_time FROM cached_polylines p
+                           WHERE p.device_id = get_device_stops.device_id AND p.start_time >= get_device_stops.to_time
+                           ORDER BY p.start_time LIMIT 1), get_device_stops.to_time + interval '31 days') AS next
+             WHERE get_device_stops.from_time < get_device_stops.to_time) AS bounds
+     CROSS JOIN LATERAL _stops_of(get_device_stops.device_id, bounds.first, bounds.next) n
      GROUP BY n.stop
     HAVING max(n.end_time) >= get_device_stops.from_time AND min(n.start_time) < get_device_stops.to_time
        AND min(n.start_time) < max(n.end_time)
      ORDER BY 1;
 END;
+COMMENT ON FUNCTION get_device_stops IS
+    'where and how long a device stood, stops that reach into [from_time, to_time), oldest first; stable, parallel safe, a null argument gives no rows';
+
+CREATE FUNCTION _join_stops(device_ids text[], at timestamptz) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    today timestamptz := date_trunc('day', at - interval '1 hour', 'UTC');
+    ours text[];
+    joined bigint;
+BEGIN
+    -- What a foreign key of somebody refers to stays.
+    IF @extschema@._referred_to('@extschema@.stops') IS NOT NULL THEN
+        RETURN 0;
+    END IF;
+    SELECT array_agg(d) INTO ours FROM unnest(device_ids) d WHERE @extschema@._lock_device(d);
+    WITH one AS (
+        SELECT array_agg(n.id ORDER BY n.start_time) AS ids, max(n.end_time) AS end_time,
+               sum(n.longitude * n.source_coordinates_count) / sum(n.source_coordinates_count) AS longitude,
+               sum(n.latitude * n.source_coordinates_count) / sum(n.source_coordinates_count) AS latitude,
+               sum(n.source_coordinates_count) AS source_coordinates_count
+          FROM unnest(ours) AS device
+         CROSS JOIN LATERAL @extschema@._stops_of(device, '-infinity', today) n
+         GROUP BY device, n.stop, date_trunc('day', n.start_time, 'UTC')
+        HAVING count(*) > 1
+    ), kept AS (
+        UPDATE @extschema@.stops s
+           SET end_time = o.end_time, longitude = o.longitude, latitude = o.latitude,
+               source_coordinates_count = o.source_coordinates_count, batch_id = NULL
+          FROM one o
+         WHERE s.id = o.ids[1]
+    ), gone AS (
+        DELETE FROM @extschema@.stops s USING (SELECT unnest(o.ids[2:]) AS id FROM one o) AS others
+         WHERE s.id = others.id
+        RETURNING s.id
+    )
+    SELECT count(*) INTO joined FROM gone;
+    RETURN joined;
+END
+$$;
+COMMENT ON FUNCTION _join_stops IS
+    'makes rows of stops of some devices, of the days before that of a moment (UTC), one a stop and day, and says how many fewer there are; passes over devices that a worker has; volatile';
+
+CREATE FUNCTION _cut_stops(device_ids text[], starts timestamptz[], ends timestamptz[]) RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    WITH windows AS (
+        SELECT w.device_id, w.start_time, w.end_time
+          FROM unnest(_cut_stops.device_ids, _cut_stops.starts, _cut_stops.ends) AS w (device_id, start_time, end_time)
+    ), crossing AS (
+        SELECT DISTINCT c.id
+          FROM windows w
+         CROSS JOIN LATERAL (VALUES (w.start_time), (w.end_time)) AS e (edge)
+         CROSS JOIN LATERAL (
+            SELECT s.id, s.end_time, s.batch_id FROM stops s
+             WHERE s.device_id = w.device_id AND s.start_time < e.edge
+             ORDER BY s.start_time DESC LIMIT 1) AS c
+         WHERE c.end_time > e.edge AND c.batch_id IS NULL
+    ), gone AS (
+        DELETE FROM stops s USING crossing c WHERE s.id = c.id
+        RETURNING s.device_id, s.start_time, s.end_time, s.longitude, s.latitude, s.source_coordinates_count
+    )
+    INSERT INTO stops (device_id, start_time, end_time, longitude, latitude, source_coordinates_count)
+    SELECT g.device_id, lower(left_over), upper(left_over), g.longitude, g.latitude,
+           greatest(1, round(g.source_coordinates_count * extract(epoch FROM upper(left_over) - lower(left_over))
+                                                        / extract(epoch FROM g.end_time - g.start_time)))::integer
+      FROM gone g
+     CROSS JOIN LATERAL unnest(tstzmultirange(tstzrange(g.start_time, g.end_time))
+                               - (SELECT range_agg(tstzrange(w.start_time, w.end_time)) FROM windows w
+                                   WHERE w.device_id = g.device_id)) AS left_over;
+END;
+COMMENT ON FUNCTION _cut_stops IS
+    'takes what lies in some windows out of rows of stops that are of several; volatile';
 
 CREATE OR REPLACE FUNCTION get_device_tail(device_id text)
 RETURNS SETOF device_path
@@ -4374,6 +4464,16 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION _batch_devices IS 'devices that a window was ever matched of, in alphabetical order; stable, parallel safe';
+
+CREATE FUNCTION _device_lots() RETURNS SETOF text[]
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT array_agg(n.device_id ORDER BY n.device_id)
+      FROM (SELECT d.device_id, (row_number() OVER (ORDER BY d.device_id) - 1) / 500 AS lot FROM _batch_devices() d) AS n
+     GROUP BY n.lot
+     ORDER BY n.lot;
+END;
+COMMENT ON FUNCTION _device_lots IS 'devices that a window was ever matched of, 500 at a time; stable, parallel safe';
 
 CREATE FUNCTION _known_devices() RETURNS TABLE (device_id text)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
@@ -4835,7 +4935,7 @@ BEGIN ATOMIC
     SELECT r.functions, r.relations
       FROM (VALUES
         ('reader',
-         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_known_devices,_map_template,_path_parts,_driven,_periods,_period_of,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines}'::text[],
+         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_stops_of,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_known_devices,_map_template,_path_parts,_driven,_periods,_period_of,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines}'::text[],
          '{cached_polylines,stops,processing_batches,device_days}'::text[]),
         ('worker',
          '{process_pending_gps,process_pending,_process_round,make_batches,claim_batches,match_batches}', '{}'),

@@ -1,4 +1,4 @@
--- Paths, stops and points along paths as rows.
+-- Paths and points along paths as rows.
 --
 -- These only read: they run on a standby and in a read-only transaction. Bodies are of the BEGIN ATOMIC
 -- kind: their names are bound when the extension is made, so no search_path can lead them astray, and
@@ -182,59 +182,6 @@ COMMENT ON FUNCTION get_device_tail IS
     'a device''s points that are in no path yet as straight lines, match_status tail; a break longer than max_gap begins a new line; stable, parallel unsafe';
 COMMENT ON FUNCTION _line_end IS
     'longitude and latitude of an encoded line''s last vertex, null if it has none or cannot be decoded; immutable, strict, parallel safe';
-
--- ---------------------------------------------------------------------------------------------
--- Stops
--- ---------------------------------------------------------------------------------------------
--- A row of the table ends with its window, and a tracker that sleeps leaves a moment each time it wakes, most of them
--- every hour at least: rows that follow each other at one place are one stop, unless the device drove in between, and
--- what is a moment alone is none. So the stops that reach into a range begin after the last path that begins before it, and end
--- before the first one that begins after it; the month is for a vehicle that is never driven.
-CREATE FUNCTION get_device_stops(device_id text, from_time timestamptz, to_time timestamptz)
-RETURNS TABLE (start_time timestamptz, end_time timestamptz, longitude double precision,
-               latitude double precision, source_coordinates_count bigint)
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    WITH bounds AS (
-        SELECT greatest((SELECT p.start_time FROM cached_polylines p
-                          WHERE p.device_id = get_device_stops.device_id AND p.start_time < get_device_stops.from_time
-                          ORDER BY p.start_time DESC LIMIT 1), get_device_stops.from_time - interval '31 days') AS first,
-               least((SELECT p.start_time FROM cached_polylines p
-                       WHERE p.device_id = get_device_stops.device_id AND p.start_time >= get_device_stops.to_time
-                       ORDER BY p.start_time LIMIT 1), get_device_stops.to_time + interval '31 days') AS next
-         WHERE get_device_stops.from_time < get_device_stops.to_time
-    ), reached AS (
-        SELECT s.start_time, s.end_time, s.longitude, s.latitude, s.source_coordinates_count,
-               lag(s.end_time) OVER earlier AS stood_until, lag(s.longitude) OVER earlier AS stood_lon,
-               lag(s.latitude) OVER earlier AS stood_lat
-          FROM bounds b
-          JOIN stops s ON s.device_id = get_device_stops.device_id
-                      AND s.start_time >= b.first AND s.start_time < b.next
-        WINDOW earlier AS (ORDER BY s.start_time)
-    ), numbered AS (
-        SELECT r.*, count(*) FILTER (WHERE coalesce(
-                   r.start_time - r.stood_until > interval '75 min'
-                   OR 111320 * sqrt((r.latitude - r.stood_lat) ^ 2
-                          + ((r.longitude - r.stood_lon) * cos(radians(r.latitude))) ^ 2) > 60
-                   OR r.start_time > r.stood_until
-                      AND EXISTS (SELECT FROM cached_polylines p
-                                   WHERE p.device_id = get_device_stops.device_id
-                                     AND p.start_time >= r.stood_until AND p.start_time < r.start_time),
-                   true)) OVER (ORDER BY r.start_time) AS stop
-          FROM reached r
-    )
-    SELECT min(n.start_time), max(n.end_time),
-           sum(n.longitude * n.source_coordinates_count) / sum(n.source_coordinates_count),
-           sum(n.latitude * n.source_coordinates_count) / sum(n.source_coordinates_count),
-           sum(n.source_coordinates_count)
-      FROM numbered n
-     GROUP BY n.stop
-    HAVING max(n.end_time) >= get_device_stops.from_time AND min(n.start_time) < get_device_stops.to_time
-       AND min(n.start_time) < max(n.end_time)
-     ORDER BY 1;
-END;
-COMMENT ON FUNCTION get_device_stops IS
-    'where and how long a device stood, stops that reach into [from_time, to_time), oldest first; stable, parallel safe, a null argument gives no rows';
 
 -- ---------------------------------------------------------------------------------------------
 -- Points along the paths

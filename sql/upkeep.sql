@@ -200,6 +200,7 @@ DECLARE
     until pg_catalog.timestamptz := pg_catalog.clock_timestamp()
         OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => max_seconds);
     gone record;
+    devices pg_catalog.text[];
     failures pg_catalog.text[];
 BEGIN
     IF pg_catalog.pg_is_in_recovery() THEN
@@ -219,6 +220,12 @@ BEGIN
         EXIT WHEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until
                OR GREATEST(gone.paths, gone.stops, gone.batches, gone.points, gone.runs) OPERATOR(pg_catalog.=) 0;
     END LOOP;
+    FOR devices IN SELECT * FROM @extschema@._device_lots() LOOP
+        EXIT WHEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until;
+        SELECT a.failures INTO failures FROM @extschema@._attempt(
+            'join stops', pg_catalog.format('SELECT @extschema@._join_stops(%L, $1)', devices), failures) AS a;
+        COMMIT;
+    END LOOP;
     SELECT a.failures INTO failures FROM @extschema@._attempt(
         'store what readers noted', 'SELECT @extschema@._store_reads()', failures) AS a;
     SELECT a.failures INTO failures FROM @extschema@._attempt(
@@ -232,7 +239,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE upkeep IS
-    'makes partitions of gps_coordinates ahead if it has any, repeats delete_old() with a commit after each step until nothing is left to delete or its time is up, and keeps pg_cron''s log of our jobs to a day; what could not be done keeps nothing else from being done, and is an error at the end';
+    'makes partitions of gps_coordinates ahead if it has any, repeats delete_old() with a commit after each step until nothing is left to delete or its time is up, makes rows of stops one a stop and day, and keeps pg_cron''s log of our jobs to a day; what could not be done keeps nothing else from being done, and is an error at the end';
 
 CREATE FUNCTION schedule_upkeep(schedule text DEFAULT '17 3 * * *', command text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE

@@ -120,6 +120,7 @@ extension_sql_file!(
     name = "map",
     requires = ["read", "page", "sources"]
 );
+extension_sql_file!("../sql/stops.sql", name = "stops", requires = ["map"]);
 
 extension_sql_file!(
     "../sql/cron.sql",

@@ -200,6 +200,15 @@ const fn reason_name(reason: Reason) -> &'static str {
 
 /// Makes `stops` the only stops of `windows`.
 pub fn write_stops(windows: &[DeviceWindow], stops: &[Written<Stop>]) -> Result<(), Error> {
+    execute(
+        "cut stops of several windows",
+        "SELECT @extschema@._cut_stops($1, $2, $3)",
+        &[
+            devices(windows).into(),
+            starts(windows).into(),
+            ends(windows).into(),
+        ],
+    )?;
     remove_others("stops", windows, stops, |stop| stop.start)?;
     if stops.is_empty() {
         return Ok(());

@@ -48,8 +48,12 @@ impl<'a> Timeline<'a> {
             outcome.dropped.add(slot.cleaned.dropped(window, span));
             let mine = slot.stretches.iter().filter(|s| window.holds(s.start));
             stretches.extend(mine.cloned());
+            let here = Window {
+                start: window.start.max(span.start),
+                end: window.end.min(span.end),
+            };
             let standings = slot.standings.iter();
-            stops.extend(standings.filter_map(|s| draw::stop(s, &slot.cleaned, window)));
+            stops.extend(standings.filter_map(|s| draw::stop(s, &slot.cleaned, here)));
             from = span.end;
         }
         outcome.dropped.duplicate += self.fixes.copies(window.start, window.end);
@@ -122,6 +126,16 @@ mod tests {
         };
         assert_eq!(asked(60), asked(300));
         assert_eq!(asked(3_600), asked(300));
+    }
+
+    #[test]
+    fn a_fix_of_a_stop_is_counted_once_whatever_the_windows_are() {
+        let fixes: Vec<Fix> = (0..240).map(|n| fix(30.0 * n as f64, 0.0, 0.0)).collect();
+        for length in [60, 300, 3_600] {
+            let all = outcomes(&fixes, length, &City::default());
+            let stood: usize = all.iter().flat_map(|o| &o.stops).map(|s| s.fixes).sum();
+            assert_eq!(stood, fixes.len(), "windows of {length} s");
+        }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 """What a day takes on disk: devices that drive for eight hours with a fix each 3 s, and stand for the rest of the
-day with a fix a minute. Rows, and bytes with all indexes, as they are after a vacuum."""
+day with a fix a minute. Rows, and bytes with all indexes, as they are after a vacuum; and how many rows of stops are left
+of a day that is over, after upkeep."""
 
 import argparse
 import random
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -15,8 +17,8 @@ from harness.process import exit_on_signals  # noqa: E402
 from harness.route import moved, random_route  # noqa: E402
 from live import NOISE, copy  # noqa: E402
 
-BEGIN = 1_714_780_800  # 4 May 2024, midnight UTC
 HOUR = 3600
+BEGIN = int(time.time()) // (24 * HOUR) * 24 * HOUR - 72 * HOUR  # three days ago, midnight UTC
 DRIVEN = 8 * HOUR
 BUDGET, DAYS = 2**30, 30  # what the cache may take, and for how long
 TABLES = {"cached_polylines": "paths", "stops": "stops", "processing_batches": "batches", "gps_coordinates": "points"}
@@ -58,10 +60,14 @@ def main():
         kept = 0
         for table, name in TABLES.items():
             rows, size = db.rows(f"SELECT count(*), pg_total_relation_size('{table}') FROM {table}")[0]
-            kept += size if table in CACHE else 0
+            kept += DAYS * size if table in CACHE else 0
             print(f"{name:<20}{rows / devices:15.0f}{size / rows:13.0f}{size / devices / 1000:13.0f}")
-        share = (BUDGET / DAYS) / (kept / devices)
-        print(f"1 GB holds the paths and stops of {share:.0f} such devices for {DAYS} days", flush=True)
+            if table == "stops":
+                db.rows("CALL upkeep()")
+                left = db.value("SELECT count(*) FROM stops")
+                print(f"{'  of a day before':<20}{left / devices:15.0f}{size / rows:13.0f}{left * size / rows / devices / 1000:13.0f}")
+                kept -= (DAYS - 1) * size * (1 - left / rows)
+        print(f"1 GB holds the paths and stops of {BUDGET / (kept / devices):.0f} such devices for {DAYS} days", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def aged(db):
-    """Forty days of rows, one an hour, of three devices."""
+    """Forty days of rows, one an hour, of three devices that stand at two places by turns."""
     db.rows("""
         INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at, processed)
         SELECT 'd' || d, 24.9, 60.1, now() - h * interval '1 h', h > 24
@@ -18,7 +18,8 @@ def aged(db):
         INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count)
         SELECT device_id, recorded_at, recorded_at + interval '5 min', '_p~iF~ps|U_ulLnnqC', 2 FROM gps_coordinates;
         INSERT INTO stops (device_id, start_time, end_time, longitude, latitude, source_coordinates_count)
-        SELECT device_id, recorded_at, recorded_at + interval '5 min', 24.9, 60.1, 2 FROM gps_coordinates""")
+        SELECT device_id, recorded_at, recorded_at + interval '5 min', 24.9 + 0.01 * (extract(hour FROM recorded_at)::int % 2), 60.1, 2
+          FROM gps_coordinates""")
     return db
 
 

@@ -70,7 +70,7 @@ pub fn paths(stretches: Vec<Stretch>, tolerance: f64) -> Vec<Path> {
         .collect()
 }
 
-/// What a standing leaves in a window.
+/// What a standing leaves in a window, or in the part of it that lies in one slot.
 pub fn stop(standing: &Standing, cleaned: &Cleaned, window: Window) -> Option<Stop> {
     let Standing { start, end, place } = standing.within(window)?;
     let place = geo::stored(place);

@@ -20,10 +20,11 @@ _LEFTOVERS = """
                                   AND c.start_time >= b.start_time
                                   AND c.start_time < b.end_time)) AS paths_of_no_batch,
            (SELECT count(*) FROM stops s
-             WHERE NOT EXISTS (SELECT FROM processing_batches b
+             WHERE s.batch_id IS NOT NULL AND NOT EXISTS (SELECT FROM processing_batches b
                                 WHERE b.batch_id = s.batch_id AND b.device_id = s.device_id
                                   AND s.start_time >= b.start_time
                                   AND s.start_time < b.end_time)) AS stops_of_no_batch"""
+# A row of stops that is of several windows has no batch.
 
 # Without what may differ from history to history: ids, and when and how fast it was done.
 COLUMNS = {
@@ -51,6 +52,11 @@ def decided(database):
         part: database.rows(f"SELECT {', '.join(columns)} FROM {_TABLES[part]} ORDER BY device_id, start_time")
         for part, columns in COLUMNS.items()
     }
+
+
+def joined_stops(database):
+    """Rows of stops of several windows, which upkeep made of theirs: (device, start, end)."""
+    return database.rows("SELECT device_id, start_time, end_time FROM stops WHERE batch_id IS NULL ORDER BY 1, 2")
 
 
 def locked_devices(database):

@@ -1,19 +1,32 @@
 """Compares what a storm left with runs from scratch. Pure: what is compared is rows.
 
 A window that nothing touched after the length of windows was changed keeps the length that it had, so each
-window on record is compared with a run from scratch of its own length. All else must be equal to the bit.
+window on record is compared with a run from scratch of its own length. All else must be equal to the bit, but for rows
+of stops that upkeep has joined: they must hold what a run from scratch has there, and begin and end as that does.
 """
 
 from bisect import bisect_right
 from collections import defaultdict
+from datetime import timedelta
 
 from harness.outcome import COLUMNS
 
 
-def compare(stormy, scratch):
+# Between two rows of one stop there may be a silence, in which a row may have been cut.
+SILENCE = timedelta(minutes=75)
+
+
+def compare(stormy, scratch, joined=()):
     """What is wrong, in words. `stormy` is what `decided` says of the storm's database; `scratch` the same of
-    runs from scratch, by length of window."""
+    runs from scratch, by length of window; `joined` are rows of stops that upkeep made of several."""
     wrong = _overlaps(stormy["batches"])
+    stormy = {**stormy, "stops": [row for row in stormy["stops"] if row[:3] not in set(joined)]}
+    for length, decided in scratch.items():
+        inside = _inside(decided["stops"], joined)
+        wrong += [f"a joined stop is not that of windows of {length}: {row}" for row, rows in inside.items()
+                  if not rows or min(r[1] for r in rows) - row[1] > SILENCE or row[2] - max(r[2] for r in rows) > SILENCE]
+        apart = set(decided["stops"]).difference(*inside.values())
+        scratch = {**scratch, length: {**decided, "stops": sorted(apart)}}
     windows = {(device, start): end for device, start, end, *_ in stormy["batches"]}
     for part in ("paths", "stops"):
         wrong += [f"one of the {part} lies in no window: {show(part, row)}" for row in _outside(stormy[part], windows)]
@@ -64,6 +77,16 @@ def _by_window(rows, windows):
 def _outside(rows, windows):
     inside = {row for rows in _by_window(rows, windows).values() for row in rows}
     return [row for row in rows if row not in inside]
+
+
+def _inside(stops, joined):
+    """The rows of stops that lie in each joined one."""
+    found = {row: [] for row in joined}
+    for stop in stops:
+        for row in joined:
+            if row[0] == stop[0] and row[1] <= stop[1] and stop[2] <= row[2]:
+                found[row].append(stop)
+    return found
 
 
 def _is_empty(batch):

@@ -102,3 +102,15 @@ def test_an_empty_window_need_not_be_there_from_scratch_and_must_hold_nothing():
     stale = {**empty, "paths": [path(0), path(5)]}
     (wrong,) = compare(stale, {FIVE: scratch})
     assert "too many" in wrong
+
+
+def test_a_joined_stop_holds_what_there_is_from_scratch():
+    scratch = state([batch(0), batch(5)], [], [stop(3, end_time=at(5)), stop(5, end_time=at(9))])
+    joined = stop(3, end_time=at(9))
+    stormy = {**scratch, "stops": [joined]}
+    assert compare(stormy, {FIVE: scratch}, [joined[:3]]) == []
+    assert compare(stormy, {FIVE: scratch}) != []
+    assert compare({**scratch, "stops": [joined, stop(5, end_time=at(9))]}, {FIVE: scratch}, [joined[:3]]) != []
+    beyond = stop(3, end_time=at(200))
+    (wrong,) = compare({**scratch, "stops": [beyond]}, {FIVE: scratch}, [beyond[:3]])
+    assert "joined" in wrong

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from harness.outcome import decided
+from harness.outcome import decided, joined_stops
 
 from .compare import compare
 from .drain import drain
@@ -37,4 +37,4 @@ def judge(scene, db, osrm, settings, tell):
     tell(f"{db.value('SELECT count(*) FROM every_point')} points in {len(stormy['batches'])} windows became "
         f"{len(stormy['paths'])} paths and {len(stormy['stops'])} stops; lengths: "
         f"{', '.join(_LENGTHS[length] for length in scratch)}")
-    return compare(stormy, scratch)
+    return compare(stormy, scratch, joined_stops(db))

@@ -2836,9 +2836,10 @@ BEGIN
           FROM fresh f
          GROUP BY f.device_id
     ), devices AS (
-        SELECT a.* FROM asked a WHERE a.device_id IS NOT NULL
+        -- A page of the fleet that stays open would have all paths of its hours written every ten minutes.
+        SELECT a.*, interval '10 min' AS lag FROM asked a WHERE a.device_id IS NOT NULL
         UNION ALL
-        SELECT d.device_id, a.from_time, a.to_time, a.read_at
+        SELECT d.device_id, a.from_time, a.to_time, a.read_at, interval '1 hour'
           FROM asked a CROSS JOIN @extschema@.get_devices() d
          WHERE a.device_id IS NULL
     ), due AS (
@@ -2846,7 +2847,7 @@ BEGIN
           FROM devices d
          CROSS JOIN LATERAL @extschema@._stored_paths(d.device_id, d.from_time, d.to_time) p
           JOIN @extschema@.cached_polylines c ON c.id = p.id
-         WHERE c.last_accessed < d.read_at - interval '10 min'
+         WHERE c.last_accessed < d.read_at - d.lag
            FOR UPDATE OF c SKIP LOCKED
     )
     UPDATE @extschema@.cached_polylines c

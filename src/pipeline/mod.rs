@@ -322,14 +322,15 @@ impl Run {
                 Groups::is_full,
             )?;
         }
-        collect(
-            groups,
-            &mut outbox,
-            &mut self.report,
-            self.deadline,
-            |groups| groups.open() > 0,
-        )?;
-        outbox.write_if(1, &mut self.report)?;
+        // While the last jobs are under way, the main thread writes what it would write after them.
+        let threads = self.settings.concurrency;
+        for (open, lot) in [(threads, LOT / 4), (0, 1)] {
+            let (report, deadline) = (&mut self.report, self.deadline);
+            collect(groups, &mut outbox, report, deadline, |groups| {
+                groups.open() > open
+            })?;
+            outbox.write_if(lot, report)?;
+        }
         self.passed.extend(outbox.unrecorded);
         Ok(())
     }

@@ -47,6 +47,15 @@ def test_a_path_is_not_written_again_within_minutes(driven):
     assert driven.value("SELECT count(*) FROM path_reads") == 1
 
 
+def test_pages_of_the_fleet_write_a_path_once_an_hour(driven):
+    for ago, written in (("50 min", 0), ("70 min", 1)):
+        driven.rows("UPDATE cached_polylines SET last_accessed = now() - %s::interval", (ago,))
+        driven.rows("TRUNCATE path_reads; SELECT get_fleet_page(24)")
+        before = rows_now(driven)
+        driven.rows("SELECT process_pending_gps()")
+        assert sum(one != other for one, other in zip(before, rows_now(driven))) == written * len(before)
+
+
 def test_the_row_functions_note_nothing(driven):
     driven.rows("SELECT * FROM get_device_paths('bus')")
     driven.rows("SELECT get_device_geojson('bus')")

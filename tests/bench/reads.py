@@ -3,6 +3,7 @@
 usage: reads.py [seconds for each measurement]    Prints a table; the paths are generated, not matched.
 """
 
+import math
 import random
 import shutil
 import statistics
@@ -115,8 +116,9 @@ class Worker:
 
 
 def quantiles(milliseconds):
+    """Median and 99th percentile by nearest rank: of a hundred, the 99th."""
     ordered = sorted(milliseconds)
-    return statistics.median(ordered), ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    return statistics.median(ordered), ordered[math.ceil(len(ordered) * 0.99) - 1]
 
 
 def show(what, milliseconds, target=None, note=""):

@@ -3990,8 +3990,10 @@ COMMENT ON FUNCTION _join_stops IS
     'makes rows of stops of some devices, of the days before that of a moment (UTC), one a stop and day, and says how many fewer there are; passes over devices that a worker has; volatile';
 
 CREATE FUNCTION _cut_stops(device_ids text[], starts timestamptz[], ends timestamptz[]) RETURNS void
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
     WITH windows AS (
         SELECT w.device_id, w.start_time, w.end_time
           FROM unnest(_cut_stops.device_ids, _cut_stops.starts, _cut_stops.ends) AS w (device_id, start_time, end_time)
@@ -4000,15 +4002,15 @@ BEGIN ATOMIC
           FROM windows w
          CROSS JOIN LATERAL (VALUES (w.start_time), (w.end_time)) AS e (edge)
          CROSS JOIN LATERAL (
-            SELECT s.id, s.end_time, s.batch_id FROM stops s
+            SELECT s.id, s.end_time, s.batch_id FROM @extschema@.stops s
              WHERE s.device_id = w.device_id AND s.start_time < e.edge
              ORDER BY s.start_time DESC LIMIT 1) AS c
          WHERE c.end_time > e.edge AND c.batch_id IS NULL
     ), gone AS (
-        DELETE FROM stops s USING crossing c WHERE s.id = c.id
+        DELETE FROM @extschema@.stops s USING crossing c WHERE s.id = c.id
         RETURNING s.device_id, s.start_time, s.end_time, s.longitude, s.latitude, s.source_coordinates_count
     )
-    INSERT INTO stops (device_id, start_time, end_time, longitude, latitude, source_coordinates_count)
+    INSERT INTO @extschema@.stops (device_id, start_time, end_time, longitude, latitude, source_coordinates_count)
     SELECT g.device_id, lower(left_over), upper(left_over), g.longitude, g.latitude,
            greatest(1, round(g.source_coordinates_count * extract(epoch FROM upper(left_over) - lower(left_over))
                                                         / extract(epoch FROM g.end_time - g.start_time)))::integer
@@ -4016,7 +4018,8 @@ BEGIN ATOMIC
      CROSS JOIN LATERAL unnest(tstzmultirange(tstzrange(g.start_time, g.end_time))
                                - (SELECT range_agg(tstzrange(w.start_time, w.end_time)) FROM windows w
                                    WHERE w.device_id = g.device_id)) AS left_over;
-END;
+END
+$$;
 COMMENT ON FUNCTION _cut_stops IS
     'takes what lies in some windows out of rows of stops that are of several; volatile';
 

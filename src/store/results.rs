@@ -200,6 +200,9 @@ const fn reason_name(reason: Reason) -> &'static str {
 
 /// Makes `stops` the only stops of `windows`.
 pub fn write_stops(windows: &[DeviceWindow], stops: &[Written<Stop>]) -> Result<(), Error> {
+    if windows.is_empty() {
+        return Ok(());
+    }
     execute(
         "cut stops of several windows",
         "SELECT @extschema@._cut_stops($1, $2, $3)",
@@ -256,6 +259,9 @@ fn remove_others<T>(
     keep: &[Written<T>],
     start: impl Fn(&T) -> Micros,
 ) -> Result<Vec<String>, Error> {
+    if windows.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut changed = remove_overtaken(table, windows)?;
     changed.extend(rows(
         "remove what is no longer right",

@@ -13,7 +13,8 @@ BEGIN
        AND (c.relname, a.attname) IN (
            ('gps_coordinates', 'course'), ('gps_coordinates', 'speed'), ('gps_coordinates', 'vehicle_type'),
            ('processing_batches', 'settles_at'), ('processing_batches', 'osrm_group'),
-           ('worker_runs', 'search_pages'), ('worker_runs', 'servers_left_out'));
+           ('worker_runs', 'search_pages'), ('worker_runs', 'servers_left_out'),
+           ('worker_runs', 'group_error'));
     IF theirs IS NOT NULL THEN
         RAISE EXCEPTION 'osrm_matcher 0.2.0 has columns of its own named like some that are there: %', theirs
             USING ERRCODE = 'duplicate_column',
@@ -105,10 +106,11 @@ COMMENT ON TABLE device_locks IS 'what a worker locks while it has a device: the
 DROP INDEX IF EXISTS cached_polylines_recent, cached_polylines_last_accessed;
 COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
 COMMENT ON TABLE stops IS 'where and how long a vehicle stood, a row a window, and the moments at which one was heard of between two silences, without length; get_device_stops() joins rows of one place';
-ALTER TABLE worker_runs ADD COLUMN search_pages bigint, ADD COLUMN servers_left_out jsonb;
+ALTER TABLE worker_runs ADD COLUMN search_pages bigint, ADD COLUMN servers_left_out jsonb, ADD COLUMN group_error text;
 COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog(); null where old ones were not searched for';
 COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows looked at in vain; null where it was not made, or not to its end';
 COMMENT ON COLUMN worker_runs.servers_left_out IS 'OSRM servers that failed, each with why, since when, and until when it is left out; null where none did';
+COMMENT ON COLUMN worker_runs.group_error IS 'why a table of points did not say the group of a device, though it has a column for that; null where none was asked in vain';
 -- A scan of the table: a second or so for a million paths.
 UPDATE cached_polylines SET reason = CASE WHEN reason IN ('TooBig', 'Refused') THEN 'Unavailable' ELSE 'NoMatch' END
  WHERE reason NOT IN ('NoSegment', 'NoMatch', 'TimedOut', 'Unavailable');
@@ -2699,9 +2701,15 @@ BEGIN ATOMIC
       FROM get_osrm_servers() s
      WHERE EXISTS (SELECT FROM osrm_groups) AND (s.osrm_group IS NOT NULL OR _osrm_problem() IS NULL)
      GROUP BY s.osrm_group
-    HAVING bool_and(s.in_use IS FALSE);
+    HAVING bool_and(s.in_use IS FALSE)
+    UNION ALL
+    (SELECT 'warning', 'group_unsaid', format('at %s: %s', r.started_at, r.group_error),
+            'Mend what the column holds, or choose another source_column; then start_rematch() for its devices.'
+       FROM worker_runs r
+      WHERE r.started_at > now() - interval '10 min' AND r.group_error IS NOT NULL
+      ORDER BY r.started_at DESC LIMIT 1);
 END;
-COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows and groups of devices that are set aside, and what keeps all from being processed, with their reasons; stable';
+COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows, groups of devices and what rows say of them that are set aside, and what keeps all from being processed, with their reasons; stable';
 
 CREATE FUNCTION _server_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE

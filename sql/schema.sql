@@ -292,7 +292,8 @@ CREATE TABLE worker_runs (
     xid               xid8,
     snapshot          pg_snapshot,
     search_pages      bigint,
-    servers_left_out  jsonb
+    servers_left_out  jsonb,
+    group_error       text
 );
 COMMENT ON TABLE worker_runs IS 'what each run did; osrm_error is set where OSRM could not be reached';
 COMMENT ON COLUMN worker_runs.osrm_resume_at IS 'when the server wants to be asked again, where it said so (Retry-After)';
@@ -303,6 +304,7 @@ COMMENT ON COLUMN worker_runs.xid IS 'the transaction of the run''s last round';
 COMMENT ON COLUMN worker_runs.snapshot IS 'which transactions had ended when that round did';
 COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows looked at in vain; null where it was not made, or not to its end';
 COMMENT ON COLUMN worker_runs.servers_left_out IS 'OSRM servers that failed, each with why, since when, and until when it is left out; null where none did';
+COMMENT ON COLUMN worker_runs.group_error IS 'why a table of points did not say the group of a device, though it has a column for that; null where none was asked in vain';
 
 CREATE INDEX worker_runs_started_at ON worker_runs (started_at);
 COMMENT ON INDEX worker_runs_started_at IS 'finds the runs since a moment, and the last one';

@@ -168,7 +168,13 @@ pub fn groups_of(devices: Option<Vec<String>>) -> Result<BTreeMap<String, Group>
         Some(devices) => devices,
         None => store::devices_with_paths()?,
     };
-    let found = store::groups_of(&store::sources()?, &devices)?;
+    let (found, unsaid) = store::groups_of(&store::sources()?, &devices)?;
+    if let Some(unsaid) = unsaid {
+        unsaid.why.warn(
+            &unsaid.what,
+            "Mend what its column holds, or choose another source_column in osrm_groups.",
+        );
+    }
     Ok(found.into_iter().collect())
 }
 
@@ -347,6 +353,7 @@ impl Run {
 
     /// Puts the run on record, as a further round of `earlier` if there is one; returns its id.
     fn record(&mut self, earlier: Option<i64>, more: bool) -> Result<i64, Error> {
+        self.report.group_error = self.membership.unsaid();
         self.report.millis = self.begun.elapsed().as_millis() as i32;
         store::record_run(earlier, &self.report, !more)
     }

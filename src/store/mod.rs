@@ -20,7 +20,7 @@ pub use claims::{
     known_batches, lock_devices, lock_windows, make_pending, neighbours, overlapped, reclaim,
     recut, take_pending, waiting_devices, waiting_live, waiting_windows, windows_of,
 };
-pub use groups::{Group, devices_with_paths, groups, groups_of};
+pub use groups::{Group, Unsaid, devices_with_paths, groups, groups_of};
 pub use holding::{DeviceKeys, device_keys};
 pub use points::{Row, RowId, Span, read_points, read_spans};
 pub use results::{

@@ -161,6 +161,23 @@ impl Source {
         self.ask(doing, template, args, value)
     }
 
+    /// The same of a query that also has what others wrote to say: where it fails, that is no sign that the table does.
+    pub fn attempt<T>(
+        &self,
+        doing: &'static str,
+        template: &str,
+        args: &[DatumWithOid<'_>],
+        value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let _plans = self.fragments.is_divided().then(Options::plans_of_values);
+        let sql = self.fragments.fill(template);
+        let ask = || read(doing, &sql, args, value);
+        match self.fragments.reader() {
+            None => backend::attempt_theirs(ask),
+            Some(reader) => backend::attempt_as(&reader, ask),
+        }
+    }
+
     /// Rows of a statement that changes one table that rows of the source lie in: its own, or a partition. So the
     /// cost does not go with the number of partitions, and a row's place alone says which it is.
     pub fn change<T>(
@@ -219,6 +236,11 @@ impl Source {
 
     pub fn relation(&self) -> pg_sys::Oid {
         self.relation
+    }
+
+    /// Its name, as a statement has it.
+    pub fn name(&self) -> &str {
+        self.fragments.get("relation")
     }
 
     /// Whether its rows say which group their devices are in.

@@ -1790,11 +1790,14 @@ BEGIN
         RAISE EXCEPTION 'a partition cannot be of %: an hour at least, 366 days at most, and no months', every
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Such as 1 day, or 7 days.';
     END IF;
+    IF NOT @extschema@._points_are_partitioned() THEN
+        PERFORM @extschema@._require_superuser();
+        PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'A run or a long transaction is using it; try again when that has ended.');
+    END IF;
+    -- Until the table is ours somebody else may have partitioned it.
     IF @extschema@._points_are_partitioned() THEN
         RETURN @extschema@._make_partitions(every => every);
     END IF;
-    PERFORM @extschema@._require_superuser();
-    PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'A run or a long transaction is using it; try again when that has ended.');
     PERFORM @extschema@._require_simple_points();
     PERFORM @extschema@._remake_points();
     PERFORM @extschema@._make_partition('gps_coordinates_rest', 'DEFAULT', NULL);
@@ -2250,18 +2253,21 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '200ms'
 AS $$
+DECLARE
+    -- Whoever held it may have put another in its place, or dropped it: a number would say nothing of either.
+    name text := relation;
 BEGIN
     BEGIN
         PERFORM set_config('lock_timeout', (extract(epoch FROM current_setting('deadlock_timeout')::interval) * 1000
                                             + 1000)::integer::text, true);
-        EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', relation);
+        EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', name);
         IF NOT writers THEN
             RETURN;
         END IF;
         PERFORM set_config('lock_timeout', '200ms', true);
         FOR attempt IN 1 .. 20 LOOP
             BEGIN
-                EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation);
+                EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', name);
                 RETURN;
             EXCEPTION WHEN lock_not_available THEN
                 CONTINUE WHEN attempt = 20;
@@ -2271,7 +2277,7 @@ BEGIN
     EXCEPTION WHEN lock_not_available THEN
         NULL;
     END;
-    RAISE EXCEPTION 'could not get hold of table %', relation USING ERRCODE = 'lock_not_available', HINT = hint;
+    RAISE EXCEPTION 'could not get hold of table %', name USING ERRCODE = 'lock_not_available', HINT = hint;
 END
 $$;
 

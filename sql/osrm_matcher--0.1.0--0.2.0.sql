@@ -4812,6 +4812,7 @@ $$;
 COMMENT ON FUNCTION schedule_upkeep IS
     'lets pg_cron call upkeep(), or another command, by a schedule (UTC); called again, it changes the schedule; volatile';
 
+-- Another database cannot see what is logged of its jobs (see _schedule_jobs()): whoever can shortens that, too.
 CREATE OR REPLACE FUNCTION _trim_cron_log() RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -4821,8 +4822,8 @@ DECLARE
 BEGIN
     IF @extschema@._cron_is_here() THEN
         EXECUTE 'DELETE FROM cron.job_run_details d
-                  WHERE d.end_time < now() - interval ''1 day'' AND d.database = current_database()
-                    AND (d.jobid IN (SELECT j.jobid FROM cron.job j WHERE j.jobname ~ ''^osrm_matcher(_[0-9]{1,2}|_upkeep)?$'')
+                  WHERE d.end_time < now() - interval ''1 day''
+                    AND (d.jobid IN (SELECT j.jobid FROM cron.job j WHERE j.jobname ~ ''^osrm_matcher(_[0-9]{1,2}|_upkeep)?(@.+)?$'')
                          OR d.command IN ($1, $2))'
           USING 'CALL @extschema@.process_pending()', 'CALL @extschema@.upkeep()';
         GET DIAGNOSTICS deleted = ROW_COUNT;
@@ -4830,6 +4831,7 @@ BEGIN
     RETURN deleted;
 END
 $$;
+COMMENT ON FUNCTION _trim_cron_log IS 'deletes what pg_cron logged of this extension''s jobs, of whatever database, more than a day ago; volatile';
 
 CREATE OR REPLACE FUNCTION _functions(names text[]) RETURNS TABLE (signature text)
 LANGUAGE sql STABLE

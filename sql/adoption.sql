@@ -79,6 +79,9 @@ BEGIN
         AND ((SELECT sum(pg_relation_size(t.part)) <= 4 * 1024 * 1024 AND count(*) <= 64 FROM @extschema@._tables_of(relation) t)
              OR @extschema@._has_indexes(relation, device_column, time_column));
     source.readable := @extschema@._readable(relation);
+    source.column_types := @extschema@._types_of(relation, ARRAY[
+        device_column, time_column, CASE WHEN longitude_column IS NULL THEN coordinates_column END, longitude_column,
+        latitude_column, accuracy_column, course_column, speed_column]);
     source.adopted_at := now();
     RETURN source;
 END

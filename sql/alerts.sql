@@ -91,7 +91,7 @@ CREATE FUNCTION _set_aside_alerts() RETURNS TABLE (severity text, problem text, 
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT 'critical', 'source_set_aside', format('table %s is left out since %s: %s', a.relation, a.set_aside_at, a.reason),
-           'Mend the table; runs try it again by themselves. If it is to be read no more: release_source().'
+           'Mend the table; runs try it again by themselves. If it is to be read no more, or in another way: release_source().'
       FROM adopted_sources a
      WHERE a.set_aside_at IS NOT NULL
     UNION ALL

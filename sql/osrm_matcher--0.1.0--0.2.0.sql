@@ -141,11 +141,12 @@ DROP ROUTINE _lock_table;
 DROP ROUTINE _sources;
 
 ALTER TABLE adopted_sources ADD COLUMN device_key text, ADD COLUMN holds int8range, ADD COLUMN shard_of regclass,
-    ADD COLUMN readable text;
+    ADD COLUMN readable text, ADD COLUMN column_types jsonb;
 COMMENT ON COLUMN adopted_sources.device_key IS 'an expression over device_id that gives a number';
 COMMENT ON COLUMN adopted_sources.holds IS 'which of these numbers the table''s devices have; empty: a distributed table, which is not read itself; null: it may hold any device';
 COMMENT ON COLUMN adopted_sources.shard_of IS 'the distributed table that it is a shard of';
 COMMENT ON COLUMN adopted_sources.readable IS 'the condition on row p that keeps compressed chunks of a hypertable, and older ones, from being read; null: all are read';
+COMMENT ON COLUMN adopted_sources.column_types IS 'the columns that its points are read from, with the type that each had when the table was adopted';
 
 CREATE FUNCTION _relation(relation oid) RETURNS pg_catalog.pg_class
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_relation_wrapper';
@@ -2153,6 +2154,37 @@ UPDATE adopted_sources
            time_expression, 'to_timestamp\((p\..*)::double precision / (10*)\)', 'to_timestamp(round(\1 / \2, 6)::double precision)')
            ELSE time_expression END;
 
+CREATE FUNCTION _types_of(relation regclass, columns name[]) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT jsonb_object_agg(a.attname, format_type(a.atttypid, NULL))
+      FROM pg_attribute a
+     WHERE a.attrelid = _types_of.relation AND a.attname = ANY (_types_of.columns) AND NOT a.attisdropped;
+END;
+COMMENT ON FUNCTION _types_of IS 'columns of a table with the type of each; stable';
+
+-- Whose types have changed is read in a way that was made for others: what PostgreSQL says of that is no help.
+CREATE FUNCTION _changed_columns(relation regclass) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT format('since the table was adopted, %s: release_source(%L), then adopt_source() again',
+                  string_agg(CASE WHEN n.types ->> w.name IS NULL THEN format('column %I is gone', w.name)
+                                  ELSE format('column %I has become %s from %s', w.name, n.types ->> w.name, w.type) END,
+                             ', ' ORDER BY w.name),
+                  a.relation)
+      FROM adopted_sources a
+     CROSS JOIN LATERAL jsonb_each_text(a.column_types) AS w (name, type)
+     CROSS JOIN LATERAL _types_of(a.relation, ARRAY(SELECT jsonb_object_keys(a.column_types)::name)) AS n (types)
+     WHERE a.relation = _changed_columns.relation AND n.types ->> w.name IS DISTINCT FROM w.type
+     GROUP BY a.relation;
+END;
+-- Of tables that are adopted already, these two are known.
+UPDATE adopted_sources SET column_types = _types_of(relation, ARRAY[device_column, time_column]);
+COMMENT ON FUNCTION _changed_columns IS
+    'which columns of an adopted table have not the types that they had, and what to do; null where all have; stable';
+
 CREATE OR REPLACE FUNCTION _describe_source(
     relation regclass, device_column name, time_column name, coordinates_column name, longitude_column name,
     latitude_column name, accuracy_column name, coordinate_order text, time_zone text, time_unit text,
@@ -2200,6 +2232,9 @@ BEGIN
         AND ((SELECT sum(pg_relation_size(t.part)) <= 4 * 1024 * 1024 AND count(*) <= 64 FROM @extschema@._tables_of(relation) t)
              OR @extschema@._has_indexes(relation, device_column, time_column));
     source.readable := @extschema@._readable(relation);
+    source.column_types := @extschema@._types_of(relation, ARRAY[
+        device_column, time_column, CASE WHEN longitude_column IS NULL THEN coordinates_column END, longitude_column,
+        latitude_column, accuracy_column, course_column, speed_column]);
     source.adopted_at := now();
     RETURN source;
 END
@@ -2676,7 +2711,7 @@ CREATE OR REPLACE FUNCTION _set_aside_alerts() RETURNS TABLE (severity text, pro
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT 'critical', 'source_set_aside', format('table %s is left out since %s: %s', a.relation, a.set_aside_at, a.reason),
-           'Mend the table; runs try it again by themselves. If it is to be read no more: release_source().'
+           'Mend the table; runs try it again by themselves. If it is to be read no more, or in another way: release_source().'
       FROM adopted_sources a
      WHERE a.set_aside_at IS NOT NULL
     UNION ALL

@@ -12,6 +12,7 @@ mod held;
 mod live;
 mod matching;
 mod membership;
+mod naming;
 mod onward;
 mod reading;
 mod search;
@@ -197,7 +198,7 @@ impl Run {
         let begun = Instant::now();
         backend::require_writable()?;
         let settings = Settings::read();
-        let mut report = RunRow {
+        let report = RunRow {
             started: backend::now(),
             ..RunRow::default()
         };
@@ -208,7 +209,7 @@ impl Run {
         for source in &sources {
             store::take_back(source)?;
             if first && settings.enabled {
-                report.rejected += store::reject_unreachable(source)?;
+                store::reject_unusable(source, Vec::new())?;
             }
         }
         Ok(Self {
@@ -353,6 +354,7 @@ impl Run {
 
     /// Puts the run on record, as a further round of `earlier` if there is one; returns its id.
     fn record(&mut self, earlier: Option<i64>, more: bool) -> Result<i64, Error> {
+        self.report.rejected += self.sources.iter().map(Source::rejected).sum::<i64>();
         self.report.group_error = self.membership.unsaid();
         self.report.millis = self.begun.elapsed().as_millis() as i32;
         store::record_run(earlier, &self.report, !more)

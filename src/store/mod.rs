@@ -14,7 +14,7 @@ mod schema;
 mod source;
 mod statement;
 
-pub use adopted::{reject_unreachable, take_back, use_ready_sources};
+pub use adopted::{reject_unusable, take_back, use_ready_sources};
 pub use claims::{
     DeviceWindow, Known, drawn_until, due_devices, due_windows, hand_back, held_windows,
     known_batches, lock_devices, lock_windows, make_pending, neighbours, overlapped, reclaim,

@@ -31,6 +31,8 @@ pub struct Source {
     fragments: Fragments,
     /// Left out of this run.
     aside: Cell<bool>,
+    /// Rows of it that this run has set aside, for no window can hold them.
+    rejected: Cell<i64>,
     back: bool,
     /// There are groups of devices.
     grouped: bool,
@@ -112,6 +114,14 @@ fn writing_path(schema: &str) -> CString {
 impl Source {
     pub fn is_adopted(&self) -> bool {
         self.fragments.is_adopted()
+    }
+
+    pub fn rejected(&self) -> i64 {
+        self.rejected.get()
+    }
+
+    pub(super) fn count_rejected(&self, rows: i64) {
+        self.rejected.set(self.rejected.get() + rows);
     }
 
     pub fn is_aside(&self) -> bool {
@@ -320,6 +330,7 @@ pub fn sources() -> Result<Vec<Source>, Error> {
                 relation: row.get(2)?,
                 fragments,
                 aside: Cell::new(row.get(4)?),
+                rejected: Cell::new(0),
                 back: row.get(5)?,
                 grouped,
             })

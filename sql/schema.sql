@@ -12,15 +12,18 @@ BEGIN
             USING ERRCODE = 'feature_not_supported',
                   HINT = 'Make one: CREATE DATABASE fleet TEMPLATE template0 ENCODING ''UTF8'';';
     END IF;
-    SELECT string_agg(format('%I', c.relname), ', ' ORDER BY c.relname) INTO taken
-      FROM pg_class c
-     WHERE c.relnamespace = '@extschema@'::regnamespace
-       AND c.relname IN ('gps_coordinates', 'adopted_sources', 'processing_batches', 'device_locks',
-                         'cached_polylines', 'stops', 'worker_runs', 'matching_jobs', 'path_reads',
-                         'worker_health', 'cache_performance', 'osrm_groups', 'osrm_group_devices');
+    -- A function is in the way whatever its arguments: calls and comments could mean either. The build fills the names in.
+    SELECT string_agg(t.name, ', ' ORDER BY t.name) INTO taken
+      FROM (SELECT quote_ident(c.relname) FROM pg_class c
+             WHERE c.relnamespace = '@extschema@'::regnamespace
+               AND c.relname = ANY ('{gps_coordinates,adopted_sources,processing_batches,device_locks,cached_polylines,stops,worker_runs,
+                                      matching_jobs,path_reads,worker_health,cache_performance,osrm_groups,osrm_group_devices,device_days}')
+            UNION ALL
+            SELECT p.oid::regprocedure::text FROM pg_proc p
+             WHERE p.pronamespace = '@extschema@'::regnamespace AND p.proname = ANY ('{@functions@}')) AS t (name);
     IF taken IS NOT NULL THEN
-        RAISE EXCEPTION 'osrm_matcher has tables of its own named like some that are in schema @extschema@: %', taken
-            USING ERRCODE = 'duplicate_table',
+        RAISE EXCEPTION 'osrm_matcher has tables or functions of its own named like some that are in schema @extschema@: %', taken
+            USING ERRCODE = CASE WHEN taken LIKE '%(%' THEN 'duplicate_function' ELSE 'duplicate_table' END,
                   HINT = 'Give it a schema of its own: CREATE SCHEMA osrm; CREATE EXTENSION osrm_matcher SCHEMA osrm;';
     END IF;
 END
@@ -385,8 +388,8 @@ DECLARE
     member regclass;
 BEGIN
     FOREACH member IN ARRAY ARRAY[
-        'gps_coordinates', 'adopted_sources', 'osrm_groups', 'osrm_group_devices', 'processing_batches',
-        'cached_polylines', 'stops', 'worker_runs', 'matching_jobs', 'gps_coordinates_id_seq', 'cached_polylines_id_seq', 'stops_id_seq', 'worker_runs_id_seq',
+        'gps_coordinates', 'adopted_sources', 'osrm_groups', 'osrm_group_devices', 'processing_batches', 'cached_polylines', 'stops',
+        'worker_runs', 'matching_jobs', 'gps_coordinates_id_seq', 'cached_polylines_id_seq', 'stops_id_seq', 'worker_runs_id_seq',
         'matching_jobs_job_id_seq']::regclass[]
     LOOP
         -- A table that was dropped has no name to be dumped by.

@@ -93,9 +93,9 @@ impl Fragments {
         self.0.contains_key("owner")
     }
 
-    /// Whether its rows lie in partitions or chunks.
-    fn is_divided(&self) -> bool {
-        self.get("divided") == "true"
+    /// Where its rows lie in partitions or chunks, it is worth planning a query each time for the times that it looks between.
+    fn plans(&self) -> Option<Options> {
+        (self.get("divided") == "true").then(Options::plans_of_values)
     }
 
     fn get(&self, mark: &str) -> &str {
@@ -158,8 +158,7 @@ impl Source {
         })
     }
 
-    /// The same of a query whose parameters say between which times it looks, which is worth planning it each time
-    /// where the rows lie in many partitions.
+    /// The same of a query whose parameters say between which times it looks.
     pub fn search<T>(
         &self,
         doing: &'static str,
@@ -167,7 +166,7 @@ impl Source {
         args: &[DatumWithOid<'_>],
         value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
-        let _plans = self.fragments.is_divided().then(Options::plans_of_values);
+        let _plans = self.fragments.plans();
         self.ask(doing, template, args, value)
     }
 
@@ -179,7 +178,7 @@ impl Source {
         args: &[DatumWithOid<'_>],
         value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
-        let _plans = self.fragments.is_divided().then(Options::plans_of_values);
+        let _plans = self.fragments.plans();
         let sql = self.fragments.fill(template);
         let ask = || read(doing, &sql, args, value);
         match self.fragments.reader() {
@@ -295,7 +294,7 @@ pub fn ask_source(
         fragments.fill(template)
     );
     let ask = || {
-        let _plans = fragments.is_divided().then(Options::plans_of_values);
+        let _plans = fragments.plans();
         read_as_seen("ask a source", &query, args, |row| row.get(1))
     };
     let answer = match fragments.reader() {

@@ -11,7 +11,8 @@ WITH unusable AS (
     SELECT p.ctid FROM ONLY {relation} p
      WHERE p.processed::int = 0 AND p.{time} <= {bound:'-infinity'::timestamptz}
     UNION ALL
-    SELECT p.ctid FROM unnest($1::text[]) AS d (device) JOIN ONLY {relation} p ON NOT p.processed AND p.{device} = {named:d.device}
+    SELECT o.address FROM unnest($1::text[]) AS d (device) CROSS JOIN LATERAL (
+        SELECT p.ctid AS address FROM ONLY {relation} p WHERE NOT p.processed AND p.{device} = {named:d.device} OFFSET 0) o
 ), held AS MATERIALIZED (
     SELECT p.ctid AS address FROM ONLY {relation} p
      WHERE p.ctid = ANY (ARRAY(SELECT u.address FROM unusable u)) FOR UPDATE SKIP LOCKED

@@ -12,5 +12,7 @@ SELECT DISTINCT u.part
         SELECT p.tableoid FROM {relation} p
          WHERE p.processed::int = 0 AND p.{time} <= {bound:'-infinity'::timestamptz}
         UNION ALL
-        SELECT p.tableoid FROM unnest($1::text[]) AS d (device)
-          JOIN {relation} p ON NOT p.processed AND p.{device} = {named:d.device} AND {readable}) u
+        -- Without OFFSET it might be planned as a scan of all, for no device.
+        SELECT o.part FROM unnest($1::text[]) AS d (device) CROSS JOIN LATERAL (
+            SELECT p.tableoid AS part FROM {relation} p
+             WHERE NOT p.processed AND p.{device} = {named:d.device} AND {readable} OFFSET 0) o) u

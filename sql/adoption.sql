@@ -79,6 +79,9 @@ BEGIN
         AND ((SELECT sum(pg_relation_size(t.part)) <= 4 * 1024 * 1024 AND count(*) <= 64 FROM @extschema@._tables_of(relation) t)
              OR @extschema@._has_indexes(relation, device_column, time_column));
     source.readable := @extschema@._readable(relation);
+    source.column_types := @extschema@._types_of(relation, ARRAY[
+        device_column, time_column, CASE WHEN longitude_column IS NULL THEN coordinates_column END, longitude_column,
+        latitude_column, accuracy_column, course_column, speed_column]);
     source.adopted_at := now();
     RETURN source;
 END
@@ -135,18 +138,21 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '200ms'
 AS $$
+DECLARE
+    -- Whoever held it may have put another in its place, or dropped it: a number would say nothing of either.
+    name text := relation;
 BEGIN
     BEGIN
         PERFORM set_config('lock_timeout', (extract(epoch FROM current_setting('deadlock_timeout')::interval) * 1000
                                             + 1000)::integer::text, true);
-        EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', relation);
+        EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', name);
         IF NOT writers THEN
             RETURN;
         END IF;
         PERFORM set_config('lock_timeout', '200ms', true);
         FOR attempt IN 1 .. 20 LOOP
             BEGIN
-                EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation);
+                EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', name);
                 RETURN;
             EXCEPTION WHEN lock_not_available THEN
                 CONTINUE WHEN attempt = 20;
@@ -156,7 +162,7 @@ BEGIN
     EXCEPTION WHEN lock_not_available THEN
         NULL;
     END;
-    RAISE EXCEPTION 'could not get hold of table %', relation USING ERRCODE = 'lock_not_available', HINT = hint;
+    RAISE EXCEPTION 'could not get hold of table %', name USING ERRCODE = 'lock_not_available', HINT = hint;
 END
 $$;
 COMMENT ON FUNCTION _lock_table IS

@@ -91,7 +91,7 @@ CREATE FUNCTION _set_aside_alerts() RETURNS TABLE (severity text, problem text, 
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT 'critical', 'source_set_aside', format('table %s is left out since %s: %s', a.relation, a.set_aside_at, a.reason),
-           'Mend the table; runs try it again by themselves. If it is to be read no more: release_source().'
+           'Mend the table; runs try it again by themselves. If it is to be read no more, or in another way: release_source().'
       FROM adopted_sources a
      WHERE a.set_aside_at IS NOT NULL
     UNION ALL
@@ -122,9 +122,15 @@ BEGIN ATOMIC
       FROM get_osrm_servers() s
      WHERE EXISTS (SELECT FROM osrm_groups) AND (s.osrm_group IS NOT NULL OR _osrm_problem() IS NULL)
      GROUP BY s.osrm_group
-    HAVING bool_and(s.in_use IS FALSE);
+    HAVING bool_and(s.in_use IS FALSE)
+    UNION ALL
+    (SELECT 'warning', 'group_unsaid', format('at %s: %s', r.started_at, r.group_error),
+            'Mend what the column holds, or choose another source_column; then start_rematch() for its devices.'
+       FROM worker_runs r
+      WHERE r.started_at > now() - interval '10 min' AND r.group_error IS NOT NULL
+      ORDER BY r.started_at DESC LIMIT 1);
 END;
-COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows and groups of devices that are set aside, and what keeps all from being processed, with their reasons; stable';
+COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows, groups of devices and what rows say of them that are set aside, and what keeps all from being processed, with their reasons; stable';
 
 CREATE FUNCTION _server_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE

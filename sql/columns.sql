@@ -27,6 +27,35 @@ END
 $$;
 COMMENT ON FUNCTION _column_type IS 'base type of a column; stable';
 
+CREATE FUNCTION _types_of(relation regclass, columns name[]) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT jsonb_object_agg(a.attname, format_type(a.atttypid, NULL))
+      FROM pg_attribute a
+     WHERE a.attrelid = _types_of.relation AND a.attname = ANY (_types_of.columns) AND NOT a.attisdropped;
+END;
+COMMENT ON FUNCTION _types_of IS 'columns of a table with the type of each; stable';
+
+-- Whose types have changed is read in a way that was made for others: what PostgreSQL says of that is no help.
+CREATE FUNCTION _changed_columns(relation regclass) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT format('since the table was adopted, %s: release_source(%L), then adopt_source() again',
+                  string_agg(CASE WHEN n.types ->> w.name IS NULL THEN format('column %I is gone', w.name)
+                                  ELSE format('column %I has become %s from %s', w.name, n.types ->> w.name, w.type) END,
+                             ', ' ORDER BY w.name),
+                  a.relation)
+      FROM adopted_sources a
+     CROSS JOIN LATERAL jsonb_each_text(a.column_types) AS w (name, type)
+     CROSS JOIN LATERAL _types_of(a.relation, ARRAY(SELECT jsonb_object_keys(a.column_types)::name)) AS n (types)
+     WHERE a.relation = _changed_columns.relation AND n.types ->> w.name IS DISTINCT FROM w.type
+     GROUP BY a.relation;
+END;
+COMMENT ON FUNCTION _changed_columns IS
+    'which columns of an adopted table have not the types that they had, and what to do; null where all have; stable';
+
 CREATE FUNCTION _refuse_type(relation regclass, column_name name, type_id regtype, wanted text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp

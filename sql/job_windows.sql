@@ -115,6 +115,10 @@ DECLARE
     until timestamptz := job.to_time;
     starts timestamptz[];
 BEGIN
+    -- No device has so long a name (src/pipeline/naming.rs).
+    IF octet_length(job.cursor_device) > 255 THEN
+        RETURN NULL;
+    END IF;
     -- A window that a re-match touches is matched as a whole, though its points may lie beyond the range.
     IF job.kind = 'rematch' AND isfinite(until) THEN
         until := date_bin(step, until + step - interval '1 us', 'epoch');

@@ -13,7 +13,8 @@ BEGIN
        AND (c.relname, a.attname) IN (
            ('gps_coordinates', 'course'), ('gps_coordinates', 'speed'), ('gps_coordinates', 'vehicle_type'),
            ('processing_batches', 'settles_at'), ('processing_batches', 'osrm_group'),
-           ('worker_runs', 'search_pages'), ('worker_runs', 'servers_left_out'));
+           ('worker_runs', 'search_pages'), ('worker_runs', 'servers_left_out'),
+           ('worker_runs', 'group_error'));
     IF theirs IS NOT NULL THEN
         RAISE EXCEPTION 'osrm_matcher 0.2.0 has columns of its own named like some that are there: %', theirs
             USING ERRCODE = 'duplicate_column',
@@ -26,6 +27,39 @@ BEGIN
     IF theirs IS NOT NULL THEN
         RAISE EXCEPTION 'osrm_matcher 0.2.0 has tables of its own named like some that are in schema @extschema@: %', theirs
             USING ERRCODE = 'duplicate_table', HINT = 'Rename them, or move them to another schema, then update again.';
+    END IF;
+    -- Functions are in the way whatever their arguments: calls and comments could mean either.
+    WITH members AS (
+        SELECT p.oid, p.proname
+          FROM pg_extension e
+          JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+          JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+         WHERE d.deptype = 'e' AND e.extname = 'osrm_matcher'
+    )
+    SELECT string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid::regprocedure::text) INTO theirs
+      FROM pg_proc p
+     WHERE p.pronamespace = '@extschema@'::regnamespace AND p.oid NOT IN (SELECT m.oid FROM members m)
+       AND (p.proname IN (SELECT m.proname FROM members m) OR p.proname = ANY ('{
+           _add_device, _add_path, _add_to_extension, _added_columns, _added_indexes, _adopt_moved, _advance_job, _attempt,
+           _batch_devices, _behind_look_back, _between, _came_late, _changed_columns, _check_forgetting, _check_key,
+           _check_range, _cron_workers, _delete_points, _delete_step, _density, _device_keys, _device_slot, _devices_on_record,
+           _distances, _distribution, _distribution_refusals, _driven, _drop_partition, _drop_partitions, _end_job,
+           _family_refusals, _fleet_json, _follow_groups, _grant_writing, _group_expression, _groups_of, _guard_osrm_groups,
+           _has_indexes, _imported_line, _is_half_adopted, _is_held_up, _is_hypertable, _is_of_timescaledb, _is_profile,
+           _is_shard, _is_source_column, _join_lines, _kind_refusals, _known_devices, _last_cron_run, _line_end, _line_length,
+           _local_shards, _look_ahead, _make_left_due, _make_partition, _make_partitions, _map_file, _map_template,
+           _marking_refusals, _name_of, _oldest_point, _osrm_problem, _osrm_servers, _partition_steps, _path_parts,
+           _paths_json, _period_of, _period_start, _periods, _point_partitions, _points_are_partitioned, _points_obstacles,
+           _points_parts, _points_rights, _qualified, _readable, _referred_to, _relation, _remake_points, _require_shardable,
+           _require_simple_points, _require_superuser, _restore_device_locks, _rights_of_no_other, _schedule_jobs,
+           _server_alerts, _server_list, _step_job, _stored_columns, _stored_paths, _suffix, _tables_of, _types_of,
+           _unschedule_workers, _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _written_fleet,
+           _written_paths, adopt_shards, attach_indexes, forget_departed, get_device_distance, get_device_fixes,
+           get_device_positions, get_device_trips, get_distances, get_map_page, get_osrm_groups, get_osrm_servers,
+           grant_writer, holds_device, partition_points, rematch_arrived, revoke_writer}'));
+    IF theirs IS NOT NULL THEN
+        RAISE EXCEPTION 'osrm_matcher 0.2.0 has functions of its own named like some that are in schema @extschema@: %', theirs
+            USING ERRCODE = 'duplicate_function', HINT = 'Rename them, or move them to another schema, then update again.';
     END IF;
     -- Of what is dropped below, and of the type that gets an attribute.
     WITH member AS (
@@ -105,10 +139,11 @@ COMMENT ON TABLE device_locks IS 'what a worker locks while it has a device: the
 DROP INDEX IF EXISTS cached_polylines_recent, cached_polylines_last_accessed;
 COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
 COMMENT ON TABLE stops IS 'where and how long a vehicle stood, a row a window, and the moments at which one was heard of between two silences, without length; get_device_stops() joins rows of one place';
-ALTER TABLE worker_runs ADD COLUMN search_pages bigint, ADD COLUMN servers_left_out jsonb;
+ALTER TABLE worker_runs ADD COLUMN search_pages bigint, ADD COLUMN servers_left_out jsonb, ADD COLUMN group_error text;
 COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog(); null where old ones were not searched for';
 COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows looked at in vain; null where it was not made, or not to its end';
 COMMENT ON COLUMN worker_runs.servers_left_out IS 'OSRM servers that failed, each with why, since when, and until when it is left out; null where none did';
+COMMENT ON COLUMN worker_runs.group_error IS 'why a table of points did not say the group of a device, though it has a column for that; null where none was asked in vain';
 -- A scan of the table: a second or so for a million paths.
 UPDATE cached_polylines SET reason = CASE WHEN reason IN ('TooBig', 'Refused') THEN 'Unavailable' ELSE 'NoMatch' END
  WHERE reason NOT IN ('NoSegment', 'NoMatch', 'TimedOut', 'Unavailable');
@@ -139,11 +174,12 @@ DROP ROUTINE _lock_table;
 DROP ROUTINE _sources;
 
 ALTER TABLE adopted_sources ADD COLUMN device_key text, ADD COLUMN holds int8range, ADD COLUMN shard_of regclass,
-    ADD COLUMN readable text;
+    ADD COLUMN readable text, ADD COLUMN column_types jsonb;
 COMMENT ON COLUMN adopted_sources.device_key IS 'an expression over device_id that gives a number';
 COMMENT ON COLUMN adopted_sources.holds IS 'which of these numbers the table''s devices have; empty: a distributed table, which is not read itself; null: it may hold any device';
 COMMENT ON COLUMN adopted_sources.shard_of IS 'the distributed table that it is a shard of';
 COMMENT ON COLUMN adopted_sources.readable IS 'the condition on row p that keeps compressed chunks of a hypertable, and older ones, from being read; null: all are read';
+COMMENT ON COLUMN adopted_sources.column_types IS 'the columns that its points are read from, with the type that each had when the table was adopted';
 
 CREATE FUNCTION _relation(relation oid) RETURNS pg_catalog.pg_class
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_relation_wrapper';
@@ -1788,11 +1824,14 @@ BEGIN
         RAISE EXCEPTION 'a partition cannot be of %: an hour at least, 366 days at most, and no months', every
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Such as 1 day, or 7 days.';
     END IF;
+    IF NOT @extschema@._points_are_partitioned() THEN
+        PERFORM @extschema@._require_superuser();
+        PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'A run or a long transaction is using it; try again when that has ended.');
+    END IF;
+    -- Until the table is ours somebody else may have partitioned it.
     IF @extschema@._points_are_partitioned() THEN
         RETURN @extschema@._make_partitions(every => every);
     END IF;
-    PERFORM @extschema@._require_superuser();
-    PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'A run or a long transaction is using it; try again when that has ended.');
     PERFORM @extschema@._require_simple_points();
     PERFORM @extschema@._remake_points();
     PERFORM @extschema@._make_partition('gps_coordinates_rest', 'DEFAULT', NULL);
@@ -2157,6 +2196,37 @@ UPDATE adopted_sources
            time_expression, 'to_timestamp\((p\..*)::double precision / (10*)\)', 'to_timestamp(round(\1 / \2, 6)::double precision)')
            ELSE time_expression END;
 
+CREATE FUNCTION _types_of(relation regclass, columns name[]) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT jsonb_object_agg(a.attname, format_type(a.atttypid, NULL))
+      FROM pg_attribute a
+     WHERE a.attrelid = _types_of.relation AND a.attname = ANY (_types_of.columns) AND NOT a.attisdropped;
+END;
+COMMENT ON FUNCTION _types_of IS 'columns of a table with the type of each; stable';
+
+-- Whose types have changed is read in a way that was made for others: what PostgreSQL says of that is no help.
+CREATE FUNCTION _changed_columns(relation regclass) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT format('since the table was adopted, %s: release_source(%L), then adopt_source() again',
+                  string_agg(CASE WHEN n.types ->> w.name IS NULL THEN format('column %I is gone', w.name)
+                                  ELSE format('column %I has become %s from %s', w.name, n.types ->> w.name, w.type) END,
+                             ', ' ORDER BY w.name),
+                  a.relation)
+      FROM adopted_sources a
+     CROSS JOIN LATERAL jsonb_each_text(a.column_types) AS w (name, type)
+     CROSS JOIN LATERAL _types_of(a.relation, ARRAY(SELECT jsonb_object_keys(a.column_types)::name)) AS n (types)
+     WHERE a.relation = _changed_columns.relation AND n.types ->> w.name IS DISTINCT FROM w.type
+     GROUP BY a.relation;
+END;
+-- Of tables that are adopted already, these two are known.
+UPDATE adopted_sources SET column_types = _types_of(relation, ARRAY[device_column, time_column]);
+COMMENT ON FUNCTION _changed_columns IS
+    'which columns of an adopted table have not the types that they had, and what to do; null where all have; stable';
+
 CREATE OR REPLACE FUNCTION _describe_source(
     relation regclass, device_column name, time_column name, coordinates_column name, longitude_column name,
     latitude_column name, accuracy_column name, coordinate_order text, time_zone text, time_unit text,
@@ -2204,6 +2274,9 @@ BEGIN
         AND ((SELECT sum(pg_relation_size(t.part)) <= 4 * 1024 * 1024 AND count(*) <= 64 FROM @extschema@._tables_of(relation) t)
              OR @extschema@._has_indexes(relation, device_column, time_column));
     source.readable := @extschema@._readable(relation);
+    source.column_types := @extschema@._types_of(relation, ARRAY[
+        device_column, time_column, CASE WHEN longitude_column IS NULL THEN coordinates_column END, longitude_column,
+        latitude_column, accuracy_column, course_column, speed_column]);
     source.adopted_at := now();
     RETURN source;
 END
@@ -2257,18 +2330,21 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '200ms'
 AS $$
+DECLARE
+    -- Whoever held it may have put another in its place, or dropped it: a number would say nothing of either.
+    name text := relation;
 BEGIN
     BEGIN
         PERFORM set_config('lock_timeout', (extract(epoch FROM current_setting('deadlock_timeout')::interval) * 1000
                                             + 1000)::integer::text, true);
-        EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', relation);
+        EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', name);
         IF NOT writers THEN
             RETURN;
         END IF;
         PERFORM set_config('lock_timeout', '200ms', true);
         FOR attempt IN 1 .. 20 LOOP
             BEGIN
-                EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation);
+                EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', name);
                 RETURN;
             EXCEPTION WHEN lock_not_available THEN
                 CONTINUE WHEN attempt = 20;
@@ -2278,7 +2354,7 @@ BEGIN
     EXCEPTION WHEN lock_not_available THEN
         NULL;
     END;
-    RAISE EXCEPTION 'could not get hold of table %', relation USING ERRCODE = 'lock_not_available', HINT = hint;
+    RAISE EXCEPTION 'could not get hold of table %', name USING ERRCODE = 'lock_not_available', HINT = hint;
 END
 $$;
 
@@ -2677,7 +2753,7 @@ CREATE OR REPLACE FUNCTION _set_aside_alerts() RETURNS TABLE (severity text, pro
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT 'critical', 'source_set_aside', format('table %s is left out since %s: %s', a.relation, a.set_aside_at, a.reason),
-           'Mend the table; runs try it again by themselves. If it is to be read no more: release_source().'
+           'Mend the table; runs try it again by themselves. If it is to be read no more, or in another way: release_source().'
       FROM adopted_sources a
      WHERE a.set_aside_at IS NOT NULL
     UNION ALL
@@ -2708,9 +2784,15 @@ BEGIN ATOMIC
       FROM get_osrm_servers() s
      WHERE EXISTS (SELECT FROM osrm_groups) AND (s.osrm_group IS NOT NULL OR _osrm_problem() IS NULL)
      GROUP BY s.osrm_group
-    HAVING bool_and(s.in_use IS FALSE);
+    HAVING bool_and(s.in_use IS FALSE)
+    UNION ALL
+    (SELECT 'warning', 'group_unsaid', format('at %s: %s', r.started_at, r.group_error),
+            'Mend what the column holds, or choose another source_column; then start_rematch() for its devices.'
+       FROM worker_runs r
+      WHERE r.started_at > now() - interval '10 min' AND r.group_error IS NOT NULL
+      ORDER BY r.started_at DESC LIMIT 1);
 END;
-COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows and groups of devices that are set aside, and what keeps all from being processed, with their reasons; stable';
+COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows, groups of devices and what rows say of them that are set aside, and what keeps all from being processed, with their reasons; stable';
 
 CREATE FUNCTION _server_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE
@@ -3589,6 +3671,10 @@ DECLARE
     until timestamptz := job.to_time;
     starts timestamptz[];
 BEGIN
+    -- No device has so long a name (src/pipeline/naming.rs).
+    IF octet_length(job.cursor_device) > 255 THEN
+        RETURN NULL;
+    END IF;
     -- A window that a re-match touches is matched as a whole, though its points may lie beyond the range.
     IF job.kind = 'rematch' AND isfinite(until) THEN
         until := date_bin(step, until + step - interval '1 us', 'epoch');
@@ -4902,6 +4988,7 @@ $$;
 COMMENT ON FUNCTION schedule_upkeep IS
     'lets pg_cron call upkeep(), or another command, by a schedule (UTC); called again, it changes the schedule; volatile';
 
+-- Another database cannot see what is logged of its jobs (see _schedule_jobs()): whoever can shortens that, too.
 CREATE OR REPLACE FUNCTION _trim_cron_log() RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -4911,8 +4998,8 @@ DECLARE
 BEGIN
     IF @extschema@._cron_is_here() THEN
         EXECUTE 'DELETE FROM cron.job_run_details d
-                  WHERE d.end_time < now() - interval ''1 day'' AND d.database = current_database()
-                    AND (d.jobid IN (SELECT j.jobid FROM cron.job j WHERE j.jobname ~ ''^osrm_matcher(_[0-9]{1,2}|_upkeep)?$'')
+                  WHERE d.end_time < now() - interval ''1 day''
+                    AND (d.jobid IN (SELECT j.jobid FROM cron.job j WHERE j.jobname ~ ''^osrm_matcher(_[0-9]{1,2}|_upkeep)?(@.+)?$'')
                          OR d.command IN ($1, $2))'
           USING 'CALL @extschema@.process_pending()', 'CALL @extschema@.upkeep()';
         GET DIAGNOSTICS deleted = ROW_COUNT;
@@ -4920,6 +5007,7 @@ BEGIN
     RETURN deleted;
 END
 $$;
+COMMENT ON FUNCTION _trim_cron_log IS 'deletes what pg_cron logged of this extension''s jobs, of whatever database, more than a day ago; volatile';
 
 CREATE OR REPLACE FUNCTION _functions(names text[]) RETURNS TABLE (signature text)
 LANGUAGE sql STABLE

@@ -294,11 +294,14 @@ BEGIN
         RAISE EXCEPTION 'a partition cannot be of %: an hour at least, 366 days at most, and no months', every
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Such as 1 day, or 7 days.';
     END IF;
+    IF NOT @extschema@._points_are_partitioned() THEN
+        PERFORM @extschema@._require_superuser();
+        PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'A run or a long transaction is using it; try again when that has ended.');
+    END IF;
+    -- Until the table is ours somebody else may have partitioned it.
     IF @extschema@._points_are_partitioned() THEN
         RETURN @extschema@._make_partitions(every => every);
     END IF;
-    PERFORM @extschema@._require_superuser();
-    PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'A run or a long transaction is using it; try again when that has ended.');
     PERFORM @extschema@._require_simple_points();
     PERFORM @extschema@._remake_points();
     PERFORM @extschema@._make_partition('gps_coordinates_rest', 'DEFAULT', NULL);

@@ -12,15 +12,18 @@ BEGIN
             USING ERRCODE = 'feature_not_supported',
                   HINT = 'Make one: CREATE DATABASE fleet TEMPLATE template0 ENCODING ''UTF8'';';
     END IF;
-    SELECT string_agg(format('%I', c.relname), ', ' ORDER BY c.relname) INTO taken
-      FROM pg_class c
-     WHERE c.relnamespace = '@extschema@'::regnamespace
-       AND c.relname IN ('gps_coordinates', 'adopted_sources', 'processing_batches', 'device_locks',
-                         'cached_polylines', 'stops', 'worker_runs', 'matching_jobs', 'path_reads',
-                         'worker_health', 'cache_performance', 'osrm_groups', 'osrm_group_devices');
+    -- A function is in the way whatever its arguments: calls and comments could mean either. The build fills the names in.
+    SELECT string_agg(t.name, ', ' ORDER BY t.name) INTO taken
+      FROM (SELECT quote_ident(c.relname) FROM pg_class c
+             WHERE c.relnamespace = '@extschema@'::regnamespace
+               AND c.relname = ANY ('{gps_coordinates,adopted_sources,processing_batches,device_locks,cached_polylines,stops,worker_runs,
+                                      matching_jobs,path_reads,worker_health,cache_performance,osrm_groups,osrm_group_devices,device_days}')
+            UNION ALL
+            SELECT p.oid::regprocedure::text FROM pg_proc p
+             WHERE p.pronamespace = '@extschema@'::regnamespace AND p.proname = ANY ('{@functions@}')) AS t (name);
     IF taken IS NOT NULL THEN
-        RAISE EXCEPTION 'osrm_matcher has tables of its own named like some that are in schema @extschema@: %', taken
-            USING ERRCODE = 'duplicate_table',
+        RAISE EXCEPTION 'osrm_matcher has tables or functions of its own named like some that are in schema @extschema@: %', taken
+            USING ERRCODE = CASE WHEN taken LIKE '%(%' THEN 'duplicate_function' ELSE 'duplicate_table' END,
                   HINT = 'Give it a schema of its own: CREATE SCHEMA osrm; CREATE EXTENSION osrm_matcher SCHEMA osrm;';
     END IF;
 END
@@ -101,7 +104,8 @@ CREATE TABLE adopted_sources (
     device_key           text,
     holds                int8range,
     shard_of             regclass,
-    readable             text
+    readable             text,
+    column_types         jsonb
 );
 COMMENT ON TABLE adopted_sources IS 'tables of the user that points are read from; written by adopt_source() and release_source() only';
 COMMENT ON COLUMN adopted_sources.device_value IS 'the text $value as a value that the device column is compared with; null where it cannot be one';
@@ -116,6 +120,7 @@ COMMENT ON COLUMN adopted_sources.device_key IS 'an expression over device_id th
 COMMENT ON COLUMN adopted_sources.holds IS 'which of these numbers the table''s devices have; empty: a distributed table, which is not read itself; null: it may hold any device';
 COMMENT ON COLUMN adopted_sources.shard_of IS 'the distributed table that it is a shard of';
 COMMENT ON COLUMN adopted_sources.readable IS 'the condition on row p that keeps compressed chunks of a hypertable, and older ones, from being read; null: all are read';
+COMMENT ON COLUMN adopted_sources.column_types IS 'the columns that its points are read from, with the type that each had when the table was adopted';
 COMMENT ON COLUMN adopted_sources.ready IS 'whether the indexes are there; a table is read only then';
 
 -- ---------------------------------------------------------------------------------------------
@@ -292,7 +297,8 @@ CREATE TABLE worker_runs (
     xid               xid8,
     snapshot          pg_snapshot,
     search_pages      bigint,
-    servers_left_out  jsonb
+    servers_left_out  jsonb,
+    group_error       text
 );
 COMMENT ON TABLE worker_runs IS 'what each run did; osrm_error is set where OSRM could not be reached';
 COMMENT ON COLUMN worker_runs.osrm_resume_at IS 'when the server wants to be asked again, where it said so (Retry-After)';
@@ -303,6 +309,7 @@ COMMENT ON COLUMN worker_runs.xid IS 'the transaction of the run''s last round';
 COMMENT ON COLUMN worker_runs.snapshot IS 'which transactions had ended when that round did';
 COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows looked at in vain; null where it was not made, or not to its end';
 COMMENT ON COLUMN worker_runs.servers_left_out IS 'OSRM servers that failed, each with why, since when, and until when it is left out; null where none did';
+COMMENT ON COLUMN worker_runs.group_error IS 'why a table of points did not say the group of a device, though it has a column for that; null where none was asked in vain';
 
 CREATE INDEX worker_runs_started_at ON worker_runs (started_at);
 COMMENT ON INDEX worker_runs_started_at IS 'finds the runs since a moment, and the last one';
@@ -381,8 +388,8 @@ DECLARE
     member regclass;
 BEGIN
     FOREACH member IN ARRAY ARRAY[
-        'gps_coordinates', 'adopted_sources', 'osrm_groups', 'osrm_group_devices', 'processing_batches',
-        'cached_polylines', 'stops', 'worker_runs', 'matching_jobs', 'gps_coordinates_id_seq', 'cached_polylines_id_seq', 'stops_id_seq', 'worker_runs_id_seq',
+        'gps_coordinates', 'adopted_sources', 'osrm_groups', 'osrm_group_devices', 'processing_batches', 'cached_polylines', 'stops',
+        'worker_runs', 'matching_jobs', 'gps_coordinates_id_seq', 'cached_polylines_id_seq', 'stops_id_seq', 'worker_runs_id_seq',
         'matching_jobs_job_id_seq']::regclass[]
     LOOP
         -- A table that was dropped has no name to be dumped by.

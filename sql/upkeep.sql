@@ -167,6 +167,7 @@ $$;
 COMMENT ON FUNCTION delete_old IS
     'one step of upkeep: deletes up to max_rows each of paths with stops, batches, processed points and runs beyond an age; null keeps all; unprocessed points and tables of the application are never deleted from; volatile';
 
+-- Another database cannot see what is logged of its jobs (see _schedule_jobs()): whoever can shortens that, too.
 CREATE FUNCTION _trim_cron_log() RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -176,8 +177,8 @@ DECLARE
 BEGIN
     IF @extschema@._cron_is_here() THEN
         EXECUTE 'DELETE FROM cron.job_run_details d
-                  WHERE d.end_time < now() - interval ''1 day'' AND d.database = current_database()
-                    AND (d.jobid IN (SELECT j.jobid FROM cron.job j WHERE j.jobname ~ ''^osrm_matcher(_[0-9]{1,2}|_upkeep)?$'')
+                  WHERE d.end_time < now() - interval ''1 day''
+                    AND (d.jobid IN (SELECT j.jobid FROM cron.job j WHERE j.jobname ~ ''^osrm_matcher(_[0-9]{1,2}|_upkeep)?(@.+)?$'')
                          OR d.command IN ($1, $2))'
           USING 'CALL @extschema@.process_pending()', 'CALL @extschema@.upkeep()';
         GET DIAGNOSTICS deleted = ROW_COUNT;
@@ -185,7 +186,7 @@ BEGIN
     RETURN deleted;
 END
 $$;
-COMMENT ON FUNCTION _trim_cron_log IS 'deletes what pg_cron logged of this extension''s jobs more than a day ago; volatile';
+COMMENT ON FUNCTION _trim_cron_log IS 'deletes what pg_cron logged of this extension''s jobs, of whatever database, more than a day ago; volatile';
 
 -- Commits after each step, so it can have no SET clause: every name is qualified. What has failed is an error at its
 -- end, when all else is done: whoever calls it by a schedule sees no warnings.

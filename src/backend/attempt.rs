@@ -48,6 +48,11 @@ pub fn unless_locked<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<Optio
     }
 }
 
+/// A part in which somebody else's code runs, be it with our rights: what that raises is not taken for what ends all.
+pub fn attempt_theirs<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    in_subtransaction(is_of_the_backend, work)
+}
+
 /// A part with somebody else's rights, and none beyond them: as REINDEX runs what belongs to a
 /// table, so that no trigger and no expression of it gets hold of ours.
 pub fn attempt_as<T>(actor: &Actor, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {

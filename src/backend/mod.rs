@@ -11,7 +11,7 @@ use std::ffi::CStr;
 
 use pgrx::{PgMemoryContexts, pg_sys};
 
-pub use attempt::{Actor, attempt, attempt_as, unless_locked};
+pub use attempt::{Actor, attempt, attempt_as, attempt_theirs, unless_locked};
 pub use clock::{interval, micros, now, system_time, system_timestamp, timestamp};
 pub use options::Options;
 pub use relation::relation;

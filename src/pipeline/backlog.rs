@@ -1,6 +1,7 @@
 //! Old points that wait: those from before the live windows, whose devices are looked for once a
 //! run.
 
+use super::naming;
 use crate::backend;
 use crate::error::Error;
 use crate::store::{self, Source};
@@ -100,6 +101,7 @@ fn search(sources: &[Source], (since, until): (Micros, Micros)) -> Result<Found,
             next = next.into_iter().chain(end).min();
         }
         points += seen;
+        let here = naming::usable(source, here, |found| &found.device)?;
         devices.extend(here.into_iter().map(|d| (d.device, d.oldest)));
     }
     Ok(Found {

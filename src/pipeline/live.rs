@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::naming;
 use super::windows::window_at;
 use crate::error::Error;
 use crate::store::{self, DeviceWindow, Source};
@@ -58,7 +59,8 @@ fn search(
 ) -> Result<VecDeque<WithNew>, Error> {
     let mut found: BTreeMap<DeviceWindow, (Micros, Micros)> = BTreeMap::new();
     for source in sources {
-        for (device, first, last) in store::waiting_live(source, span, length)? {
+        let here = store::waiting_live(source, span, length)?;
+        for (device, first, last) in naming::usable(source, here, |(device, ..)| device)? {
             let new = found
                 .entry(window_at(device, first, length))
                 .or_insert((first, last));

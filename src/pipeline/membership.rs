@@ -3,14 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::error::Error;
-use crate::store::{self, Group, Source};
+use crate::store::{self, Group, Source, Unsaid};
 
 /// What a run knows of groups. Where there are none, it looks nothing up.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Membership {
     grouped: bool,
     of: HashMap<String, Group>,
     away: BTreeSet<Group>,
+    unsaid: Option<Unsaid>,
 }
 
 impl Membership {
@@ -33,7 +34,9 @@ impl Membership {
             false => Vec::new(),
         };
         if !unknown.is_empty() {
-            self.of.extend(store::groups_of(sources, &unknown)?);
+            let (found, unsaid) = store::groups_of(sources, &unknown)?;
+            self.of.extend(found);
+            self.unsaid = self.unsaid.take().or(unsaid);
         }
         Ok(())
     }
@@ -41,6 +44,12 @@ impl Membership {
     /// The group of a device that was looked up.
     pub fn of(&self, device: &str) -> Group {
         self.of.get(device).cloned().flatten()
+    }
+
+    /// Why a table did not say the group of a device.
+    pub fn unsaid(&self) -> Option<String> {
+        let unsaid = self.unsaid.as_ref()?;
+        Some(format!("{}: {}", unsaid.what, unsaid.why.message))
     }
 
     /// Whether a device is known to be in a group that cannot be asked about.

@@ -12,6 +12,7 @@ mod held;
 mod live;
 mod matching;
 mod membership;
+mod naming;
 mod onward;
 mod reading;
 mod search;
@@ -168,7 +169,13 @@ pub fn groups_of(devices: Option<Vec<String>>) -> Result<BTreeMap<String, Group>
         Some(devices) => devices,
         None => store::devices_with_paths()?,
     };
-    let found = store::groups_of(&store::sources()?, &devices)?;
+    let (found, unsaid) = store::groups_of(&store::sources()?, &devices)?;
+    if let Some(unsaid) = unsaid {
+        unsaid.why.warn(
+            &unsaid.what,
+            "Mend what its column holds, or choose another source_column in osrm_groups.",
+        );
+    }
     Ok(found.into_iter().collect())
 }
 
@@ -191,7 +198,7 @@ impl Run {
         let begun = Instant::now();
         backend::require_writable()?;
         let settings = Settings::read();
-        let mut report = RunRow {
+        let report = RunRow {
             started: backend::now(),
             ..RunRow::default()
         };
@@ -202,7 +209,7 @@ impl Run {
         for source in &sources {
             store::take_back(source)?;
             if first && settings.enabled {
-                report.rejected += store::reject_unreachable(source)?;
+                store::reject_unusable(source, Vec::new())?;
             }
         }
         Ok(Self {
@@ -348,6 +355,8 @@ impl Run {
 
     /// Puts the run on record, as a further round of `earlier` if there is one; returns its id.
     fn record(&mut self, earlier: Option<i64>, more: bool) -> Result<i64, Error> {
+        self.report.rejected += self.sources.iter().map(Source::rejected).sum::<i64>();
+        self.report.group_error = self.membership.unsaid();
         self.report.millis = self.begun.elapsed().as_millis() as i32;
         store::record_run(earlier, &self.report, !more)
     }

@@ -100,29 +100,29 @@ fn reached(source: &Source, missed: &[Missed]) -> Result<Vec<DeviceWindow>, Erro
         .collect())
 }
 
-/// Sets rows of adopted tables aside that no window can hold: without device, without a time.
-pub fn reject_unreachable(source: &Source) -> Result<i64, Error> {
+/// Sets rows of adopted tables aside that no window can hold: without device, without a time, or of these devices.
+pub fn reject_unusable(source: &Source, devices: Vec<String>) -> Result<(), Error> {
     if !source.is_adopted() || source.is_aside() {
-        return Ok(0);
+        return Ok(());
     }
     let parts = source.ask(
         "look for unusable rows",
         include_str!("unusable_parts.sql"),
-        &[],
+        &[devices.clone().into()],
         |row| row.get::<pg_sys::Oid>(1),
     )?;
-    let rejected = parts.into_iter().map(|part| {
+    for part in parts {
         let counts = source.change(
             part,
             "set unusable rows aside",
-            include_str!("reject_unreachable.sql"),
-            &[],
+            include_str!("reject_unusable.sql"),
+            &[devices.clone().into()],
             |row| row.get::<i64>(1),
         );
         // A table that refuses this may serve for all else; if not, that shows where it is read.
-        counts.map_or(0, |counts| counts.first().copied().unwrap_or_default())
-    });
-    Ok(rejected.sum())
+        source.count_rejected(counts.map_or(0, |counts| counts.iter().sum()));
+    }
+    Ok(())
 }
 
 /// Takes adopted tables into use that have their indexes by now.

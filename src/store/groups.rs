@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::holding::device_keys;
 use super::source::{CLOCK_AHEAD, Source};
-use super::statement::read_rows;
+use super::statement::{Columns, read_rows};
 use crate::backend::{self, timestamp};
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::track::Micros;
 
 /// A group by its name; nothing stands for the devices that are in none.
@@ -38,9 +38,19 @@ pub fn groups() -> Result<Vec<GroupRow>, Error> {
     )
 }
 
-/// Which group each of these devices is in.
-pub fn groups_of(sources: &[Source], devices: &[String]) -> Result<HashMap<String, Group>, Error> {
-    let said = said_of(sources, devices)?;
+/// Why a table does not say which group a device is in, though it has a column for that.
+pub struct Unsaid {
+    /// Which table, which device.
+    pub what: String,
+    pub why: Failure,
+}
+
+/// Which group each of these devices is in; and of the first that a table should have said it of and did not, why.
+pub fn groups_of(
+    sources: &[Source],
+    devices: &[String],
+) -> Result<(HashMap<String, Group>, Option<Unsaid>), Error> {
+    let (said, unsaid) = said_of(sources, devices)?;
     let said: Vec<Group> = devices.iter().map(|d| said.get(d).cloned()).collect();
     let found = read_rows(
         "look up the groups of devices",
@@ -48,7 +58,7 @@ pub fn groups_of(sources: &[Source], devices: &[String]) -> Result<HashMap<Strin
         &[devices.to_vec().into(), said.into()],
         |row| Ok((row.get(1)?, row.maybe(2)?)),
     )?;
-    Ok(found.into_iter().collect())
+    Ok((found.into_iter().collect(), unsaid))
 }
 
 /// Devices that have paths.
@@ -62,18 +72,25 @@ pub fn devices_with_paths() -> Result<Vec<String>, Error> {
 }
 
 /// The groups that devices are in by what a column of their newest rows holds.
-fn said_of(sources: &[Source], devices: &[String]) -> Result<HashMap<String, String>, Error> {
-    if !sources.iter().any(Source::says_group) {
-        return Ok(HashMap::new());
+fn said_of(
+    sources: &[Source],
+    devices: &[String],
+) -> Result<(HashMap<String, String>, Option<Unsaid>), Error> {
+    let saying: Vec<&Source> = sources
+        .iter()
+        .filter(|source| source.says_group())
+        .collect();
+    if saying.is_empty() {
+        return Ok((HashMap::new(), None));
     }
-    let mut newest: HashMap<String, (Micros, Group)> = HashMap::new();
+    let (mut newest, mut unsaid) = (HashMap::<String, (Micros, Group)>::new(), None);
     let all: Vec<&str> = devices.iter().map(String::as_str).collect();
     let keys = device_keys(sources, &all)?;
-    for source in sources.iter().filter(|source| source.says_group()) {
+    for source in saying {
         let here = devices
             .iter()
             .filter(|device| keys.may_hold(source, device));
-        for (device, at, group) in newest_rows(source, here.cloned().collect())? {
+        for (device, at, group) in newest_rows(source, here.cloned().collect(), &mut unsaid)? {
             match newest.get(&device) {
                 Some((other, _)) if *other >= at => {}
                 _ => drop(newest.insert(device, (at, group))),
@@ -81,7 +98,7 @@ fn said_of(sources: &[Source], devices: &[String]) -> Result<HashMap<String, Str
         }
     }
     let said = |(device, (_, group)): (String, (Micros, Group))| Some((device, group?));
-    Ok(newest.into_iter().filter_map(said).collect())
+    Ok((newest.into_iter().filter_map(said).collect(), unsaid))
 }
 
 /// The newest row of each of the devices `left` that has one: its time, and the group that it says. Few partitions
@@ -89,26 +106,65 @@ fn said_of(sources: &[Source], devices: &[String]) -> Result<HashMap<String, Str
 fn newest_rows(
     source: &Source,
     mut left: Vec<String>,
-) -> Result<Vec<(String, Micros, Group)>, Error> {
-    let now = backend::now();
+    unsaid: &mut Option<Unsaid>,
+) -> Result<Vec<NewestRow>, Error> {
     let mut found = Vec::new();
-    for since in [now - DAY, Micros::MIN] {
+    for since in [backend::now() - DAY, Micros::MIN] {
         if left.is_empty() {
             break;
         }
-        let here = source.search(
-            "look up what rows say of groups",
-            include_str!("said_groups.sql"),
-            &[
-                left.clone().into(),
-                timestamp(since).into(),
-                timestamp(now + CLOCK_AHEAD).into(),
-            ],
-            |row| Ok((row.get::<String>(1)?, row.time(2)?, row.maybe(3)?)),
-        )?;
+        let here = newest_since(source, &left, since, unsaid)?;
         let known: BTreeSet<&str> = here.iter().map(|(device, _, _)| device.as_str()).collect();
         left.retain(|device| !known.contains(device.as_str()));
         found.extend(here);
     }
     Ok(found)
+}
+
+/// A device, the time of its newest row, and the group that this says.
+type NewestRow = (String, Micros, Group);
+
+const DOING: &str = "look up what rows say of groups";
+const NEWEST: &str = include_str!("said_groups.sql");
+
+/// Those rows from a moment on. A column can be of a type whose text raises an error: a row that cannot be read so says
+/// nothing, and keeps no other from saying it.
+fn newest_since(
+    source: &Source,
+    devices: &[String],
+    since: Micros,
+    unsaid: &mut Option<Unsaid>,
+) -> Result<Vec<NewestRow>, Error> {
+    if source.is_aside() {
+        return Ok(Vec::new());
+    }
+    let args = |devices: &[String]| {
+        [
+            devices.to_vec().into(),
+            timestamp(since).into(),
+            timestamp(backend::now() + CLOCK_AHEAD).into(),
+        ]
+    };
+    let row = |row: &Columns<'_, '_>| Ok((row.get(1)?, row.time(2)?, row.maybe(3)?));
+    if let Ok(rows) = source.attempt(DOING, NEWEST, &args(devices), row) {
+        return Ok(rows);
+    }
+    // Where the table itself is what fails, this sets it aside.
+    let without = NEWEST.replace("{group}", "NULL::text");
+    let mut rows: Vec<NewestRow> = source.search(DOING, &without, &args(devices), row)?;
+    for newest in &mut rows {
+        let device = newest.0.clone();
+        match source.attempt(DOING, NEWEST, &args(&[device]), row) {
+            Ok(said) => newest.2 = said.into_iter().next().and_then(|said| said.2),
+            Err(error) => drop(unsaid.get_or_insert_with(|| Unsaid {
+                what: format!(
+                    "table {} does not say which group device \"{}\" is in",
+                    source.name(),
+                    newest.0
+                ),
+                why: error.into(),
+            })),
+        }
+    }
+    Ok(rows)
 }

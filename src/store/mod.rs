@@ -14,13 +14,13 @@ mod schema;
 mod source;
 mod statement;
 
-pub use adopted::{reject_unreachable, take_back, use_ready_sources};
+pub use adopted::{reject_unusable, take_back, use_ready_sources};
 pub use claims::{
     DeviceWindow, Known, drawn_until, due_devices, due_windows, hand_back, held_windows,
     known_batches, lock_devices, lock_windows, make_pending, neighbours, overlapped, reclaim,
     recut, take_pending, waiting_devices, waiting_live, waiting_windows, windows_of,
 };
-pub use groups::{Group, devices_with_paths, groups, groups_of};
+pub use groups::{Group, Unsaid, devices_with_paths, groups, groups_of};
 pub use holding::{DeviceKeys, device_keys};
 pub use points::{Row, RowId, Span, read_points, read_spans};
 pub use results::{

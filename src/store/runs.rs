@@ -63,6 +63,8 @@ pub struct RunRow {
     pub osrm_resume: Option<Micros>,
     pub left_out: Vec<ServerLeftOut>,
     pub delay: Delay,
+    /// Why a table did not say the group of a device.
+    pub group_error: Option<String>,
     /// Pages that the search for old points looked at in vain, if it was made to its end.
     pub search_pages: Option<i64>,
 }
@@ -111,6 +113,7 @@ pub fn record_run(id: Option<i64>, run: &RunRow, last: bool) -> Result<i64, Erro
             out_until.collect::<Vec<_>>().into(),
             at_its_wish.collect::<Vec<_>>().into(),
             groups.collect::<Vec<_>>().into(),
+            run.group_error.clone().into(),
         ],
         |row| row.get(1),
     )?;

@@ -31,6 +31,8 @@ pub struct Source {
     fragments: Fragments,
     /// Left out of this run.
     aside: Cell<bool>,
+    /// Rows of it that this run has set aside, for no window can hold them.
+    rejected: Cell<i64>,
     back: bool,
     /// There are groups of devices.
     grouped: bool,
@@ -91,9 +93,9 @@ impl Fragments {
         self.0.contains_key("owner")
     }
 
-    /// Whether its rows lie in partitions or chunks.
-    fn is_divided(&self) -> bool {
-        self.get("divided") == "true"
+    /// Where its rows lie in partitions or chunks, it is worth planning a query each time for the times that it looks between.
+    fn plans(&self) -> Option<Options> {
+        (self.get("divided") == "true").then(Options::plans_of_values)
     }
 
     fn get(&self, mark: &str) -> &str {
@@ -112,6 +114,14 @@ fn writing_path(schema: &str) -> CString {
 impl Source {
     pub fn is_adopted(&self) -> bool {
         self.fragments.is_adopted()
+    }
+
+    pub fn rejected(&self) -> i64 {
+        self.rejected.get()
+    }
+
+    pub(super) fn count_rejected(&self, rows: i64) {
+        self.rejected.set(self.rejected.get() + rows);
     }
 
     pub fn is_aside(&self) -> bool {
@@ -148,8 +158,7 @@ impl Source {
         })
     }
 
-    /// The same of a query whose parameters say between which times it looks, which is worth planning it each time
-    /// where the rows lie in many partitions.
+    /// The same of a query whose parameters say between which times it looks.
     pub fn search<T>(
         &self,
         doing: &'static str,
@@ -157,8 +166,25 @@ impl Source {
         args: &[DatumWithOid<'_>],
         value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
-        let _plans = self.fragments.is_divided().then(Options::plans_of_values);
+        let _plans = self.fragments.plans();
         self.ask(doing, template, args, value)
+    }
+
+    /// The same of a query that also has what others wrote to say: where it fails, that is no sign that the table does.
+    pub fn attempt<T>(
+        &self,
+        doing: &'static str,
+        template: &str,
+        args: &[DatumWithOid<'_>],
+        value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let _plans = self.fragments.plans();
+        let sql = self.fragments.fill(template);
+        let ask = || read(doing, &sql, args, value);
+        match self.fragments.reader() {
+            None => backend::attempt_theirs(ask),
+            Some(reader) => backend::attempt_as(&reader, ask),
+        }
     }
 
     /// Rows of a statement that changes one table that rows of the source lie in: its own, or a partition. So the
@@ -221,6 +247,11 @@ impl Source {
         self.relation
     }
 
+    /// Its name, as a statement has it.
+    pub fn name(&self) -> &str {
+        self.fragments.get("relation")
+    }
+
     /// Whether its rows say which group their devices are in.
     pub fn says_group(&self) -> bool {
         self.fragments.0.contains_key(GROUP)
@@ -263,7 +294,7 @@ pub fn ask_source(
         fragments.fill(template)
     );
     let ask = || {
-        let _plans = fragments.is_divided().then(Options::plans_of_values);
+        let _plans = fragments.plans();
         read_as_seen("ask a source", &query, args, |row| row.get(1))
     };
     let answer = match fragments.reader() {
@@ -298,6 +329,7 @@ pub fn sources() -> Result<Vec<Source>, Error> {
                 relation: row.get(2)?,
                 fragments,
                 aside: Cell::new(row.get(4)?),
+                rejected: Cell::new(0),
                 back: row.get(5)?,
                 grouped,
             })

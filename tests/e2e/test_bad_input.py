@@ -158,6 +158,25 @@ def test_a_hundred_thousand_points_in_one_window(db, osrm, good):
                     "  FROM processing_batches WHERE device_id = 'firehose'") < 10
 
 
+@pytest.mark.parametrize("name", ["x" * 256, "ä" * 128, "x" * 3_000, "x" * 9_000, "".join(map(chr, range(300, 1500)))],
+                         ids=["256 bytes", "256 bytes of 128 letters", "3,000 bytes", "9,000 bytes", "2,400 bytes that differ"])
+def test_points_of_a_device_with_too_long_a_name_are_rejected_in_an_adopted_table_and_stop_nobody(db, osrm, name):
+    db.set("osrm_matcher.notify", "on")
+    db.rows("CREATE TABLE markers (username text, coords float8[], created_at timestamptz)")
+    db.rows("SELECT * FROM adopt_source('markers')")
+    for age in ("0", "3 h", "3 h", "40 days"):
+        db.rows("INSERT INTO markers VALUES (%s, '{24.94,60.17}', now() - %s::interval)", (name, age))
+    for lon, lat, at in drive(osrm, START, 300):
+        db.rows("INSERT INTO markers VALUES (%s, ARRAY[%s, %s], %s)", ("x" * 255, lon, lat, at))
+    process_all(db)
+    assert db.value("SELECT count(*) FROM markers WHERE NOT processed") == 0
+    assert db.value("SELECT sum(rejected) FROM worker_runs") == 4
+    db.rows("SELECT start_rematch(now() - interval '50 days', now()), start_rematch(now() - interval '50 days', now(), %s)", ([name],))
+    process_all(db)
+    assert db.value("SELECT bool_and(status = 'done') FROM get_jobs()")
+    assert db.rows("SELECT DISTINCT device_id, status FROM processing_batches") == [("x" * 255, "completed")]
+
+
 def test_rows_of_an_adopted_table_that_hold_nothing_usable(db, osrm):
     """They are marked and counted, never deleted, and the good ones among them are matched."""
     db.rows("CREATE TABLE markers (id serial PRIMARY KEY, username text, coords float8[], created_at timestamptz)")

@@ -81,6 +81,24 @@ def test_a_source_that_fails_holds_up_nobody_else(db, osrm, two_sources, what, r
     assert db.rows("SELECT * FROM worker_alerts() WHERE problem = 'source_set_aside'") == []
 
 
+@pytest.mark.parametrize("change, says", [
+    ("ALTER created_at TYPE timestamp", "column created_at has become timestamp without time zone from timestamp with time zone"),
+    ("ALTER created_at DROP DEFAULT, ALTER created_at TYPE bigint USING 0", "column created_at has become bigint from timestamp with time zone"),
+    ("RENAME username TO name", "column username is gone"),
+])
+def test_the_reason_says_which_column_has_changed_and_what_to_do(db, two_sources, change, says):
+    db.rows(f"ALTER TABLE markers {change}")
+    db.rows("CALL process_pending(20)")
+    assert waiting(db) == 0
+    reason = db.value("SELECT reason FROM adopted_sources")
+    assert reason.startswith(f"since the table was adopted, {says}: release_source('public.markers'), then adopt_source() again (")
+    assert db.rows("SELECT problem FROM worker_alerts() WHERE problem = 'source_set_aside'")
+    if "timestamp" in change:
+        db.rows("SELECT release_source('markers'); SELECT adopt_source('markers')")
+        process_all(db)
+        assert db.value("SELECT count(*) FROM markers WHERE NOT processed") == 0
+
+
 def test_a_table_whose_index_is_lost_fails_neither_runs_nor_readers(db, osrm, two_sources):
     index = db.cluster.data / db.value("SELECT pg_relation_filepath('markers_osrm_waiting')")
     lost = index.with_name("lost")

@@ -73,6 +73,38 @@ def test_a_column_that_is_gone_stops_nothing_and_is_told(db, osrm, bicycle_osrm)
         assert 'no table of points has a column "kinds"' in session.notices[-1]
 
 
+LABEL = """CREATE TYPE label AS (kind text);
+           CREATE FUNCTION label_text(label) RETURNS text LANGUAGE plpgsql AS $$BEGIN
+               IF $1.kind = 'bad' THEN RAISE 'there is no label bad' USING ERRCODE = '58P01'; END IF; RETURN $1.kind; END$$;
+           CREATE CAST (label AS text) WITH FUNCTION label_text(label)"""
+
+
+@pytest.mark.parametrize("table", ["gps_coordinates", "markers"])
+def test_a_column_that_cannot_be_read_of_a_row_concerns_its_device_alone(db, bicycle_osrm, table):
+    db.rows(LABEL)
+    if table == "markers":
+        db.rows("CREATE TABLE markers (device_id text, longitude float8, latitude float8, recorded_at timestamptz)")
+        db.rows("SELECT * FROM adopt_source('markers', 'device_id', 'recorded_at', NULL, 'longitude', 'latitude')")
+    db.rows(f"ALTER TABLE {table} ADD COLUMN label label")
+    make_group(db, "bicycles", bicycle_osrm.url, profile="cycling", source_column="label", source_value="bicycle")
+    fixes = ride(bicycle_osrm)
+    for device, label in (("ann", "(bicycle)"), ("bob", "(car)"), ("eve", "(bad)")):
+        for lon, lat, at in fixes:
+            db.rows(f"INSERT INTO {table} (device_id, longitude, latitude, recorded_at, label) VALUES (%s, %s, %s, %s, %s)",
+                    (device, lon, lat, at, label))
+    process_all(db)
+    assert db.value(f"SELECT count(*) FROM {table} WHERE NOT processed") == 0
+    assert groups(db, ("ann", "bob", "eve")) == {"ann": "bicycles", "bob": None, "eve": None}
+    assert keeps_to(db, "ann", fixes)
+    assert db.value("SELECT count(*) FROM adopted_sources WHERE set_aside_at IS NOT NULL") == 0
+    ((message,),) = db.rows("SELECT message FROM worker_alerts() WHERE problem = 'group_unsaid'")
+    assert message.endswith(f'table public.{table} does not say which group device "eve" is in: there is no label bad')
+    assert db.value("SELECT set_aside FROM worker_status()") == [message]
+    with closing(db.connect()) as session, session.cursor() as cursor:
+        cursor.execute("SELECT FROM get_osrm_groups()")
+        assert "there is no label bad" in session.notices[-1]
+
+
 def test_a_change_of_group_is_a_rematch_away(db, bicycle_osrm):
     fixes = ride(bicycle_osrm)
     for device in ("ann", "bob"):

@@ -223,6 +223,22 @@ def test_a_table_that_has_changed_hands_is_partitioned_by_a_superuser_alone(empt
     db.rows(f"DROP EXTENSION osrm_matcher; DROP OWNED BY {heir}; DROP OWNED BY {boss}; DROP ROLE {heir}; DROP ROLE {boss}")
 
 
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_two_sessions_may_partition_the_table_at_once(db, end):
+    """The second has nothing left to do where the first has done it."""
+    with closing(db.connect(autocommit=False)) as first, closing(db.connect()) as second, ThreadPoolExecutor(1) as pool:
+        first.cursor().execute("SELECT partition_points()")
+        cursor = second.cursor()
+        call = pool.submit(cursor.execute, "SELECT partition_points()")
+        db.wait_until("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        first.cursor().execute(end)
+        call.result()
+        assert (cursor.fetchone()[0] > 0) == (end == "ROLLBACK")
+    assert db.value(PARTS) > 7
+    insert(db, "car", [(24.94, 60.17, START)])
+    assert db.value("SELECT count(*) FROM gps_coordinates") == 1
+
+
 def test_two_sessions_may_make_partitions_at_once(db):
     db.rows("SELECT partition_points()")
     db.rows(FORGET_FUTURE)

@@ -77,6 +77,8 @@ def test_a_job_under_way_goes_on_where_it_is(old_db):
      "gps_coordinates.course, gps_coordinates.vehicle_type",
      "ALTER TABLE gps_coordinates RENAME course TO heading; ALTER TABLE gps_coordinates RENAME vehicle_type TO kind"),
     ("CREATE TABLE osrm_groups (x int)", "42P07", "osrm_groups", "ALTER TABLE osrm_groups RENAME TO osrm_group"),
+    ("CREATE FUNCTION _sources(integer) RETURNS int LANGUAGE sql RETURN 1; CREATE FUNCTION get_device_fixes() RETURNS int LANGUAGE sql RETURN 1",
+     "42723", "_sources(integer), get_device_fixes()", "DROP FUNCTION _sources(integer); ALTER FUNCTION get_device_fixes() RENAME TO mine"),
     ("CREATE VIEW v AS SELECT * FROM worker_status()", "2BP01", "v", "DROP VIEW v"),
     ("CREATE VIEW v AS SELECT * FROM worker_health", "2BP01", "v", "DROP VIEW v"),
     ("CREATE FUNCTION f() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM get_changes(now()); END", "2BP01",
@@ -92,6 +94,22 @@ def test_what_is_in_the_way_of_an_update_is_named_before_anything_is_changed(old
     assert caught.value.diag.message_hint
     old_db.rows(undone)
     old_db.rows("ALTER EXTENSION osrm_matcher UPDATE")
+
+
+def test_each_function_of_a_name_of_ours_is_in_the_way_of_an_update_and_of_an_install(old_db, db):
+    """Whatever its arguments."""
+    make = "CREATE TYPE mine AS ENUM (); " + "; ".join(
+        f"CREATE FUNCTION {name}(mine) RETURNS int LANGUAGE sql RETURN 1" for (name,) in db.rows(
+            """SELECT DISTINCT p.proname FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+                WHERE d.deptype = 'e' AND p.pronamespace = 'public'::regnamespace"""))
+    for database, statement in ((old_db, "ALTER EXTENSION osrm_matcher UPDATE"), (db, "CREATE EXTENSION osrm_matcher")):
+        if database is db:
+            db.rows("DROP EXTENSION osrm_matcher")
+        database.rows(make)
+        with pytest.raises(psycopg2.Error) as caught:
+            database.rows(statement)
+        assert caught.value.pgcode == "42723" and caught.value.diag.message_hint
+        assert caught.value.diag.message_primary.count("(mine)") == make.count("CREATE FUNCTION")
 
 
 @pytest.mark.parametrize("made", [

@@ -146,14 +146,18 @@ def test_the_log_of_pg_cron_is_kept_short_for_our_jobs_alone(cron_db):
     ours = cron_db.value("SELECT schedule_processing()")
     other = cron_db.value("SELECT cron.schedule('other', '0 0 1 1 *', 'SELECT 1')")
     assert cron_db.value("SELECT schedule_upkeep()") != ours
-    for job, command in ((ours, "CALL public.process_pending()"), (other, "SELECT 1")):
+    call = "CALL fleet.process_pending(58, every => '00:00:05')"  # of another database, as schedule_processing() says there
+    theirs = cron_db.value("SELECT cron.schedule_in_database('osrm_matcher_2@template1', '0 0 1 1 *', %s, 'template1')", (call,))
+    for job, database, command in ((ours, "postgres", "CALL public.process_pending()"), (theirs, "template1", call),
+                                   (other, "postgres", "SELECT 1")):
         cron_db.rows("""INSERT INTO cron.job_run_details (jobid, runid, database, username, command, status, start_time, end_time)
-                        SELECT %s, nextval('cron.runid_seq'), current_database(), 'postgres', %s, 'succeeded', t, t
-                          FROM generate_series(now() - interval '3 days', now(), '1 h') t""", (job, command))
+                        SELECT %s, nextval('cron.runid_seq'), %s, 'postgres', %s, 'succeeded', t, t
+                          FROM generate_series(now() - interval '3 days', now(), '1 h') t""", (job, database, command))
     cron_db.rows("CALL upkeep()")
     left = dict(cron_db.rows("""SELECT jobid, count(*) FROM cron.job_run_details
                                  WHERE end_time < now() - interval '5 min' GROUP BY 1"""))
     assert left[ours] in (23, 24)  # the day ends while the test runs
+    assert left[theirs] in (23, 24)
     assert left[other] in (72, 73)
     assert cron_db.value("SELECT unschedule_upkeep()") is True
     assert cron_db.value("SELECT unschedule_upkeep()") is False

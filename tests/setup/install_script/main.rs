@@ -5,6 +5,7 @@
 //! Reads the section `.pgrxsc` of the library on standard input, writes SQL to standard output; its arguments are
 //! the control file and the version.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::io::{self, Read, Write};
 
@@ -12,6 +13,9 @@ use pgrx_sql_entity_graph::section::decode_entities;
 use pgrx_sql_entity_graph::{ControlFile, PgrxSql, SqlGraphEntity};
 
 const LIBRARY: &str = "osrm_matcher";
+
+/// What stands for the names of all functions in a script.
+const FUNCTIONS: &str = "@functions@";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -36,5 +40,21 @@ fn script(section: &[u8], control: &str, version: &str) -> Result<String, Box<dy
         );
     }
     let graph = PgrxSql::build(entities.into_iter(), LIBRARY.to_string(), versioned_library)?;
-    Ok(graph.to_sql()?)
+    let sql = graph.to_sql()?;
+    Ok(sql.replace(FUNCTIONS, &functions(&sql).join(",")))
+}
+
+/// Names of all functions that a script makes.
+fn functions(sql: &str) -> Vec<&str> {
+    let names: BTreeSet<&str> = sql.lines().filter_map(made).collect();
+    names.into_iter().collect()
+}
+
+/// The name of the function that is made at the beginning of a line.
+fn made(line: &str) -> Option<&str> {
+    let rest = line.trim_start().strip_prefix("CREATE")?.trim_start();
+    let rest = rest.strip_prefix("OR REPLACE").unwrap_or(rest).trim_start();
+    let kinds = ["FUNCTION ", "PROCEDURE ", "AGGREGATE "];
+    let name = kinds.iter().find_map(|kind| rest.strip_prefix(kind))?;
+    Some(name.split('(').next()?.trim().trim_matches('"'))
 }

@@ -65,7 +65,7 @@ PATHS = """
 SELECT p.device,
        (SELECT count(*) FROM gps_coordinates g WHERE g.device_id = p.device) AS points,
        (SELECT count(*) FROM cached_polylines c WHERE c.device_id = p.device) AS paths,
-       (SELECT count(*) FROM stops s WHERE s.device_id = p.device) AS stops,
+       (SELECT count(*) FROM get_device_stops(p.device, now() - interval '1 hour', now())) AS stops,
        (SELECT coalesce(sum(c.length_m), 0) FROM cached_polylines c WHERE c.device_id = p.device) AS metres,
        (SELECT string_agg(DISTINCT c.match_status || coalesce(': ' || c.reason, ''), ', ')
           FROM cached_polylines c WHERE c.device_id = p.device) AS how

@@ -69,8 +69,6 @@ pub struct Settings {
     pub client: ClientSettings,
     /// Threads that ask OSRM.
     pub concurrency: usize,
-    /// The longest wait for an answer to a request of full size.
-    pub request_timeout: Duration,
     pub recipe: Recipe,
     /// Points older than this are left alone until a backfill asks for them.
     pub look_back: Micros,
@@ -103,11 +101,11 @@ impl Settings {
                 servers: text(&OSRM_URL),
                 profile: text(&PROFILE),
                 connect_timeout: millis(&CONNECT_TIMEOUT),
+                request_timeout: millis(&REQUEST_TIMEOUT),
                 max_matching_size: MAX_MATCHING_SIZE.get() as usize,
                 connections: concurrency,
             },
             concurrency,
-            request_timeout: millis(&REQUEST_TIMEOUT),
             recipe: Recipe {
                 window: window(),
                 max_gap: max_gap(),

@@ -8,6 +8,7 @@ mod options;
 mod relation;
 
 use std::ffi::CStr;
+use std::time::Duration;
 
 use pgrx::{PgMemoryContexts, pg_sys};
 
@@ -34,6 +35,16 @@ pub fn require_writable() -> Result<(), Error> {
 pub fn in_own_memory<T>(part: impl FnOnce() -> T) -> T {
     // SAFETY: nothing of the part's own memory is in its result, all of which Rust allocates.
     unsafe { PgMemoryContexts::new("osrm_matcher round").switch_to(|_| part()) }
+}
+
+/// After what time Postgres ends the statement, if it does (`statement_timeout`).
+pub fn statement_timeout() -> Option<Duration> {
+    // SAFETY: a plain read of the backend's state.
+    let millis = unsafe { pg_sys::StatementTimeout };
+    u64::try_from(millis)
+        .ok()
+        .filter(|millis| *millis > 0)
+        .map(Duration::from_millis)
 }
 
 /// Sets an option until the level of options that was opened last, or the subtransaction, ends.

@@ -23,6 +23,11 @@ pub trait Matcher {
     /// The largest number of points that one request may hold at the moment. It can only shrink
     /// while a run lasts: a server that answers `TooBig` lowers it.
     fn max_size(&self) -> usize;
+
+    /// Whether there is time to begin another window.
+    fn goes_on(&self) -> bool {
+        true
+    }
 }
 
 /// A refusal that no repetition mends: OSRM understood the question and has no answer to it.

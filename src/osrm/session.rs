@@ -69,6 +69,10 @@ impl Matcher for Session<'_> {
     fn max_size(&self) -> usize {
         self.client.max_size().min(self.size.get())
     }
+
+    fn goes_on(&self) -> bool {
+        !self.client.is_winding_up()
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +104,7 @@ mod tests {
             servers: format!("http://{}", silent.local_addr().unwrap()),
             profile: "driving".into(),
             connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(10),
             max_matching_size: 100,
             connections: 1,
         })

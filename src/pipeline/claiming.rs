@@ -21,7 +21,10 @@ use crate::track::{self, Micros};
 pub struct Claim {
     pub window: DeviceWindow,
     pub known: Known,
-    pub open: Option<Open>,
+    /// First and last of its new points, if it has any.
+    pub new: Option<(Micros, Micros)>,
+    /// When it settles, if it is open and has new points.
+    pub settles: Option<Micros>,
     /// The one that the device is in at present.
     pub group: Group,
 }
@@ -31,14 +34,6 @@ impl Claim {
     pub fn goes_on(&self) -> bool {
         self.known.new || self.known.group == self.group
     }
-}
-
-/// What there is to know of a window that is open and has new points.
-#[derive(Debug, Clone, Copy)]
-pub struct Open {
-    /// First and last of them.
-    pub new: (Micros, Micros),
-    pub settles: Micros,
 }
 
 /// Claims grouped by device, each group ascending.
@@ -115,14 +110,12 @@ fn complete(
         return Ok(Vec::new());
     }
     let (recipe, now) = (&settings.recipe, backend::now());
-    let open = |window: &DeviceWindow, new: Option<(Micros, Micros)>| {
-        let new = new?;
-        let settles = settles_at(&window.device, new.1, settings.settle_delay, now)?;
-        Some(Open { new, settles })
+    let settles = |window: &DeviceWindow, new: Option<(Micros, Micros)>| {
+        settles_at(&window.device, new?.1, settings.settle_delay, now)
     };
     let new: Vec<_> = wanted
         .iter()
-        .filter(|(window, new)| open(window, **new).is_none())
+        .filter(|(window, new)| settles(window, **new).is_none())
         .filter_map(|(window, new)| new.map(|(first, last)| (window.device.clone(), first, last)))
         .collect();
     for window in store::neighbours(&new, track::context_reach(recipe))? {
@@ -136,7 +129,7 @@ fn complete(
     }
     // An open window keeps what it holds.
     let held_until: Vec<Micros> = (wanted.iter())
-        .map(|(window, new)| match open(window, *new) {
+        .map(|(window, new)| match settles(window, *new) {
             Some(_) => window.span.start,
             None => window.span.end,
         })
@@ -152,7 +145,8 @@ fn complete(
         .into_iter()
         .zip(known)
         .map(|((window, new), known)| Claim {
-            open: open(&window, new),
+            settles: settles(&window, new),
+            new,
             group: membership.of(&window.device),
             window,
             known,
@@ -189,7 +183,8 @@ impl Claim {
                 new: true,
                 group: None,
             },
-            open: None,
+            new: None,
+            settles: None,
             group: None,
         }
     }

@@ -138,6 +138,11 @@ impl Groups {
         self.all.values().for_each(Matchers::cancel);
     }
 
+    /// Has jobs end with the windows that they have begun.
+    pub fn wind_up(&self) {
+        self.all.values().for_each(Matchers::wind_up);
+    }
+
     pub fn calls(&self) -> u64 {
         self.all.values().map(Matchers::calls).sum()
     }

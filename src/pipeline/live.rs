@@ -42,6 +42,15 @@ impl Live {
         Ok(found.drain(..most).collect())
     }
 
+    /// Puts windows back that there was no time for: the next round begins with them.
+    pub fn put_back(&mut self, windows: Vec<WithNew>) {
+        let found = self.found.get_or_insert_default();
+        windows
+            .into_iter()
+            .rev()
+            .for_each(|window| found.push_front(window));
+    }
+
     pub fn go_on_in(&mut self, run: i64) {
         self.run = Some(run);
     }

@@ -15,6 +15,8 @@ mod membership;
 mod naming;
 mod onward;
 mod reading;
+mod round;
+mod rows;
 mod search;
 mod settling;
 mod windows;
@@ -34,18 +36,17 @@ use crate::settings::{self, Settings};
 use crate::store::{self, Group, RunRow, Source};
 use crate::track::Micros;
 use choosing::{Enough, PassedOver};
-use claiming::{Claim, Open};
+use claiming::Claim;
 use groups::Groups;
-use matching::POLL;
+use live::WithNew;
 use membership::Membership;
+use round::{Bounds, LOT, Round, collect, round_time};
 use search::Search;
 use writing::Outbox;
 
 /// Windows that are claimed at a time: enough to keep all threads busy, little enough that the
 /// first results are written soon.
 const ROUND: usize = 500;
-/// Results are written in lots of this many windows while the threads go on.
-const LOT: usize = 128;
 /// Where windows are long, those of one device that are read together hold a day at most.
 const DAY: Micros = 24 * 3_600_000_000;
 /// Steps that an operator calls by hand end when they are done; this is long enough for any.
@@ -85,6 +86,9 @@ pub fn process(limits: Limits, call: Call) -> Result<Processed, Error> {
         Call::Hand => (None, Search::new(true)),
     };
     let mut run = Run::begin(limits.time, earlier.is_none())?;
+    if let Call::Round(_) = call {
+        run.round_time = Some(round_time());
+    }
     let mut more = false;
     let seen = store::osrm_as_seen()?;
     run.report.left_out = seen.left_out;
@@ -187,6 +191,8 @@ struct Run {
     membership: Membership,
     begun: Instant,
     deadline: Instant,
+    /// Nothing: a round ends when all that it has taken is done.
+    round_time: Option<Duration>,
     report: RunRow,
     _plans: Options,
 }
@@ -219,6 +225,7 @@ impl Run {
             passed: PassedOver::new(),
             begun,
             deadline: Instant::now() + time,
+            round_time: None,
             report,
             _plans: Options::index_plans(),
         })
@@ -231,10 +238,11 @@ impl Run {
         let mut left = most;
         while left > 0 {
             let round = || self.round(&mut groups, search, left.min(ROUND));
-            let Some(worked_off) = backend::in_own_memory(round)? else {
-                return Ok(false);
-            };
-            left = left.saturating_sub(worked_off);
+            match backend::in_own_memory(round)? {
+                Round::Whole(windows) => left = left.saturating_sub(windows),
+                Round::CutShort => break,
+                Round::Last => return Ok(false),
+            }
         }
         search.away = self.membership.away().clone();
         Ok(true)
@@ -246,13 +254,13 @@ impl Run {
         Groups::new(&self.settings, self.membership.is_grouped(), seen)
     }
 
-    /// Claims windows and works them off; returns how many, or nothing if the run had better end.
+    /// Claims windows and works them off.
     fn round(
         &mut self,
         groups: &mut Groups,
         search: &mut Search,
         most: usize,
-    ) -> Result<Option<usize>, Error> {
+    ) -> Result<Round, Error> {
         let enough = Enough {
             windows: most,
             of_a_device: (DAY / self.settings.recipe.window) as usize,
@@ -269,29 +277,45 @@ impl Run {
         // A window each at least.
         self.report.windows_deferred += (self.passed.len() - passed) as i32;
         if taken.claims.is_empty() {
-            return Ok((taken.goes_on && !self.out_of_time()).then_some(0));
+            return Ok(match taken.goes_on && !self.out_of_time() {
+                true => Round::Whole(0),
+                false => Round::Last,
+            });
         }
-        let worked_off = self.work_off(groups, taken.claims)?;
-        Ok((groups.is_any_left() && !self.out_of_time()).then_some(worked_off))
+        let count = taken.claims.len();
+        let left_over = self.work_off(groups, taken.claims)?;
+        Ok(match left_over {
+            _ if !groups.is_any_left() || self.out_of_time() => Round::Last,
+            Some(windows) => {
+                search.live.put_back(windows);
+                Round::CutShort
+            }
+            None => Round::Whole(count),
+        })
     }
 
-    /// Works claimed windows off, but for those whose servers are away; returns how many.
-    fn work_off(&mut self, groups: &mut Groups, claims: Vec<Claim>) -> Result<usize, Error> {
+    /// Works claimed windows off, but for those whose servers are away. Where the round's time was up before, returns
+    /// what the next round is to begin with.
+    fn work_off(
+        &mut self,
+        groups: &mut Groups,
+        claims: Vec<Claim>,
+    ) -> Result<Option<Vec<WithNew>>, Error> {
         let wanted: BTreeSet<Group> = claims.iter().map(|claim| claim.group.clone()).collect();
         groups.start(wanted)?;
         let away = groups.found_away();
         let (deferred, claims): (Vec<Claim>, Vec<Claim>) =
             (claims.into_iter()).partition(|claim| away.contains(&claim.group));
         self.report.windows_deferred += deferred.len() as i32;
-        let count = claims.len();
-        if count > 0 {
-            self.read_match_and_write(groups, claims)?;
-        }
+        let left_over = match claims.is_empty() {
+            true => None,
+            false => self.read_match_and_write(groups, claims)?,
+        };
         self.membership.add_away(groups.found_away());
         self.report.osrm_calls = groups.calls() as i32;
         self.report.left_out = groups.left_out();
         self.note(groups.away());
-        Ok(count)
+        Ok(left_over)
     }
 
     /// Threads match what was read, while the main thread reads on and writes what they have done.
@@ -299,12 +323,16 @@ impl Run {
         &mut self,
         groups: &mut Groups,
         claims: Vec<Claim>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Vec<WithNew>>, Error> {
+        let bounds = Bounds {
+            run: self.deadline,
+            round: self.round_time.map(|time| Instant::now() + time),
+        };
         let mut outbox = Outbox::new(&self.settings, &self.sources, &claims);
         let (mut open, mut whole) = (Vec::new(), Vec::new());
         for claim in claims {
-            match claim.open {
-                Some(Open { new, .. }) if claim.goes_on() => open.push((claim, new)),
+            match claim.new.filter(|_| claim.settles.is_some()) {
+                Some(new) if claim.goes_on() => open.push((claim, new)),
                 _ => whole.push(claim),
             }
         }
@@ -313,8 +341,9 @@ impl Run {
         outbox.put_unread(read.unread);
         whole.extend(read.whole);
         whole.sort_by(|a, b| a.window.cmp(&b.window));
-        for device in claiming::by_device(whole) {
-            if self.out_of_time() {
+        for (nth, device) in claiming::by_device(whole).into_iter().enumerate() {
+            // One device at least, so that each round gets on.
+            if self.out_of_time() || nth > 0 && bounds.wind_up(groups, &mut outbox) {
                 outbox.leave(device);
                 continue;
             }
@@ -325,21 +354,22 @@ impl Run {
                 groups,
                 &mut outbox,
                 &mut self.report,
-                self.deadline,
+                &bounds,
                 Groups::is_full,
             )?;
         }
         // While the last jobs are under way, the main thread writes what it would write after them.
         let threads = self.settings.concurrency;
         for (open, lot) in [(threads, LOT / 4), (0, 1)] {
-            let (report, deadline) = (&mut self.report, self.deadline);
-            collect(groups, &mut outbox, report, deadline, |groups| {
+            let report = &mut self.report;
+            collect(groups, &mut outbox, report, &bounds, |groups| {
                 groups.open() > open
             })?;
             outbox.write_if(lot, report)?;
         }
+        let left_over = outbox.left_over();
         self.passed.extend(outbox.unrecorded);
-        Ok(())
+        Ok(left_over)
     }
 
     fn out_of_time(&self) -> bool {
@@ -359,31 +389,5 @@ impl Run {
         self.report.group_error = self.membership.unsaid();
         self.report.millis = self.begun.elapsed().as_millis() as i32;
         store::record_run(earlier, &self.report, !more)
-    }
-}
-
-/// Takes in what is matched, and waits for more as long as there is `too_much` under way; ends all
-/// requests at the deadline.
-fn collect(
-    groups: &mut Groups,
-    outbox: &mut Outbox,
-    report: &mut RunRow,
-    deadline: Instant,
-    too_much: impl Fn(&Groups) -> bool,
-) -> Result<(), Error> {
-    loop {
-        let waits = too_much(groups);
-        if waits && Instant::now() >= deadline {
-            groups.cancel();
-        }
-        let pause = if waits { POLL } else { Duration::ZERO };
-        match groups.receive(pause)? {
-            Some(done) => {
-                outbox.put(done);
-                outbox.write_if(LOT, report)?;
-            }
-            None if waits => {}
-            None => return Ok(()),
-        }
     }
 }

@@ -62,7 +62,7 @@ impl Target {
             new: None,
             delay: Delay::default(),
             left: Vec::new(),
-            settles: claim.open.map(|open| open.settles),
+            settles: claim.settles,
             group: claim.group,
         }
     }

@@ -1,22 +1,19 @@
 //! From what became of windows to rows: collected, then written in lots.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use pgrx::datum::Uuid;
+use std::collections::BTreeMap;
 
 use super::choosing::PassedOver;
 use super::claiming::Claim;
+use super::live::WithNew;
 use super::matching::{Attempted, Done};
 use super::reading::Target;
+use super::rows::{onward_stops, paths, pause, stops};
 use crate::backend;
 use crate::error::{Error, Failure};
-use crate::lines;
 use crate::settings::Settings;
-use crate::store::{self, BatchRow, DeviceWindow, RunRow, Source, Status, Written};
-use crate::track::{self, Micros, Path, Stop};
+use crate::store::{self, BatchRow, DeviceWindow, RunRow, Source, Status};
+use crate::track::{self, Micros};
 
-/// A window is never put off for longer than this.
-const LONGEST_PAUSE: Micros = 6 * 3_600_000_000;
 /// Points that are marked in one go, whatever the number of windows.
 const POINTS: usize = 100_000;
 
@@ -26,25 +23,31 @@ pub struct Outbox<'run> {
     sources: &'run [Source],
     /// All windows of the round. Those of one device were read in one scan, so none of them can
     /// have missed another's points; those that come back untried become due.
-    claimed: BTreeSet<DeviceWindow>,
+    claimed: BTreeMap<DeviceWindow, Option<(Micros, Micros)>>,
     waiting: Vec<Attempted>,
     untried: Vec<DeviceWindow>,
-    /// Open windows whose new points are left for the next run; they are on record by themselves.
-    left: usize,
+    /// Open windows whose new points are left for later; they are on record by themselves.
+    left: Vec<DeviceWindow>,
+    /// The round's time is up: what is untried is not put off, the next round begins with it.
+    winding_up: bool,
+    /// Windows with new points that are left for the next round.
+    left_over: Vec<WithNew>,
     /// Devices of which not even that can be written that they wait.
     pub unrecorded: PassedOver,
 }
 
 impl<'run> Outbox<'run> {
     pub fn new(settings: &'run Settings, sources: &'run [Source], claims: &[Claim]) -> Self {
-        let claimed = claims.iter().map(|c| c.window.clone()).collect();
+        let claimed = claims.iter().map(|c| (c.window.clone(), c.new)).collect();
         Self {
             settings,
             sources,
             claimed,
             waiting: Vec::new(),
             untried: Vec::new(),
-            left: 0,
+            left: Vec::new(),
+            winding_up: false,
+            left_over: Vec::new(),
             unrecorded: PassedOver::new(),
         }
     }
@@ -53,7 +56,7 @@ impl<'run> Outbox<'run> {
     pub fn put(&mut self, done: Done) {
         self.waiting.extend(done.attempted);
         self.untried.extend(done.untried);
-        self.left += done.untried_onward;
+        self.left.extend(done.untried_onward);
     }
 
     /// Takes in windows that cannot be told from empty ones, for a source is set aside.
@@ -62,7 +65,18 @@ impl<'run> Outbox<'run> {
             .extend(targets.into_iter().map(Attempted::unread));
     }
 
-    /// Takes in windows that the run has no time for.
+    pub fn wind_up(&mut self) {
+        self.winding_up = true;
+    }
+
+    /// Windows for the next round, those of the oldest new points first; nothing if this one had time for all.
+    pub fn left_over(&mut self) -> Option<Vec<WithNew>> {
+        let mut left_over = std::mem::take(&mut self.left_over);
+        left_over.sort_by_key(|(_, (first, _))| *first);
+        self.winding_up.then_some(left_over)
+    }
+
+    /// Takes in windows that there is no time for.
     pub fn leave(&mut self, claims: Vec<Claim>) {
         self.untried.extend(claims.into_iter().map(|c| c.window));
     }
@@ -161,10 +175,23 @@ impl<'run> Outbox<'run> {
     /// New points of other windows may have been what finished ones were claimed for: those points are
     /// no longer new, so it must be on record.
     fn put_off_untried(&mut self, report: &mut RunRow) -> Result<(), Error> {
-        let untried = std::mem::take(&mut self.untried);
-        report.windows_deferred += (untried.len() + std::mem::take(&mut self.left)) as i32;
-        if untried.is_empty() {
-            return Ok(());
+        let mut untried = std::mem::take(&mut self.untried);
+        let left = std::mem::take(&mut self.left);
+        if self.winding_up {
+            untried.retain(|window| match self.claimed.get(window) {
+                Some(Some(new)) => {
+                    self.left_over.push((window.clone(), *new));
+                    false
+                }
+                _ => true,
+            });
+            let with_new = |window: DeviceWindow| {
+                let new = (*self.claimed.get(&window)?)?;
+                Some((window, new))
+            };
+            self.left_over.extend(left.into_iter().filter_map(with_new));
+        } else {
+            report.windows_deferred += (untried.len() + left.len()) as i32;
         }
         store::reopen(&untried)
     }
@@ -255,7 +282,7 @@ impl<'run> Outbox<'run> {
     /// Finished windows, not of this round, that new points reach.
     fn reached(&self, new: &[(String, Micros, Micros)]) -> Result<Vec<DeviceWindow>, Error> {
         let mut reached = self.neighbours(new)?;
-        reached.retain(|window| !self.claimed.contains(window));
+        reached.retain(|window| !self.claimed.contains_key(window));
         Ok(reached)
     }
 
@@ -288,52 +315,6 @@ fn count(attempted: &[Attempted], report: &mut RunRow) {
             report.paths += one.outcome.paths.len() as i32;
             report.delay.add(one.target.delay);
         }
-    }
-}
-
-/// The pause before a window is tried again: `first` doubles with each attempt, and the batch's own
-/// id spreads windows that failed together by a quarter either way.
-fn pause(first: Micros, retries: i32, batch: Uuid) -> Micros {
-    let doubled = first << (retries - 1).clamp(0, 20);
-    let spread = 0.75 + 0.5 * f64::from(batch.as_bytes()[0]) / 255.0;
-    ((doubled.min(LONGEST_PAUSE) as f64) * spread) as Micros
-}
-
-fn paths(done: &[&Attempted]) -> Result<Vec<Written<(Path, String)>>, Error> {
-    let mut all = Vec::new();
-    for attempted in done {
-        for path in &attempted.outcome.paths {
-            let encoded = lines::encode(&path.line)
-                .map_err(|e| Error::Defect(format!("could not encode a path: {e}")))?;
-            all.push(written(attempted, (path.clone(), encoded)));
-        }
-    }
-    Ok(all)
-}
-
-fn stops(done: &[&Attempted]) -> Vec<Written<Stop>> {
-    done.iter()
-        .flat_map(|a| a.outcome.stops.iter().map(|stop| written(a, *stop)))
-        .collect()
-}
-
-/// Stops of open windows, each after the start of its window.
-fn onward_stops(onward: &[&Attempted]) -> Vec<Written<(Micros, Stop)>> {
-    let of = |a: &&Attempted| {
-        let stops = a.outcome.stops.iter();
-        let item = |stop: &Stop| (a.target.window.span.start, *stop);
-        stops.map(|stop| written(a, item(stop))).collect::<Vec<_>>()
-    };
-    onward.iter().flat_map(of).collect()
-}
-
-fn written<T>(attempted: &Attempted, item: T) -> Written<T> {
-    let Target { window, batch, .. } = &attempted.target;
-    Written {
-        batch: *batch,
-        device: window.device.clone(),
-        millis: attempted.how.millis,
-        item,
     }
 }
 
@@ -377,24 +358,5 @@ mod tests {
         );
         assert_eq!((report.windows_completed, report.windows_failed), (1, 1));
         assert_eq!((report.windows_deferred, report.points), (1, 2));
-    }
-
-    fn pause_of(first_byte: u8, retries: i32) -> Micros {
-        pause(MINUTE, retries, Uuid::from_bytes([first_byte; 16]))
-    }
-
-    #[test]
-    fn pauses_double_until_they_are_long_enough() {
-        for byte in [0, 255] {
-            assert_eq!(pause_of(byte, 3), 4 * pause_of(byte, 1));
-            assert_eq!(pause_of(byte, 30), pause_of(byte, 10));
-        }
-    }
-
-    #[test]
-    fn windows_that_failed_together_come_back_a_quarter_sooner_or_later() {
-        assert_eq!(pause_of(0, 1), MINUTE * 3 / 4);
-        assert_eq!(pause_of(255, 1), MINUTE * 5 / 4);
-        assert_eq!(pause_of(255, 1000), LONGEST_PAUSE * 5 / 4);
     }
 }

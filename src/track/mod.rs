@@ -75,7 +75,7 @@ pub fn context_reach(recipe: &Recipe) -> Micros {
 /// `windows` ascend and do not overlap; `fixes` cover the union of their views.
 /// Each outcome is the same as if its window had been matched alone (but for `osrm_calls`: what
 /// two windows need is asked once); an error concerns its window only, except `Cancelled`, which
-/// ends the rest.
+/// ends the rest, as it does where there is no time to begin another window.
 pub fn match_windows(
     windows: &[Window],
     fixes: &Fixes,
@@ -85,7 +85,7 @@ pub fn match_windows(
     let mut timeline = Timeline::new(fixes, recipe, matcher);
     let mut cancelled = false;
     let mut outcome = |window: &Window| {
-        if cancelled {
+        if cancelled || !matcher.goes_on() {
             return Err(MatchError::Cancelled);
         }
         let outcome = timeline.outcome(*window);

@@ -31,6 +31,8 @@ pub struct ClientSettings {
     pub servers: String,
     pub profile: String,
     pub connect_timeout: Duration,
+    /// The longest wait for an answer to a request of full size.
+    pub request_timeout: Duration,
     pub max_matching_size: usize,
     /// Connections kept open to each server: one a thread.
     pub connections: usize,
@@ -44,6 +46,7 @@ pub struct Client {
     turn: AtomicUsize,
     max_size: AtomicUsize,
     calls: AtomicU64,
+    winding_up: AtomicBool,
     cancelled: Arc<AtomicBool>,
 }
 
@@ -69,6 +72,7 @@ impl Client {
             turn: AtomicUsize::new(0),
             max_size: AtomicUsize::new(settings.max_matching_size),
             calls: AtomicU64::new(0),
+            winding_up: AtomicBool::new(false),
             cancelled,
         })
     }
@@ -90,6 +94,15 @@ impl Client {
 
     fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Has whoever asks end what is begun, and begin nothing else.
+    pub fn wind_up(&self) {
+        self.winding_up.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_winding_up(&self) -> bool {
+        self.winding_up.load(Ordering::Relaxed)
     }
 
     /// Requests sent so far, probes left out.

@@ -15,8 +15,10 @@ use crate::osrm::reply::{Away, Reply};
 const IDLE: Duration = Duration::from_secs(4);
 /// No honest answer to a request of the size limit comes near this.
 const LARGEST_ANSWER: u64 = 64 << 20;
-/// A probe answers in milliseconds or tells us that the server is not well.
+/// A probe answers in milliseconds or tells us that the server is not well: no longer wait is needed,
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// but for servers that are known to be slow: this share of what a request may take.
+const PROBE_SHARE: f64 = 0.3;
 /// A server that failed is left out for so long, unless it says for how long itself: no shorter than a
 /// scheduled run, so that a dead one costs a run one probe at most.
 const LEFT_OUT: Duration = Duration::from_secs(60);
@@ -44,6 +46,7 @@ pub struct Server {
     pub address: String,
     agent: Agent,
     profile: String,
+    probe_timeout: Duration,
     cancelled: Arc<AtomicBool>,
     requests: AtomicUsize,
     answered: AtomicU64,
@@ -71,6 +74,7 @@ impl Server {
             address,
             agent: Agent::with_parts(config, DefaultConnector::default(), Once::default()),
             profile: settings.profile.clone(),
+            probe_timeout: PROBE_TIMEOUT.max(settings.request_timeout.mul_f64(PROBE_SHARE)),
             cancelled,
             requests: AtomicUsize::new(0),
             answered: AtomicU64::new(0),
@@ -186,8 +190,8 @@ impl Server {
         let begin = Instant::now();
         let path = format!("/{service}/v1/{}/{question}", self.profile);
         let reply = self
-            .fetch_on_live_connection(&path, PROBE_TIMEOUT)
-            .map_err(|error| Away::because(describe(&error)))?;
+            .fetch_on_live_connection(&path, self.probe_timeout)
+            .map_err(|error| Away::because(self.describe_probe(&error)))?;
         let round_trip = begin.elapsed();
         if let Some(away) = reply.turned_away() {
             return Err(away);
@@ -198,6 +202,19 @@ impl Server {
                 data_version: sign.data_version,
             }),
             _ => Err(Away::because(reply.describe())),
+        }
+    }
+
+    fn describe_probe(&self, error: &HttpError) -> String {
+        match error {
+            HttpError::Timeout(Timeout::Resolve | Timeout::Connect) => describe(error),
+            HttpError::Timeout(_) => format!(
+                "{}: no sign of life within {:?}; a server that is that slow needs a greater osrm_matcher.request_timeout, \
+                 of which this is {PROBE_SHARE}, and {PROBE_TIMEOUT:?} at least",
+                describe(error),
+                self.probe_timeout
+            ),
+            other => describe(other),
         }
     }
 

@@ -7,7 +7,7 @@ use super::panics::attempt;
 use super::unanswered::{TIMED_OUT, raw_outcome};
 use crate::error::{Error, Failure};
 use crate::osrm::client::Client;
-use crate::osrm::{MatchError, Refusal, Session};
+use crate::osrm::{MatchError, Matcher, Refusal, Session};
 use crate::pipeline::reading::{Job, Target};
 use crate::store::{DeviceWindow, Status};
 use crate::track::{Fixes, Outcome, Recipe, Window, match_onward, match_windows};
@@ -26,7 +26,7 @@ pub struct Done {
     pub attempted: Vec<Attempted>,
     /// Windows of which nothing was learnt, and open ones of which only what has come was to be matched.
     pub untried: Vec<DeviceWindow>,
-    pub untried_onward: usize,
+    pub untried_onward: Vec<DeviceWindow>,
 }
 
 /// A window that was tried.
@@ -134,7 +134,10 @@ impl Shared {
         let results = attempt(&windows, &|windows| match job.onward {
             Some(from) => windows
                 .iter()
-                .map(|w| match_onward(*w, from, &job.fixes, &self.recipe, &session))
+                .map(|w| match session.goes_on() {
+                    true => match_onward(*w, from, &job.fixes, &self.recipe, &session),
+                    false => Err(MatchError::Cancelled),
+                })
                 .collect(),
             None => match_windows(windows, &job.fixes, &self.recipe, &session),
         });
@@ -156,7 +159,7 @@ impl Shared {
         for (target, result) in job.targets.into_iter().zip(results) {
             match self.conclude(target, result, &job.fixes, how) {
                 Ok(attempted) => done.attempted.push(attempted),
-                Err(_) if how.onward => done.untried_onward += 1,
+                Err(window) if how.onward => done.untried_onward.push(window),
                 Err(window) => done.untried.push(window),
             }
         }
@@ -270,6 +273,7 @@ mod tests {
             servers: "http://127.0.0.1:1".into(),
             profile: "driving".into(),
             connect_timeout: Duration::from_secs(1),
+            request_timeout: Duration::from_secs(1),
             max_matching_size: 100,
             connections: 1,
         };

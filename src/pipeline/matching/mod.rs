@@ -45,13 +45,14 @@ impl Matchers {
         client: &ClientSettings,
         left_out: &[LeftOut],
     ) -> Result<Self, Error> {
+        let request_timeout = client.request_timeout;
         let client = Client::new(client).map_err(Error::BadSetting)?;
         client.recall(left_out);
         Ok(Self {
             shared: Arc::new(Shared {
                 client,
                 recipe: settings.recipe.clone(),
-                request_timeout: settings.request_timeout,
+                request_timeout,
                 max_retries: settings.max_retries,
             }),
             threads: settings.concurrency,
@@ -131,6 +132,11 @@ impl Matchers {
     /// Ends all requests; jobs come back with what they have.
     pub fn cancel(&self) {
         self.shared.client.cancel();
+    }
+
+    /// Has jobs end with the windows that they have begun.
+    pub fn wind_up(&self) {
+        self.shared.client.wind_up();
     }
 
     pub fn away(&self) -> Option<Away> {

@@ -1,0 +1,85 @@
+//! What an attempt leaves in rows, and when a window is tried again.
+
+use pgrx::datum::Uuid;
+
+use super::matching::Attempted;
+use super::reading::Target;
+use crate::error::Error;
+use crate::lines;
+use crate::store::Written;
+use crate::track::{Micros, Path, Stop};
+
+/// A window is never put off for longer than this.
+const LONGEST_PAUSE: Micros = 6 * 3_600_000_000;
+
+/// The pause before a window is tried again: `first` doubles with each attempt, and the batch's own
+/// id spreads windows that failed together by a quarter either way.
+pub fn pause(first: Micros, retries: i32, batch: Uuid) -> Micros {
+    let doubled = first << (retries - 1).clamp(0, 20);
+    let spread = 0.75 + 0.5 * f64::from(batch.as_bytes()[0]) / 255.0;
+    ((doubled.min(LONGEST_PAUSE) as f64) * spread) as Micros
+}
+
+pub fn paths(done: &[&Attempted]) -> Result<Vec<Written<(Path, String)>>, Error> {
+    let mut all = Vec::new();
+    for attempted in done {
+        for path in &attempted.outcome.paths {
+            let encoded = lines::encode(&path.line)
+                .map_err(|e| Error::Defect(format!("could not encode a path: {e}")))?;
+            all.push(written(attempted, (path.clone(), encoded)));
+        }
+    }
+    Ok(all)
+}
+
+pub fn stops(done: &[&Attempted]) -> Vec<Written<Stop>> {
+    done.iter()
+        .flat_map(|a| a.outcome.stops.iter().map(|stop| written(a, *stop)))
+        .collect()
+}
+
+/// Stops of open windows, each after the start of its window.
+pub fn onward_stops(onward: &[&Attempted]) -> Vec<Written<(Micros, Stop)>> {
+    let of = |a: &&Attempted| {
+        let stops = a.outcome.stops.iter();
+        let item = |stop: &Stop| (a.target.window.span.start, *stop);
+        stops.map(|stop| written(a, item(stop))).collect::<Vec<_>>()
+    };
+    onward.iter().flat_map(of).collect()
+}
+
+fn written<T>(attempted: &Attempted, item: T) -> Written<T> {
+    let Target { window, batch, .. } = &attempted.target;
+    Written {
+        batch: *batch,
+        device: window.device.clone(),
+        millis: attempted.how.millis,
+        item,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Micros = 60_000_000;
+
+    fn pause_of(first_byte: u8, retries: i32) -> Micros {
+        pause(MINUTE, retries, Uuid::from_bytes([first_byte; 16]))
+    }
+
+    #[test]
+    fn pauses_double_until_they_are_long_enough() {
+        for byte in [0, 255] {
+            assert_eq!(pause_of(byte, 3), 4 * pause_of(byte, 1));
+            assert_eq!(pause_of(byte, 30), pause_of(byte, 10));
+        }
+    }
+
+    #[test]
+    fn windows_that_failed_together_come_back_a_quarter_sooner_or_later() {
+        assert_eq!(pause_of(0, 1), MINUTE * 3 / 4);
+        assert_eq!(pause_of(255, 1), MINUTE * 5 / 4);
+        assert_eq!(pause_of(255, 1000), LONGEST_PAUSE * 5 / 4);
+    }
+}

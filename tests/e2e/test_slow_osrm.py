@@ -1,0 +1,66 @@
+"""OSRM is there, and takes its time: rounds end all the same, and what there was no time for is the next round's."""
+
+from datetime import datetime, timedelta, timezone
+
+import psycopg2
+import pytest
+from drives import drive, insert, paths, process_all, recent_window, waiting
+from harness.fault_server import FaultServer
+from harness.outcome import leftovers
+
+DEVICES = 12
+
+
+@pytest.fixture
+def slow(db, osrm):
+    with FaultServer(upstream=osrm) as server:
+        server.fault, server.delay = "slow", 0.5
+        db.set("osrm_matcher.osrm_url", server.url)
+        db.set("osrm_matcher.concurrency", "2")
+        yield server
+
+
+def fill(db, osrm, start):
+    for number in range(DEVICES):
+        insert(db, f"car-{number}", drive(osrm, start, 200, seed=number))
+
+
+@pytest.mark.parametrize("start", ["live", "old"])
+def test_a_run_commits_while_it_goes_on(db, osrm, slow, start):
+    fill(db, osrm, recent_window() if start == "old" else datetime.now(timezone.utc) - timedelta(seconds=200))
+    process_all(db)
+    assert leftovers(db) == {}
+    assert db.value("SELECT count(DISTINCT outcome_xid) FROM processing_batches") > 1
+    run = db.row("SELECT count(*), sum(windows_deferred) AS deferred, sum(windows_failed) AS failed, sum(points) AS points"
+                 " FROM worker_runs")
+    assert run == {"count": 1, "deferred": 0, "failed": 0, "points": DEVICES * 40}
+    if start == "old":
+        made = paths(db)
+        slow.fault = "forward"
+        db.rows("TRUNCATE processing_batches, cached_polylines, stops; UPDATE gps_coordinates SET processed = false, batch_id = NULL")
+        process_all(db)
+        assert paths(db) == made
+
+
+def test_a_run_that_is_ended_by_a_timeout_has_got_on(db, osrm, slow):
+    fill(db, osrm, recent_window())
+    db.rows("SET statement_timeout = '3s'")
+    left = [waiting(db)]
+    while left[-1]:
+        try:
+            db.rows("CALL process_pending(60)")
+        except psycopg2.errors.QueryCanceled:
+            pass
+        left.append(waiting(db))
+        assert left[-1] < left[-2]
+    assert leftovers(db) == {}
+
+
+def test_a_server_that_is_known_to_be_slow_is_not_away(db, osrm, slow):
+    slow.delay = 3.2
+    insert(db, "car", drive(osrm, recent_window(), 60))
+    assert "a greater osrm_matcher.request_timeout" in db.row("SELECT * FROM process_pending_gps()")["osrm_error"]
+    db.set("osrm_matcher.request_timeout", "20s")
+    db.rows("UPDATE worker_runs SET servers_left_out = NULL")
+    process_all(db)
+    assert db.value("SELECT match_status FROM cached_polylines") == "matched"

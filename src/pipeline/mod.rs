@@ -282,8 +282,7 @@ impl Run {
                 false => Round::Last,
             });
         }
-        let count = taken.claims.len();
-        let left_over = self.work_off(groups, taken.claims)?;
+        let (count, left_over) = self.work_off(groups, taken.claims)?;
         Ok(match left_over {
             _ if !groups.is_any_left() || self.out_of_time() => Round::Last,
             Some(windows) => {
@@ -294,28 +293,29 @@ impl Run {
         })
     }
 
-    /// Works claimed windows off, but for those whose servers are away. Where the round's time was up before, returns
-    /// what the next round is to begin with.
+    /// Works claimed windows off, but for those whose servers are away; returns how many, and, where the round's time
+    /// was up before, what the next round is to begin with.
     fn work_off(
         &mut self,
         groups: &mut Groups,
         claims: Vec<Claim>,
-    ) -> Result<Option<Vec<WithNew>>, Error> {
+    ) -> Result<(usize, Option<Vec<WithNew>>), Error> {
         let wanted: BTreeSet<Group> = claims.iter().map(|claim| claim.group.clone()).collect();
         groups.start(wanted)?;
         let away = groups.found_away();
         let (deferred, claims): (Vec<Claim>, Vec<Claim>) =
             (claims.into_iter()).partition(|claim| away.contains(&claim.group));
         self.report.windows_deferred += deferred.len() as i32;
-        let left_over = match claims.is_empty() {
-            true => None,
-            false => self.read_match_and_write(groups, claims)?,
+        let count = claims.len();
+        let left_over = match count {
+            0 => None,
+            _ => self.read_match_and_write(groups, claims)?,
         };
         self.membership.add_away(groups.found_away());
         self.report.osrm_calls = groups.calls() as i32;
         self.report.left_out = groups.left_out();
         self.note(groups.away());
-        Ok(left_over)
+        Ok((count, left_over))
     }
 
     /// Threads match what was read, while the main thread reads on and writes what they have done.

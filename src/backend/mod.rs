@@ -37,13 +37,19 @@ pub fn in_own_memory<T>(part: impl FnOnce() -> T) -> T {
     unsafe { PgMemoryContexts::new("osrm_matcher round").switch_to(|_| part()) }
 }
 
-/// After what time Postgres ends the statement, if it does (`statement_timeout`).
-pub fn statement_timeout() -> Option<Duration> {
-    // SAFETY: a plain read of the backend's state.
-    let millis = unsafe { pg_sys::StatementTimeout };
-    u64::try_from(millis)
-        .ok()
-        .filter(|millis| *millis > 0)
+/// After what time Postgres ends the statement or the transaction, if it does (`statement_timeout`,
+/// `transaction_timeout`).
+pub fn time_limit() -> Option<Duration> {
+    // SAFETY: plain reads of the backend's state.
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    let limits = unsafe { [pg_sys::StatementTimeout, pg_sys::TransactionTimeout] };
+    #[cfg(not(any(feature = "pg17", feature = "pg18")))]
+    let limits = unsafe { [pg_sys::StatementTimeout] };
+    let set = limits
+        .into_iter()
+        .filter_map(|millis| u64::try_from(millis).ok());
+    set.filter(|millis| *millis > 0)
+        .min()
         .map(Duration::from_millis)
 }
 

@@ -25,9 +25,10 @@ pub enum Round {
     Last,
 }
 
-/// For how long a round begins windows. Several must end within what a statement may take, for the procedure is one.
+/// For how long a round begins windows. Several must end within what a statement may take, for the procedure is one,
+/// and each is a transaction.
 pub fn round_time() -> Duration {
-    let share = backend::statement_timeout().map(|limit| limit / 3);
+    let share = backend::time_limit().map(|limit| limit / 3);
     let least = Duration::from_millis(100);
     share.map_or(ROUND_TIME, |share| share.clamp(least, ROUND_TIME))
 }

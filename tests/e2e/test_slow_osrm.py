@@ -56,6 +56,15 @@ def test_a_run_that_is_ended_by_a_timeout_has_got_on(db, osrm, slow):
     assert leftovers(db) == {}
 
 
+def test_a_round_is_shorter_than_a_transaction_may_be(db, osrm, slow):
+    fill(db, osrm, recent_window())
+    if db.value("SELECT current_setting('server_version_num')::int") >= 170000:
+        db.rows("SET transaction_timeout = '3s'")
+    db.rows("SET idle_in_transaction_session_timeout = '3s'")
+    process_all(db)
+    assert leftovers(db) == {}
+
+
 def test_a_server_that_is_known_to_be_slow_is_not_away(db, osrm, slow):
     slow.delay = 3.2
     insert(db, "car", drive(osrm, recent_window(), 60))

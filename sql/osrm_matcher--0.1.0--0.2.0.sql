@@ -51,13 +51,13 @@ BEGIN
            _make_partition, _make_partitions, _map_file, _map_template, _marking_refusals, _name_of, _oldest_point,
            _osrm_problem, _osrm_servers, _partition_steps, _path_parts, _paths_json, _period_of, _period_start, _periods,
            _point_partitions, _points_are_partitioned, _points_obstacles, _points_parts, _points_rights, _qualified,
-           _readable, _referred_to, _relation, _remake_points, _require_shardable, _require_simple_points, _require_superuser,
-           _restore_device_locks, _rights_of_no_other, _schedule_jobs, _server_alerts, _server_list, _step_job, _stops_of,
-           _stored_columns, _stored_paths, _suffix, _tables_of, _types_of, _unschedule_workers, _upkeep_alerts,
-           _wanted_indexes, _warn_of_column, _warn_of_group, _written_fleet, _written_paths, adopt_shards, attach_indexes,
-           forget_departed, get_device_distance, get_device_fixes, get_device_positions, get_device_trips, get_distances,
-           get_map_page, get_osrm_groups, get_osrm_servers, grant_writer, holds_device, partition_points, rematch_arrived,
-           revoke_writer}'));
+           _readable, _referred_to, _relation, _remake_points, _require_read_committed, _require_shardable,
+           _require_simple_points, _require_superuser, _restore_device_locks, _rights_of_no_other, _schedule_jobs,
+           _server_alerts, _server_list, _step_job, _stops_of, _stored_columns, _stored_paths, _suffix, _tables_of, _types_of,
+           _unschedule_workers, _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _written_fleet,
+           _written_paths, adopt_shards, attach_indexes, forget_departed, get_device_distance, get_device_fixes,
+           get_device_positions, get_device_trips, get_distances, get_map_page, get_osrm_groups, get_osrm_servers,
+           grant_writer, holds_device, partition_points, rematch_arrived, revoke_writer}'));
     IF theirs IS NOT NULL THEN
         RAISE EXCEPTION 'osrm_matcher 0.2.0 has functions of its own named like some that are in schema @extschema@: %', theirs
             USING ERRCODE = 'duplicate_function', HINT = 'Rename them, or move them to another schema, then update again.';
@@ -1825,6 +1825,8 @@ BEGIN
         RAISE EXCEPTION 'a partition cannot be of %: an hour at least, 366 days at most, and no months', every
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Such as 1 day, or 7 days.';
     END IF;
+    -- What writers commit while the lock is waited for would be missing in the copy.
+    PERFORM @extschema@._require_read_committed('partition_points()');
     IF NOT @extschema@._points_are_partitioned() THEN
         PERFORM @extschema@._require_superuser();
         PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'A run or a long transaction is using it; try again when that has ended.');
@@ -1855,18 +1857,22 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     old regclass;
-    dropped bigint;
+    done bigint;
 BEGIN
     points := 0;
     FOR old IN SELECT p.part FROM @extschema@._point_partitions() p WHERE p.to_time <= cutoff LOOP
+        -- A point that came late would not be seen, and go with its partition.
+        SELECT a.* INTO failures, done FROM @extschema@._attempt('drop partitions of gps_coordinates',
+            'SELECT 1 FROM @extschema@._require_read_committed(''this'')', failures) a;
+        EXIT WHEN done = 0;
         BEGIN
             PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'The next upkeep() tries again.');
         EXCEPTION WHEN lock_not_available THEN
             RETURN;
         END;
-        SELECT a.* INTO failures, dropped FROM @extschema@._attempt(
+        SELECT a.* INTO failures, done FROM @extschema@._attempt(
             format('drop partition %s', old), format('SELECT @extschema@._drop_partition(%L)', old), failures) a;
-        points := points + dropped;
+        points := points + done;
     END LOOP;
 END
 $$;
@@ -1915,16 +1921,21 @@ BEGIN
         RAISE NOTICE 'nothing done: this server is a standby';
         RETURN;
     END IF;
+    -- Each of its transactions sees what others have committed, whatever the default is; CHAIN keeps it so.
+    IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed' THEN
+        COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    END IF;
     IF @extschema@._points_are_partitioned() THEN
         SELECT a.failures INTO failures FROM @extschema@._attempt(
             'make partitions of gps_coordinates ahead', 'SELECT @extschema@._make_partitions()', failures) AS a;
-        COMMIT;
+        COMMIT AND CHAIN;
     END IF;
     LOOP
         SELECT * INTO gone
           FROM @extschema@._delete_step(paths_older_than, batches_older_than, points_older_than, 10000, failures);
         failures := gone.failures;
-        COMMIT;
+        COMMIT AND CHAIN;
         EXIT WHEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until
                OR GREATEST(gone.paths, gone.stops, gone.batches, gone.points, gone.runs) OPERATOR(pg_catalog.=) 0;
     END LOOP;
@@ -1932,7 +1943,7 @@ BEGIN
         EXIT WHEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until;
         SELECT a.failures INTO failures FROM @extschema@._attempt(
             'join stops', pg_catalog.format('SELECT @extschema@._join_stops(%L, $1)', devices), failures) AS a;
-        COMMIT;
+        COMMIT AND CHAIN;
     END LOOP;
     SELECT a.failures INTO failures FROM @extschema@._attempt(
         'store what readers noted', 'SELECT @extschema@._store_reads()', failures) AS a;
@@ -2047,6 +2058,7 @@ DECLARE
     windows_to timestamptz;
 BEGIN
     PERFORM @extschema@._check_forgetting(device_id, from_time, to_time, with_points);
+    PERFORM @extschema@._require_read_committed('forget_device()');
     -- A run that has the device would store again what it has read.
     PERFORM @extschema@._wait_for_device(device_id);
     SELECT min(b.start_time), max(b.end_time) INTO windows_from, windows_to
@@ -3289,6 +3301,7 @@ BEGIN
         RAISE EXCEPTION 'precision is %, and must be 5 or 6', coalesce("precision"::text, 'null')
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    PERFORM @extschema@._require_read_committed('import_matched_paths()');
     imported := 0;
     already_there := 0;
     refused := 0;
@@ -3387,6 +3400,25 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _wait_for_device IS
     'the same, after a wait for whoever has it; for those who may wait, which no worker may; volatile';
+
+-- Whoever waits for a lock, or decides by what is not there, must see what others have committed meanwhile.
+CREATE FUNCTION _require_read_committed(what text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    level text := current_setting('transaction_isolation');
+BEGIN
+    IF level NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION '% needs a transaction that is READ COMMITTED: one that is % does not see what others have committed since it began',
+            what, upper(level)
+            USING ERRCODE = 'active_sql_transaction',
+                  HINT = 'Call it in one: BEGIN ISOLATION LEVEL READ COMMITTED; or for the session: SET default_transaction_isolation = ''read committed'';';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _require_read_committed IS
+    'raises active_sql_transaction, with what to do, in a transaction that goes by one snapshot; stable';
 
 CREATE OR REPLACE FUNCTION _make_due(device_ids text[], starts timestamptz[], ends timestamptz[], job_ids bigint[] DEFAULT NULL)
 RETURNS bigint
@@ -4777,6 +4809,11 @@ BEGIN
         RAISE NOTICE 'nothing done: this server is a standby';
         RETURN;
     END IF;
+    -- Workers that share the work see what the others have committed, whatever the default is; CHAIN keeps it so.
+    IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed' THEN
+        COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    END IF;
     LOOP
         left_s := pg_catalog.ceil(pg_catalog.date_part('epoch',
             until OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp()));
@@ -4793,7 +4830,7 @@ BEGIN
             run_id := NULL;
             more := true;
         END IF;
-        COMMIT;
+        COMMIT AND CHAIN;
     END LOOP;
 END
 $$;

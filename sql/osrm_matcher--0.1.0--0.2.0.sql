@@ -140,6 +140,11 @@ COMMENT ON TABLE device_locks IS 'what a worker locks while it has a device: the
 DROP INDEX IF EXISTS cached_polylines_recent, cached_polylines_last_accessed;
 COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
 COMMENT ON TABLE stops IS 'where and how long a vehicle stood, a row a window, and the moments at which one was heard of between two silences, without length; get_device_stops() joins rows of one place';
+DROP INDEX IF EXISTS worker_runs_started_at, worker_runs_osrm_answered;
+CREATE INDEX worker_runs_started_at ON worker_runs (started_at);
+COMMENT ON INDEX worker_runs_started_at IS 'finds the runs since a moment';
+CREATE INDEX worker_runs_osrm_answered ON worker_runs (id) WHERE osrm_error IS NULL AND osrm_calls > 0;
+COMMENT ON INDEX worker_runs_osrm_answered IS 'finds when OSRM answered last';
 ALTER TABLE worker_runs ADD COLUMN search_pages bigint, ADD COLUMN servers_left_out jsonb, ADD COLUMN group_error text;
 COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog(); null where old ones were not searched for';
 COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows looked at in vain; null where it was not made, or not to its end';
@@ -963,7 +968,7 @@ BEGIN
     SELECT j.schedule, CASE WHEN j.active THEN @extschema@._next_run(j.schedule) END INTO schedule, next_run
       FROM @extschema@._cron_job('osrm_matcher') j;
     SELECT nullif(count(*), 0) INTO workers FROM @extschema@._cron_workers() w WHERE w.active;
-    SELECT r.* INTO newest FROM @extschema@.worker_runs r ORDER BY r.started_at DESC LIMIT 1;
+    SELECT r.* INTO newest FROM @extschema@.worker_runs r ORDER BY r.id DESC LIMIT 1;
     last_run := CASE WHEN newest.id IS NOT NULL THEN row_to_json(newest) END;
 END
 $$;
@@ -1148,6 +1153,32 @@ END;
 COMMENT ON FUNCTION get_osrm_servers IS
     'the OSRM servers that are set, those of osrm_matcher.osrm_url first (null where it cannot be used), then those of each group; whether the last run left one out, since when, why, and when it is asked again; stable';
 
+CREATE OR REPLACE FUNCTION _osrm_seen(OUT reachable boolean, OUT since timestamptz, OUT error text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    answered bigint;
+BEGIN
+    -- The order is that of their numbers, not of their times: a clock may have been ahead.
+    SELECT r.id, r.started_at, true INTO answered, since, reachable
+      FROM @extschema@.worker_runs r
+     WHERE r.osrm_error IS NULL AND r.osrm_calls > 0
+     ORDER BY r.id DESC LIMIT 1;
+    SELECT r.osrm_error INTO error
+      FROM @extschema@.worker_runs r
+     WHERE r.osrm_error IS NOT NULL AND r.id > coalesce(answered, 0)
+     ORDER BY r.id DESC LIMIT 1;
+    IF FOUND THEN
+        reachable := false;
+        SELECT r.started_at INTO since
+          FROM @extschema@.worker_runs r
+         WHERE r.osrm_error IS NOT NULL AND r.id > coalesce(answered, 0)
+         ORDER BY r.id LIMIT 1;
+    END IF;
+END
+$$;
+
 COMMENT ON FUNCTION worker_status IS
     'how the worker does, in one row: what waits, what is done, OSRM, the last run and the next; stable, reads only what waits';
 
@@ -1174,7 +1205,7 @@ SELECT s.unprocessed_points AS points_waiting,
                AS delay_avg_ms,
            max(w.delay_max_ms) AS delay_max_ms
       FROM worker_runs w
-     WHERE w.started_at > now() - interval '1 hour') r;
+     WHERE w.started_at BETWEEN now() - interval '1 hour' AND statement_timestamp()) r;
 
 COMMENT ON VIEW worker_health IS 'backlog, what the last hour did, and the delay of live points, one row';
 
@@ -2762,6 +2793,76 @@ $$;
 COMMENT ON FUNCTION forget_departed IS
     'forgets up to so many devices whose points lie on this server no longer; says how many they were, and what was deleted of them; volatile, strict';
 
+CREATE OR REPLACE FUNCTION _schedule_alerts()
+RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    job record;
+    last_start timestamptz;
+    due timestamptz;
+BEGIN
+    SELECT * INTO job FROM @extschema@._cron_job('osrm_matcher');
+    -- What was last put on record, less what was while a clock was ahead. A run that was long under way comes after
+    -- others that began later.
+    SELECT max(l.started_at) INTO last_start
+      FROM (SELECT r.started_at FROM @extschema@.worker_runs r
+             WHERE r.started_at <= statement_timestamp() ORDER BY r.id DESC LIMIT 10) l
+     WHERE l.started_at > now() - interval '1 day';
+
+    -- A schedule that cannot be read, or seen from here, is taken to be every minute.
+    due := coalesce(@extschema@._next_run(job.schedule, coalesce(last_start, now() - interval '1 day')),
+                    last_start + interval '1 min', '-infinity');
+
+    -- A schedule kept by pg_cron in another database cannot be seen from here, but its runs can.
+    IF @extschema@._cron_is_here() AND job.job_id IS NULL AND coalesce(last_start < now() - interval '5 min', true) THEN
+        RETURN QUERY VALUES ('critical', 'schedule_missing', 'no schedule calls the worker, and nothing else has within 5 minutes',
+                             'SELECT @extschema@.schedule_processing();');
+    ELSIF job.active IS FALSE THEN
+        RETURN QUERY VALUES ('critical', 'schedule_inactive', 'the schedule is there but not active',
+                             format('SELECT cron.alter_job(%s, active => true);', job.job_id));
+    ELSIF due < now() - interval '3 min' THEN
+        RETURN QUERY SELECT 'critical', 'not_running',
+            CASE WHEN last_start IS NULL THEN 'no run within a day'
+                 ELSE format('the last run began %s ago', date_trunc('second', now() - last_start)) END,
+            'Look at cron.job_run_details for the reason; without pg_cron, at what calls process_pending().';
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _run_alerts(max_failures double precision, waiting_for interval)
+RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    first_waiting bigint;
+    last_waiting bigint;
+    finished bigint;
+    failed bigint;
+BEGIN
+    -- Growing: more waits now than ten minutes ago, and more than a minute's work.
+    SELECT r.points_waiting INTO first_waiting FROM @extschema@.worker_runs r
+     WHERE r.started_at BETWEEN now() - interval '10 min' AND statement_timestamp() AND r.points_waiting IS NOT NULL ORDER BY r.started_at LIMIT 1;
+    SELECT r.points_waiting INTO last_waiting FROM @extschema@.worker_runs r
+     WHERE r.started_at BETWEEN now() - interval '10 min' AND statement_timestamp() AND r.points_waiting IS NOT NULL ORDER BY r.started_at DESC LIMIT 1;
+    IF last_waiting > 1000 AND last_waiting > 1.2 * first_waiting AND waiting_for > interval '1 min' THEN
+        RETURN QUERY SELECT 'warning', 'backlog_growing',
+            format('%s points wait after the last run, %s ten minutes ago', last_waiting, first_waiting),
+            'Points arrive faster than they are matched: raise osrm_matcher.concurrency or give OSRM more threads.';
+    END IF;
+
+    SELECT sum(r.windows_completed + r.windows_failed), sum(r.windows_failed) INTO finished, failed
+      FROM @extschema@.worker_runs r WHERE r.started_at BETWEEN now() - interval '1 hour' AND statement_timestamp();
+    IF failed > max_failures * finished THEN
+        RETURN QUERY SELECT 'warning', 'failures',
+            format('%s of %s windows failed within an hour', failed, finished),
+            'SELECT error_code, error_message, count(*) FROM @extschema@.processing_batches WHERE status = ''failed'' GROUP BY 1, 2; then @extschema@.retry_failed().';
+    END IF;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION _set_aside_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -2802,7 +2903,7 @@ BEGIN ATOMIC
     (SELECT 'warning', 'group_unsaid', format('at %s: %s', r.started_at, r.group_error),
             'Mend what the column holds, or choose another source_column; then start_rematch() for its devices.'
        FROM worker_runs r
-      WHERE r.started_at > now() - interval '10 min' AND r.group_error IS NOT NULL
+      WHERE r.started_at BETWEEN now() - interval '10 min' AND statement_timestamp() AND r.group_error IS NOT NULL
       ORDER BY r.started_at DESC LIMIT 1);
 END;
 COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows, groups of devices and what rows say of them that are set aside, and what keeps all from being processed, with their reasons; stable';

@@ -11,8 +11,12 @@ DECLARE
     due timestamptz;
 BEGIN
     SELECT * INTO job FROM @extschema@._cron_job('osrm_matcher');
-    SELECT max(r.started_at) INTO last_start
-      FROM @extschema@.worker_runs r WHERE r.started_at > now() - interval '1 day';
+    -- What was last put on record, less what was while a clock was ahead. A run that was long under way comes after
+    -- others that began later.
+    SELECT max(l.started_at) INTO last_start
+      FROM (SELECT r.started_at FROM @extschema@.worker_runs r
+             WHERE r.started_at <= statement_timestamp() ORDER BY r.id DESC LIMIT 10) l
+     WHERE l.started_at > now() - interval '1 day';
 
     -- A schedule that cannot be read, or seen from here, is taken to be every minute.
     due := coalesce(@extschema@._next_run(job.schedule, coalesce(last_start, now() - interval '1 day')),
@@ -67,9 +71,9 @@ DECLARE
 BEGIN
     -- Growing: more waits now than ten minutes ago, and more than a minute's work.
     SELECT r.points_waiting INTO first_waiting FROM @extschema@.worker_runs r
-     WHERE r.started_at > now() - interval '10 min' AND r.points_waiting IS NOT NULL ORDER BY r.started_at LIMIT 1;
+     WHERE r.started_at BETWEEN now() - interval '10 min' AND statement_timestamp() AND r.points_waiting IS NOT NULL ORDER BY r.started_at LIMIT 1;
     SELECT r.points_waiting INTO last_waiting FROM @extschema@.worker_runs r
-     WHERE r.started_at > now() - interval '10 min' AND r.points_waiting IS NOT NULL ORDER BY r.started_at DESC LIMIT 1;
+     WHERE r.started_at BETWEEN now() - interval '10 min' AND statement_timestamp() AND r.points_waiting IS NOT NULL ORDER BY r.started_at DESC LIMIT 1;
     IF last_waiting > 1000 AND last_waiting > 1.2 * first_waiting AND waiting_for > interval '1 min' THEN
         RETURN QUERY SELECT 'warning', 'backlog_growing',
             format('%s points wait after the last run, %s ten minutes ago', last_waiting, first_waiting),
@@ -77,7 +81,7 @@ BEGIN
     END IF;
 
     SELECT sum(r.windows_completed + r.windows_failed), sum(r.windows_failed) INTO finished, failed
-      FROM @extschema@.worker_runs r WHERE r.started_at > now() - interval '1 hour';
+      FROM @extschema@.worker_runs r WHERE r.started_at BETWEEN now() - interval '1 hour' AND statement_timestamp();
     IF failed > max_failures * finished THEN
         RETURN QUERY SELECT 'warning', 'failures',
             format('%s of %s windows failed within an hour', failed, finished),
@@ -127,7 +131,7 @@ BEGIN ATOMIC
     (SELECT 'warning', 'group_unsaid', format('at %s: %s', r.started_at, r.group_error),
             'Mend what the column holds, or choose another source_column; then start_rematch() for its devices.'
        FROM worker_runs r
-      WHERE r.started_at > now() - interval '10 min' AND r.group_error IS NOT NULL
+      WHERE r.started_at BETWEEN now() - interval '10 min' AND statement_timestamp() AND r.group_error IS NOT NULL
       ORDER BY r.started_at DESC LIMIT 1);
 END;
 COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows, groups of devices and what rows say of them that are set aside, and what keeps all from being processed, with their reasons; stable';

@@ -58,6 +58,25 @@ END;
 COMMENT ON FUNCTION _wait_for_device IS
     'the same, after a wait for whoever has it; for those who may wait, which no worker may; volatile';
 
+-- Whoever waits for a lock, or decides by what is not there, must see what others have committed meanwhile.
+CREATE FUNCTION _require_read_committed(what text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    level text := current_setting('transaction_isolation');
+BEGIN
+    IF level NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION '% needs a transaction that is READ COMMITTED: one that is % does not see what others have committed since it began',
+            what, upper(level)
+            USING ERRCODE = 'active_sql_transaction',
+                  HINT = 'Call it in one: BEGIN ISOLATION LEVEL READ COMMITTED; or for the session: SET default_transaction_isolation = ''read committed'';';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _require_read_committed IS
+    'raises active_sql_transaction, with what to do, in a transaction that goes by one snapshot; stable';
+
 -- One that waits for its next attempt or is in somebody's hands stays as it is.
 CREATE FUNCTION _make_due(device_ids text[], starts timestamptz[], ends timestamptz[], job_ids bigint[] DEFAULT NULL)
 RETURNS bigint

@@ -48,6 +48,7 @@ DECLARE
     windows_to timestamptz;
 BEGIN
     PERFORM @extschema@._check_forgetting(device_id, from_time, to_time, with_points);
+    PERFORM @extschema@._require_read_committed('forget_device()');
     -- A run that has the device would store again what it has read.
     PERFORM @extschema@._wait_for_device(device_id);
     SELECT min(b.start_time), max(b.end_time) INTO windows_from, windows_to

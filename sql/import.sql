@@ -83,6 +83,7 @@ BEGIN
         RAISE EXCEPTION 'precision is %, and must be 5 or 6', coalesce("precision"::text, 'null')
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    PERFORM @extschema@._require_read_committed('import_matched_paths()');
     imported := 0;
     already_there := 0;
     refused := 0;

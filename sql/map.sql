@@ -145,8 +145,9 @@ BEGIN
                     SELECT coalesce(json_agg(f), '[]')
                       FROM @extschema@.get_device_fixes(get_map_page.device_id, from_time, to_time) f) END));
     END IF;
-    -- Within a script, the only letter that can end it is written as JSON may, too.
-    RETURN replace(@extschema@._map_template(), '{"nothing": "is given"}', replace(given::text, '<', '\u003c'));
+    -- Within a script, the only letter that can end it is written as JSON may, too: after a backslash, whatever
+    -- standard_conforming_strings makes of one.
+    RETURN replace(@extschema@._map_template(), '{"nothing": "is given"}', replace(given::text, '<', E'\\u003c'));
 END
 $$;
 COMMENT ON FUNCTION get_map_page IS

@@ -42,21 +42,22 @@ BEGIN
        AND (p.proname IN (SELECT m.proname FROM members m) OR p.proname = ANY ('{
            _add_device, _add_path, _add_to_extension, _added_columns, _added_indexes, _adopt_moved, _advance_job, _attempt,
            _batch_devices, _behind_look_back, _between, _came_late, _changed_columns, _check_forgetting, _check_key,
-           _check_range, _cron_workers, _delete_points, _delete_step, _density, _device_keys, _device_slot, _devices_on_record,
-           _distances, _distribution, _distribution_refusals, _driven, _drop_partition, _drop_partitions, _end_job,
-           _family_refusals, _fleet_json, _follow_groups, _grant_writing, _group_expression, _groups_of, _guard_osrm_groups,
-           _has_indexes, _imported_line, _is_half_adopted, _is_held_up, _is_hypertable, _is_of_timescaledb, _is_profile,
-           _is_shard, _is_source_column, _join_lines, _kind_refusals, _known_devices, _last_cron_run, _line_end, _line_length,
-           _local_shards, _look_ahead, _make_left_due, _make_partition, _make_partitions, _map_file, _map_template,
-           _marking_refusals, _name_of, _oldest_point, _osrm_problem, _osrm_servers, _partition_steps, _path_parts,
-           _paths_json, _period_of, _period_start, _periods, _point_partitions, _points_are_partitioned, _points_obstacles,
-           _points_parts, _points_rights, _qualified, _readable, _referred_to, _relation, _remake_points, _require_shardable,
+           _check_range, _cron_workers, _cut_stops, _delete_points, _delete_step, _density, _device_keys, _device_lots,
+           _device_slot, _devices_on_record, _distances, _distribution, _distribution_refusals, _driven, _drop_partition,
+           _drop_partitions, _end_job, _family_refusals, _fleet_json, _follow_groups, _grant_writing, _group_expression,
+           _groups_of, _guard_osrm_groups, _has_indexes, _imported_line, _is_half_adopted, _is_held_up, _is_hypertable,
+           _is_of_timescaledb, _is_profile, _is_shard, _is_source_column, _join_lines, _join_stops, _kind_refusals,
+           _known_devices, _last_cron_run, _line_end, _line_length, _local_shards, _look_ahead, _make_left_due,
+           _make_partition, _make_partitions, _map_file, _map_template, _marking_refusals, _name_of, _oldest_point,
+           _osrm_problem, _osrm_servers, _partition_steps, _path_parts, _paths_json, _period_of, _period_start, _periods,
+           _point_partitions, _points_are_partitioned, _points_obstacles, _points_parts, _points_rights, _qualified,
+           _readable, _referred_to, _relation, _remake_points, _require_read_committed, _require_shardable,
            _require_simple_points, _require_superuser, _restore_device_locks, _rights_of_no_other, _schedule_jobs,
-           _server_alerts, _server_list, _step_job, _stored_columns, _stored_paths, _suffix, _tables_of, _types_of,
-           _unschedule_workers, _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _written_fleet,
-           _written_paths, adopt_shards, attach_indexes, forget_departed, get_device_distance, get_device_fixes,
-           get_device_positions, get_device_trips, get_distances, get_map_page, get_osrm_groups, get_osrm_servers,
-           grant_writer, holds_device, partition_points, rematch_arrived, revoke_writer}'));
+           _server_alerts, _server_list, _step_job, _stops_of, _stored_columns, _stored_paths, _suffix, _tables_of, _types_of,
+           _unschedule_workers, _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _warn_of_locks,
+           _written_fleet, _written_paths, adopt_shards, attach_indexes, forget_departed, get_device_distance,
+           get_device_fixes, get_device_positions, get_device_trips, get_distances, get_map_page, get_osrm_groups,
+           get_osrm_servers, grant_writer, holds_device, partition_points, rematch_arrived, revoke_writer}'));
     IF theirs IS NOT NULL THEN
         RAISE EXCEPTION 'osrm_matcher 0.2.0 has functions of its own named like some that are in schema @extschema@: %', theirs
             USING ERRCODE = 'duplicate_function', HINT = 'Rename them, or move them to another schema, then update again.';
@@ -139,6 +140,11 @@ COMMENT ON TABLE device_locks IS 'what a worker locks while it has a device: the
 DROP INDEX IF EXISTS cached_polylines_recent, cached_polylines_last_accessed;
 COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
 COMMENT ON TABLE stops IS 'where and how long a vehicle stood, a row a window, and the moments at which one was heard of between two silences, without length; get_device_stops() joins rows of one place';
+DROP INDEX IF EXISTS worker_runs_started_at, worker_runs_osrm_answered;
+CREATE INDEX worker_runs_started_at ON worker_runs (started_at);
+COMMENT ON INDEX worker_runs_started_at IS 'finds the runs since a moment';
+CREATE INDEX worker_runs_osrm_answered ON worker_runs (id) WHERE osrm_error IS NULL AND osrm_calls > 0;
+COMMENT ON INDEX worker_runs_osrm_answered IS 'finds when OSRM answered last';
 ALTER TABLE worker_runs ADD COLUMN search_pages bigint, ADD COLUMN servers_left_out jsonb, ADD COLUMN group_error text;
 COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog(); null where old ones were not searched for';
 COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows looked at in vain; null where it was not made, or not to its end';
@@ -962,7 +968,7 @@ BEGIN
     SELECT j.schedule, CASE WHEN j.active THEN @extschema@._next_run(j.schedule) END INTO schedule, next_run
       FROM @extschema@._cron_job('osrm_matcher') j;
     SELECT nullif(count(*), 0) INTO workers FROM @extschema@._cron_workers() w WHERE w.active;
-    SELECT r.* INTO newest FROM @extschema@.worker_runs r ORDER BY r.started_at DESC LIMIT 1;
+    SELECT r.* INTO newest FROM @extschema@.worker_runs r ORDER BY r.id DESC LIMIT 1;
     last_run := CASE WHEN newest.id IS NOT NULL THEN row_to_json(newest) END;
 END
 $$;
@@ -1147,6 +1153,32 @@ END;
 COMMENT ON FUNCTION get_osrm_servers IS
     'the OSRM servers that are set, those of osrm_matcher.osrm_url first (null where it cannot be used), then those of each group; whether the last run left one out, since when, why, and when it is asked again; stable';
 
+CREATE OR REPLACE FUNCTION _osrm_seen(OUT reachable boolean, OUT since timestamptz, OUT error text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    answered bigint;
+BEGIN
+    -- The order is that of their numbers, not of their times: a clock may have been ahead.
+    SELECT r.id, r.started_at, true INTO answered, since, reachable
+      FROM @extschema@.worker_runs r
+     WHERE r.osrm_error IS NULL AND r.osrm_calls > 0
+     ORDER BY r.id DESC LIMIT 1;
+    SELECT r.osrm_error INTO error
+      FROM @extschema@.worker_runs r
+     WHERE r.osrm_error IS NOT NULL AND r.id > coalesce(answered, 0)
+     ORDER BY r.id DESC LIMIT 1;
+    IF FOUND THEN
+        reachable := false;
+        SELECT r.started_at INTO since
+          FROM @extschema@.worker_runs r
+         WHERE r.osrm_error IS NOT NULL AND r.id > coalesce(answered, 0)
+         ORDER BY r.id LIMIT 1;
+    END IF;
+END
+$$;
+
 COMMENT ON FUNCTION worker_status IS
     'how the worker does, in one row: what waits, what is done, OSRM, the last run and the next; stable, reads only what waits';
 
@@ -1173,7 +1205,7 @@ SELECT s.unprocessed_points AS points_waiting,
                AS delay_avg_ms,
            max(w.delay_max_ms) AS delay_max_ms
       FROM worker_runs w
-     WHERE w.started_at > now() - interval '1 hour') r;
+     WHERE w.started_at BETWEEN now() - interval '1 hour' AND statement_timestamp()) r;
 
 COMMENT ON VIEW worker_health IS 'backlog, what the last hour did, and the delay of live points, one row';
 
@@ -1824,6 +1856,8 @@ BEGIN
         RAISE EXCEPTION 'a partition cannot be of %: an hour at least, 366 days at most, and no months', every
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Such as 1 day, or 7 days.';
     END IF;
+    -- What writers commit while the lock is waited for would be missing in the copy.
+    PERFORM @extschema@._require_read_committed('partition_points()');
     IF NOT @extschema@._points_are_partitioned() THEN
         PERFORM @extschema@._require_superuser();
         PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'A run or a long transaction is using it; try again when that has ended.');
@@ -1854,18 +1888,22 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     old regclass;
-    dropped bigint;
+    done bigint;
 BEGIN
     points := 0;
     FOR old IN SELECT p.part FROM @extschema@._point_partitions() p WHERE p.to_time <= cutoff LOOP
+        -- A point that came late would not be seen, and go with its partition.
+        SELECT a.* INTO failures, done FROM @extschema@._attempt('drop partitions of gps_coordinates',
+            'SELECT 1 FROM @extschema@._require_read_committed(''this'')', failures) a;
+        EXIT WHEN done = 0;
         BEGIN
             PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'The next upkeep() tries again.');
         EXCEPTION WHEN lock_not_available THEN
             RETURN;
         END;
-        SELECT a.* INTO failures, dropped FROM @extschema@._attempt(
+        SELECT a.* INTO failures, done FROM @extschema@._attempt(
             format('drop partition %s', old), format('SELECT @extschema@._drop_partition(%L)', old), failures) a;
-        points := points + dropped;
+        points := points + done;
     END LOOP;
 END
 $$;
@@ -1914,16 +1952,21 @@ BEGIN
         RAISE NOTICE 'nothing done: this server is a standby';
         RETURN;
     END IF;
+    -- Each of its transactions sees what others have committed, whatever the default is; CHAIN keeps it so.
+    IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed' THEN
+        COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    END IF;
     IF @extschema@._points_are_partitioned() THEN
         SELECT a.failures INTO failures FROM @extschema@._attempt(
             'make partitions of gps_coordinates ahead', 'SELECT @extschema@._make_partitions()', failures) AS a;
-        COMMIT;
+        COMMIT AND CHAIN;
     END IF;
     LOOP
         SELECT * INTO gone
           FROM @extschema@._delete_step(paths_older_than, batches_older_than, points_older_than, 10000, failures);
         failures := gone.failures;
-        COMMIT;
+        COMMIT AND CHAIN;
         EXIT WHEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until
                OR GREATEST(gone.paths, gone.stops, gone.batches, gone.points, gone.runs) OPERATOR(pg_catalog.=) 0;
     END LOOP;
@@ -1931,7 +1974,7 @@ BEGIN
         EXIT WHEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until;
         SELECT a.failures INTO failures FROM @extschema@._attempt(
             'join stops', pg_catalog.format('SELECT @extschema@._join_stops(%L, $1)', devices), failures) AS a;
-        COMMIT;
+        COMMIT AND CHAIN;
     END LOOP;
     SELECT a.failures INTO failures FROM @extschema@._attempt(
         'store what readers noted', 'SELECT @extschema@._store_reads()', failures) AS a;
@@ -2046,6 +2089,7 @@ DECLARE
     windows_to timestamptz;
 BEGIN
     PERFORM @extschema@._check_forgetting(device_id, from_time, to_time, with_points);
+    PERFORM @extschema@._require_read_committed('forget_device()');
     -- A run that has the device would store again what it has read.
     PERFORM @extschema@._wait_for_device(device_id);
     SELECT min(b.start_time), max(b.end_time) INTO windows_from, windows_to
@@ -2361,6 +2405,28 @@ $$;
 COMMENT ON FUNCTION _lock_table IS
     'locks a table, partitions included, for altering it, or against others who would alter it, or raises lock_not_available after some seconds; volatile';
 
+CREATE FUNCTION _warn_of_locks() RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    sessions bigint := current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint;
+    room bigint := sessions * current_setting('max_locks_per_transaction')::bigint;
+    tables bigint;
+BEGIN
+    -- A table has five: its own, and those of its key and of three indexes. Others read, too, while a run holds them.
+    SELECT count(*) INTO tables FROM @extschema@.adopted_sources a CROSS JOIN LATERAL @extschema@._tables_of(a.relation);
+    IF 5 * tables > room / 2 THEN
+        RAISE WARNING 'reading all adopted tables, which are % with their partitions, takes some % locks, more than half of the % that there is room for',
+            tables, 5 * tables, room
+            USING ERRCODE = 'configuration_limit_exceeded', DETAIL = 'Where there is no more room, runs and reads fail: out of shared memory (53200).',
+                  HINT = format('ALTER SYSTEM SET max_locks_per_transaction = %s; then restart PostgreSQL.', ceil(20.0 * tables / sessions));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _warn_of_locks IS
+    'warns, with what to do, where the locks of all adopted tables come near what the server has room for; stable';
+
 -- long: its arguments alone take twenty lines.
 CREATE FUNCTION adopt_source(
     relation regclass,
@@ -2428,6 +2494,9 @@ BEGIN
         EXECUTE format('COMMENT ON COLUMN %1$s.processed IS ''added by osrm_matcher: whether the point has been processed'';
                         COMMENT ON COLUMN %1$s.batch_id IS ''added by osrm_matcher: the batch that took the point in''',
                        @extschema@._qualified(relation));
+    END IF;
+    IF NOT dry_run THEN
+        PERFORM @extschema@._warn_of_locks();
     END IF;
 END
 $$;
@@ -2660,6 +2729,7 @@ BEGIN
         what := CASE WHEN FOUND THEN 'adopted' ELSE 'kept' END;
         RETURN NEXT;
     END LOOP;
+    PERFORM @extschema@._warn_of_locks();
 END
 $$;
 COMMENT ON FUNCTION adopt_shards IS
@@ -2749,6 +2819,76 @@ $$;
 COMMENT ON FUNCTION forget_departed IS
     'forgets up to so many devices whose points lie on this server no longer; says how many they were, and what was deleted of them; volatile, strict';
 
+CREATE OR REPLACE FUNCTION _schedule_alerts()
+RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    job record;
+    last_start timestamptz;
+    due timestamptz;
+BEGIN
+    SELECT * INTO job FROM @extschema@._cron_job('osrm_matcher');
+    -- What was last put on record, less what was while a clock was ahead. A run that was long under way comes after
+    -- others that began later.
+    SELECT max(l.started_at) INTO last_start
+      FROM (SELECT r.started_at FROM @extschema@.worker_runs r
+             WHERE r.started_at <= statement_timestamp() ORDER BY r.id DESC LIMIT 10) l
+     WHERE l.started_at > now() - interval '1 day';
+
+    -- A schedule that cannot be read, or seen from here, is taken to be every minute.
+    due := coalesce(@extschema@._next_run(job.schedule, coalesce(last_start, now() - interval '1 day')),
+                    last_start + interval '1 min', '-infinity');
+
+    -- A schedule kept by pg_cron in another database cannot be seen from here, but its runs can.
+    IF @extschema@._cron_is_here() AND job.job_id IS NULL AND coalesce(last_start < now() - interval '5 min', true) THEN
+        RETURN QUERY VALUES ('critical', 'schedule_missing', 'no schedule calls the worker, and nothing else has within 5 minutes',
+                             'SELECT @extschema@.schedule_processing();');
+    ELSIF job.active IS FALSE THEN
+        RETURN QUERY VALUES ('critical', 'schedule_inactive', 'the schedule is there but not active',
+                             format('SELECT cron.alter_job(%s, active => true);', job.job_id));
+    ELSIF due < now() - interval '3 min' THEN
+        RETURN QUERY SELECT 'critical', 'not_running',
+            CASE WHEN last_start IS NULL THEN 'no run within a day'
+                 ELSE format('the last run began %s ago', date_trunc('second', now() - last_start)) END,
+            'Look at cron.job_run_details for the reason; without pg_cron, at what calls process_pending().';
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION _run_alerts(max_failures double precision, waiting_for interval)
+RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    first_waiting bigint;
+    last_waiting bigint;
+    finished bigint;
+    failed bigint;
+BEGIN
+    -- Growing: more waits now than ten minutes ago, and more than a minute's work.
+    SELECT r.points_waiting INTO first_waiting FROM @extschema@.worker_runs r
+     WHERE r.started_at BETWEEN now() - interval '10 min' AND statement_timestamp() AND r.points_waiting IS NOT NULL ORDER BY r.started_at LIMIT 1;
+    SELECT r.points_waiting INTO last_waiting FROM @extschema@.worker_runs r
+     WHERE r.started_at BETWEEN now() - interval '10 min' AND statement_timestamp() AND r.points_waiting IS NOT NULL ORDER BY r.started_at DESC LIMIT 1;
+    IF last_waiting > 1000 AND last_waiting > 1.2 * first_waiting AND waiting_for > interval '1 min' THEN
+        RETURN QUERY SELECT 'warning', 'backlog_growing',
+            format('%s points wait after the last run, %s ten minutes ago', last_waiting, first_waiting),
+            'Points arrive faster than they are matched: raise osrm_matcher.concurrency or give OSRM more threads.';
+    END IF;
+
+    SELECT sum(r.windows_completed + r.windows_failed), sum(r.windows_failed) INTO finished, failed
+      FROM @extschema@.worker_runs r WHERE r.started_at BETWEEN now() - interval '1 hour' AND statement_timestamp();
+    IF failed > max_failures * finished THEN
+        RETURN QUERY SELECT 'warning', 'failures',
+            format('%s of %s windows failed within an hour', failed, finished),
+            'SELECT error_code, error_message, count(*) FROM @extschema@.processing_batches WHERE status = ''failed'' GROUP BY 1, 2; then @extschema@.retry_failed().';
+    END IF;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION _set_aside_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -2789,7 +2929,7 @@ BEGIN ATOMIC
     (SELECT 'warning', 'group_unsaid', format('at %s: %s', r.started_at, r.group_error),
             'Mend what the column holds, or choose another source_column; then start_rematch() for its devices.'
        FROM worker_runs r
-      WHERE r.started_at > now() - interval '10 min' AND r.group_error IS NOT NULL
+      WHERE r.started_at BETWEEN now() - interval '10 min' AND statement_timestamp() AND r.group_error IS NOT NULL
       ORDER BY r.started_at DESC LIMIT 1);
 END;
 COMMENT ON FUNCTION _set_aside_alerts IS 'tables, windows, groups of devices and what rows say of them that are set aside, and what keeps all from being processed, with their reasons; stable';
@@ -3288,6 +3428,7 @@ BEGIN
         RAISE EXCEPTION 'precision is %, and must be 5 or 6', coalesce("precision"::text, 'null')
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    PERFORM @extschema@._require_read_committed('import_matched_paths()');
     imported := 0;
     already_there := 0;
     refused := 0;
@@ -3386,6 +3527,25 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _wait_for_device IS
     'the same, after a wait for whoever has it; for those who may wait, which no worker may; volatile';
+
+-- Whoever waits for a lock, or decides by what is not there, must see what others have committed meanwhile.
+CREATE FUNCTION _require_read_committed(what text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    level text := current_setting('transaction_isolation');
+BEGIN
+    IF level NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION '% needs a transaction that is READ COMMITTED: one that is % does not see what others have committed since it began',
+            what, upper(level)
+            USING ERRCODE = 'active_sql_transaction',
+                  HINT = 'Call it in one: BEGIN ISOLATION LEVEL READ COMMITTED; or for the session: SET default_transaction_isolation = ''read committed'';';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _require_read_committed IS
+    'raises active_sql_transaction, with what to do, in a transaction that goes by one snapshot; stable';
 
 CREATE OR REPLACE FUNCTION _make_due(device_ids text[], starts timestamptz[], ends timestamptz[], job_ids bigint[] DEFAULT NULL)
 RETURNS bigint
@@ -4686,8 +4846,9 @@ BEGIN
                     SELECT coalesce(json_agg(f), '[]')
                       FROM @extschema@.get_device_fixes(get_map_page.device_id, from_time, to_time) f) END));
     END IF;
-    -- Within a script, the only letter that can end it is written as JSON may, too.
-    RETURN replace(@extschema@._map_template(), '{"nothing": "is given"}', replace(given::text, '<', '\u003c'));
+    -- Within a script, the only letter that can end it is written as JSON may, too: after a backslash, whatever
+    -- standard_conforming_strings makes of one.
+    RETURN replace(@extschema@._map_template(), '{"nothing": "is given"}', replace(given::text, '<', E'\\u003c'));
 END
 $$;
 
@@ -4776,6 +4937,11 @@ BEGIN
         RAISE NOTICE 'nothing done: this server is a standby';
         RETURN;
     END IF;
+    -- Workers that share the work see what the others have committed, whatever the default is; CHAIN keeps it so.
+    IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed' THEN
+        COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    END IF;
     LOOP
         left_s := pg_catalog.ceil(pg_catalog.date_part('epoch',
             until OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp()));
@@ -4792,7 +4958,7 @@ BEGIN
             run_id := NULL;
             more := true;
         END IF;
-        COMMIT;
+        COMMIT AND CHAIN;
     END LOOP;
 END
 $$;

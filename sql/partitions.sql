@@ -294,6 +294,8 @@ BEGIN
         RAISE EXCEPTION 'a partition cannot be of %: an hour at least, 366 days at most, and no months', every
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Such as 1 day, or 7 days.';
     END IF;
+    -- What writers commit while the lock is waited for would be missing in the copy.
+    PERFORM @extschema@._require_read_committed('partition_points()');
     IF NOT @extschema@._points_are_partitioned() THEN
         PERFORM @extschema@._require_superuser();
         PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'A run or a long transaction is using it; try again when that has ended.');
@@ -349,18 +351,22 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     old regclass;
-    dropped bigint;
+    done bigint;
 BEGIN
     points := 0;
     FOR old IN SELECT p.part FROM @extschema@._point_partitions() p WHERE p.to_time <= cutoff LOOP
+        -- A point that came late would not be seen, and go with its partition.
+        SELECT a.* INTO failures, done FROM @extschema@._attempt('drop partitions of gps_coordinates',
+            'SELECT 1 FROM @extschema@._require_read_committed(''this'')', failures) a;
+        EXIT WHEN done = 0;
         BEGIN
             PERFORM @extschema@._lock_table('@extschema@.gps_coordinates', 'The next upkeep() tries again.');
         EXCEPTION WHEN lock_not_available THEN
             RETURN;
         END;
-        SELECT a.* INTO failures, dropped FROM @extschema@._attempt(
+        SELECT a.* INTO failures, done FROM @extschema@._attempt(
             format('drop partition %s', old), format('SELECT @extschema@._drop_partition(%L)', old), failures) a;
-        points := points + dropped;
+        points := points + done;
     END LOOP;
 END
 $$;

@@ -24,6 +24,11 @@ BEGIN
         RAISE NOTICE 'nothing done: this server is a standby';
         RETURN;
     END IF;
+    -- Workers that share the work see what the others have committed, whatever the default is; CHAIN keeps it so.
+    IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed' THEN
+        COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    END IF;
     LOOP
         left_s := pg_catalog.ceil(pg_catalog.date_part('epoch',
             until OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp()));
@@ -40,7 +45,7 @@ BEGIN
             run_id := NULL;
             more := true;
         END IF;
-        COMMIT;
+        COMMIT AND CHAIN;
     END LOOP;
 END
 $$;

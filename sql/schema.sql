@@ -312,8 +312,8 @@ COMMENT ON COLUMN worker_runs.servers_left_out IS 'OSRM servers that failed, eac
 COMMENT ON COLUMN worker_runs.group_error IS 'why a table of points did not say the group of a device, though it has a column for that; null where none was asked in vain';
 
 CREATE INDEX worker_runs_started_at ON worker_runs (started_at);
-COMMENT ON INDEX worker_runs_started_at IS 'finds the runs since a moment, and the last one';
-CREATE INDEX worker_runs_osrm_answered ON worker_runs (started_at) WHERE osrm_error IS NULL AND osrm_calls > 0;
+COMMENT ON INDEX worker_runs_started_at IS 'finds the runs since a moment';
+CREATE INDEX worker_runs_osrm_answered ON worker_runs (id) WHERE osrm_error IS NULL AND osrm_calls > 0;
 COMMENT ON INDEX worker_runs_osrm_answered IS 'finds when OSRM answered last';
 
 -- ---------------------------------------------------------------------------------------------

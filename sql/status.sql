@@ -92,7 +92,7 @@ BEGIN
     SELECT j.schedule, CASE WHEN j.active THEN @extschema@._next_run(j.schedule) END INTO schedule, next_run
       FROM @extschema@._cron_job('osrm_matcher') j;
     SELECT nullif(count(*), 0) INTO workers FROM @extschema@._cron_workers() w WHERE w.active;
-    SELECT r.* INTO newest FROM @extschema@.worker_runs r ORDER BY r.started_at DESC LIMIT 1;
+    SELECT r.* INTO newest FROM @extschema@.worker_runs r ORDER BY r.id DESC LIMIT 1;
     last_run := CASE WHEN newest.id IS NOT NULL THEN row_to_json(newest) END;
 END
 $$;
@@ -103,25 +103,23 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    answered timestamptz;
-    refused timestamptz;
+    answered bigint;
 BEGIN
-    SELECT r.started_at INTO answered
+    -- The order is that of their numbers, not of their times: a clock may have been ahead.
+    SELECT r.id, r.started_at, true INTO answered, since, reachable
       FROM @extschema@.worker_runs r
      WHERE r.osrm_error IS NULL AND r.osrm_calls > 0
-     ORDER BY r.started_at DESC LIMIT 1;
-    SELECT r.started_at, r.osrm_error INTO refused, error
+     ORDER BY r.id DESC LIMIT 1;
+    SELECT r.osrm_error INTO error
       FROM @extschema@.worker_runs r
-     WHERE r.osrm_error IS NOT NULL AND (answered IS NULL OR r.started_at > answered)
-     ORDER BY r.started_at DESC LIMIT 1;
-    IF refused IS NULL THEN
-        reachable := CASE WHEN answered IS NOT NULL THEN true END;
-        since := answered;
-    ELSE
+     WHERE r.osrm_error IS NOT NULL AND r.id > coalesce(answered, 0)
+     ORDER BY r.id DESC LIMIT 1;
+    IF FOUND THEN
         reachable := false;
-        SELECT min(r.started_at) INTO since
+        SELECT r.started_at INTO since
           FROM @extschema@.worker_runs r
-         WHERE r.osrm_error IS NOT NULL AND (answered IS NULL OR r.started_at > answered);
+         WHERE r.osrm_error IS NOT NULL AND r.id > coalesce(answered, 0)
+         ORDER BY r.id LIMIT 1;
     END IF;
 END
 $$;
@@ -185,7 +183,7 @@ SELECT s.unprocessed_points AS points_waiting,
                AS delay_avg_ms,
            max(w.delay_max_ms) AS delay_max_ms
       FROM worker_runs w
-     WHERE w.started_at > now() - interval '1 hour') r;
+     WHERE w.started_at BETWEEN now() - interval '1 hour' AND statement_timestamp()) r;
 COMMENT ON VIEW worker_health IS 'backlog, what the last hour did, and the delay of live points, one row';
 COMMENT ON COLUMN worker_health.delay_avg_ms IS 'mean age of live points when they were taken into a path, last hour';
 COMMENT ON COLUMN worker_health.delay_max_ms IS 'greatest age of a live point when it was taken into a path, last hour';

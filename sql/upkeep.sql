@@ -208,16 +208,21 @@ BEGIN
         RAISE NOTICE 'nothing done: this server is a standby';
         RETURN;
     END IF;
+    -- Each of its transactions sees what others have committed, whatever the default is; CHAIN keeps it so.
+    IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed' THEN
+        COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    END IF;
     IF @extschema@._points_are_partitioned() THEN
         SELECT a.failures INTO failures FROM @extschema@._attempt(
             'make partitions of gps_coordinates ahead', 'SELECT @extschema@._make_partitions()', failures) AS a;
-        COMMIT;
+        COMMIT AND CHAIN;
     END IF;
     LOOP
         SELECT * INTO gone
           FROM @extschema@._delete_step(paths_older_than, batches_older_than, points_older_than, 10000, failures);
         failures := gone.failures;
-        COMMIT;
+        COMMIT AND CHAIN;
         EXIT WHEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until
                OR GREATEST(gone.paths, gone.stops, gone.batches, gone.points, gone.runs) OPERATOR(pg_catalog.=) 0;
     END LOOP;
@@ -225,7 +230,7 @@ BEGIN
         EXIT WHEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) until;
         SELECT a.failures INTO failures FROM @extschema@._attempt(
             'join stops', pg_catalog.format('SELECT @extschema@._join_stops(%L, $1)', devices), failures) AS a;
-        COMMIT;
+        COMMIT AND CHAIN;
     END LOOP;
     SELECT a.failures INTO failures FROM @extschema@._attempt(
         'store what readers noted', 'SELECT @extschema@._store_reads()', failures) AS a;

@@ -47,7 +47,9 @@ def test_fixes_come_from_all_sources_as_they_came_in(db, osrm):
     assert db.rows("SELECT * FROM get_device_fixes(NULL, %s, now())", (start,)) == []
 
 
-def test_the_page_of_a_device_holds_its_name_as_data(db):
+@pytest.mark.parametrize("conforming", ["on", "off"])
+def test_the_page_of_a_device_holds_its_name_as_data(db, conforming):
+    db.rows(f"SET standard_conforming_strings = {conforming}; SET escape_string_warning = off")
     name = "</script><b>"
     page = db.value("SELECT get_map_page(%s, options => %s)", (name, '{"tiles": "<"}'))
     assert name not in page

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -116,6 +117,36 @@ def test_status_says_since_when_osrm_is_away_and_alerts_do(db, own_osrm):
     process_all(db)
     assert db.value("SELECT osrm_reachable FROM worker_status()") is True
     assert "osrm_away" not in problems(db)
+
+
+AHEAD = """INSERT INTO worker_runs (started_at, finished_at, osrm_calls, points_waiting, windows_completed)
+           SELECT now() + interval '2 h', now() + interval '2 h', 5, 0, 1000000 FROM generate_series(1, 20)"""
+
+
+def test_what_is_on_record_from_a_clock_that_was_ahead_hides_nothing(db, own_osrm):
+    db.rows(AHEAD)
+    assert "not_running" in problems(db)
+    own_osrm.stop()
+    insert(db, "van", [(24.94, 60.17, recent_window()), (24.95, 60.17, recent_window() + timedelta(minutes=1))])
+    db.rows("SELECT process_pending_gps()")
+    assert "osrm_away" in problems(db) and "not_running" not in problems(db)
+    assert db.value("SELECT last_run ->> 'id' = (SELECT max(id)::text FROM worker_runs) FROM worker_status()")
+    db.rows("UPDATE worker_runs SET windows_failed = 1, started_at = started_at - interval '5 min'")
+    assert {"not_running", "failures"} <= set(problems(db))
+    assert db.value("SELECT windows_last_hour FROM worker_health") == 0
+
+
+def test_alerts_and_status_do_not_read_the_log_of_runs(db):
+    """A month of it, and each run found that OSRM answers."""
+    db.rows("""INSERT INTO worker_runs (started_at, finished_at, osrm_calls, search_pages)
+               SELECT t, t, 5, 100 FROM generate_series(now() - interval '69 days', now(), interval '1 min') t;
+               ANALYZE worker_runs""")
+    for call in "worker_alerts()", "worker_status()", "process_pending_gps()":
+        with closing(db.connect(autocommit=False)) as session, closing(session.cursor()) as cursor:
+            cursor.execute(f"SELECT count(*) FROM {call}")
+            cursor.execute("SELECT idx_tup_fetch, seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'worker_runs'")
+            ((fetched, read),) = cursor.fetchall()
+        assert fetched + read < 4000, call
 
 
 def test_no_rows_when_all_is_well(db, osrm):

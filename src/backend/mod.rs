@@ -14,7 +14,7 @@ use pgrx::{PgMemoryContexts, pg_sys};
 pub use attempt::{Actor, attempt, attempt_as, attempt_theirs, unless_locked};
 pub use clock::{interval, micros, now, system_time, system_timestamp, timestamp};
 pub use options::Options;
-pub use relation::relation;
+pub use relation::{has_put_off, relation};
 
 use crate::error::Error;
 

@@ -15,6 +15,7 @@ mod membership;
 mod naming;
 mod onward;
 mod reading;
+mod results;
 mod search;
 mod settling;
 mod windows;
@@ -31,7 +32,7 @@ use crate::backend::{self, Options};
 use crate::error::Error;
 use crate::osrm::reply::Away;
 use crate::settings::{self, Settings};
-use crate::store::{self, Group, RunRow, Source};
+use crate::store::{self, Checks, Group, RunRow, Source};
 use crate::track::Micros;
 use choosing::{Enough, PassedOver};
 use claiming::{Claim, Open};
@@ -183,6 +184,7 @@ pub fn groups_of(devices: Option<Vec<String>>) -> Result<BTreeMap<String, Group>
 struct Run {
     settings: Settings,
     sources: Vec<Source>,
+    checks: Checks,
     passed: PassedOver,
     membership: Membership,
     begun: Instant,
@@ -205,7 +207,7 @@ impl Run {
         if first && settings.enabled {
             backend::unless_locked(store::use_ready_sources)?;
         }
-        let sources = store::sources()?;
+        let (sources, checks) = (store::sources()?, Checks::new()?);
         for source in &sources {
             store::take_back(source)?;
             if first && settings.enabled {
@@ -216,6 +218,7 @@ impl Run {
             settings,
             membership: Membership::new(&sources),
             sources,
+            checks,
             passed: PassedOver::new(),
             begun,
             deadline: Instant::now() + time,
@@ -300,7 +303,7 @@ impl Run {
         groups: &mut Groups,
         claims: Vec<Claim>,
     ) -> Result<(), Error> {
-        let mut outbox = Outbox::new(&self.settings, &self.sources, &claims);
+        let mut outbox = Outbox::new(&self.settings, &self.sources, &self.checks, &claims);
         let (mut open, mut whole) = (Vec::new(), Vec::new());
         for claim in claims {
             match claim.open {

@@ -8,12 +8,12 @@ use super::choosing::PassedOver;
 use super::claiming::Claim;
 use super::matching::{Attempted, Done};
 use super::reading::Target;
+use super::results::{onward_stops, paths, stops};
 use crate::backend;
 use crate::error::{Error, Failure};
-use crate::lines;
 use crate::settings::Settings;
-use crate::store::{self, BatchRow, DeviceWindow, RunRow, Source, Status, Written};
-use crate::track::{self, Micros, Path, Stop};
+use crate::store::{self, BatchRow, Checks, DeviceWindow, RunRow, Source, Status};
+use crate::track::{self, Micros};
 
 /// A window is never put off for longer than this.
 const LONGEST_PAUSE: Micros = 6 * 3_600_000_000;
@@ -24,6 +24,7 @@ const POINTS: usize = 100_000;
 pub struct Outbox<'run> {
     settings: &'run Settings,
     sources: &'run [Source],
+    checks: &'run Checks,
     /// All windows of the round. Those of one device were read in one scan, so none of them can
     /// have missed another's points; those that come back untried become due.
     claimed: BTreeSet<DeviceWindow>,
@@ -36,11 +37,17 @@ pub struct Outbox<'run> {
 }
 
 impl<'run> Outbox<'run> {
-    pub fn new(settings: &'run Settings, sources: &'run [Source], claims: &[Claim]) -> Self {
+    pub fn new(
+        settings: &'run Settings,
+        sources: &'run [Source],
+        checks: &'run Checks,
+        claims: &[Claim],
+    ) -> Self {
         let claimed = claims.iter().map(|c| c.window.clone()).collect();
         Self {
             settings,
             sources,
+            checks,
             claimed,
             waiting: Vec::new(),
             untried: Vec::new(),
@@ -122,7 +129,10 @@ impl<'run> Outbox<'run> {
     /// Where not even this can be written, the run goes on without the device; without the table it cannot.
     fn put_off(&mut self, hindered: Attempted, report: &mut RunRow) -> Result<(), Error> {
         count(std::slice::from_ref(&hindered), report);
-        let written = backend::attempt(|| store::write_batches(&[self.batch_row(&hindered)]));
+        let written = backend::attempt(|| {
+            store::write_batches(&[self.batch_row(&hindered)])?;
+            self.checks.make()
+        });
         let why = match written.map_err(Failure::from) {
             Ok(()) => return Ok(()),
             Err(why) if why.is_lock() => return Err(Error::Failed(why)),
@@ -155,7 +165,8 @@ impl<'run> Outbox<'run> {
             store::notify(changed)?;
         }
         self.mark(&done)?;
-        self.reopen_neighbours(&done)
+        self.reopen_neighbours(&done)?;
+        self.checks.make()
     }
 
     /// New points of other windows may have been what finished ones were claimed for: those points are
@@ -166,7 +177,8 @@ impl<'run> Outbox<'run> {
         if untried.is_empty() {
             return Ok(());
         }
-        store::reopen(&untried)
+        store::reopen(&untried)?;
+        self.checks.make()
     }
 
     fn batch_row(&self, attempted: &Attempted) -> BatchRow {
@@ -297,44 +309,6 @@ fn pause(first: Micros, retries: i32, batch: Uuid) -> Micros {
     let doubled = first << (retries - 1).clamp(0, 20);
     let spread = 0.75 + 0.5 * f64::from(batch.as_bytes()[0]) / 255.0;
     ((doubled.min(LONGEST_PAUSE) as f64) * spread) as Micros
-}
-
-fn paths(done: &[&Attempted]) -> Result<Vec<Written<(Path, String)>>, Error> {
-    let mut all = Vec::new();
-    for attempted in done {
-        for path in &attempted.outcome.paths {
-            let encoded = lines::encode(&path.line)
-                .map_err(|e| Error::Defect(format!("could not encode a path: {e}")))?;
-            all.push(written(attempted, (path.clone(), encoded)));
-        }
-    }
-    Ok(all)
-}
-
-fn stops(done: &[&Attempted]) -> Vec<Written<Stop>> {
-    done.iter()
-        .flat_map(|a| a.outcome.stops.iter().map(|stop| written(a, *stop)))
-        .collect()
-}
-
-/// Stops of open windows, each after the start of its window.
-fn onward_stops(onward: &[&Attempted]) -> Vec<Written<(Micros, Stop)>> {
-    let of = |a: &&Attempted| {
-        let stops = a.outcome.stops.iter();
-        let item = |stop: &Stop| (a.target.window.span.start, *stop);
-        stops.map(|stop| written(a, item(stop))).collect::<Vec<_>>()
-    };
-    onward.iter().flat_map(of).collect()
-}
-
-fn written<T>(attempted: &Attempted, item: T) -> Written<T> {
-    let Target { window, batch, .. } = &attempted.target;
-    Written {
-        batch: *batch,
-        device: window.device.clone(),
-        millis: attempted.how.millis,
-        item,
-    }
 }
 
 #[cfg(test)]

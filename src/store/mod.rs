@@ -3,6 +3,7 @@
 //! or two.
 
 mod adopted;
+mod checks;
 mod claims;
 mod groups;
 mod holding;
@@ -15,6 +16,7 @@ mod source;
 mod statement;
 
 pub use adopted::{reject_unusable, take_back, use_ready_sources};
+pub use checks::Checks;
 pub use claims::{
     DeviceWindow, Known, drawn_until, due_devices, due_windows, hand_back, held_windows,
     known_batches, lock_devices, lock_windows, make_pending, neighbours, overlapped, reclaim,

@@ -6,6 +6,7 @@
 mod backlog;
 mod choosing;
 mod claiming;
+mod due;
 mod groups;
 mod health;
 mod held;
@@ -82,8 +83,8 @@ pub enum Call {
 pub fn process(limits: Limits, call: Call) -> Result<Processed, Error> {
     let (earlier, mut search) = match call {
         Call::Round(Some(run)) => (Some(run), Search::of_run(run)),
-        Call::Round(None) => (None, Search::new(store::search_is_due()?)),
-        Call::Hand => (None, Search::new(true)),
+        Call::Round(None) => (None, Search::new(store::last_search()?)),
+        Call::Hand => (None, Search::new(None)),
     };
     let mut run = Run::begin(limits.time, earlier.is_none())?;
     let mut more = false;
@@ -96,7 +97,7 @@ pub fn process(limits: Limits, call: Call) -> Result<Processed, Error> {
     } else if run.settings.enabled {
         more = run.work_off_pending(&mut search, limits.windows)?;
     }
-    run.report.search_pages = search.backlog.pages_in_vain();
+    run.report.search_pages = search.pages_in_vain();
     let id = run.record(earlier, more)?;
     if more {
         search.keep(id);
@@ -155,7 +156,7 @@ pub fn plan(most: usize) -> Result<i64, Error> {
         &run.settings,
         &run.sources,
         enough,
-        &mut Search::new(true),
+        &mut Search::new(None),
         &mut run.passed,
         &mut run.membership,
     )?;

@@ -47,17 +47,18 @@ BEGIN
            _drop_partitions, _end_job, _family_refusals, _fleet_json, _follow_groups, _grant_writing, _group_expression,
            _groups_of, _guard_osrm_groups, _has_indexes, _imported_line, _is_half_adopted, _is_held_up, _is_hypertable,
            _is_of_timescaledb, _is_profile, _is_shard, _is_source_column, _join_lines, _join_stops, _kind_refusals,
-           _known_devices, _last_cron_run, _line_end, _line_length, _local_shards, _look_ahead, _make_left_due,
-           _make_partition, _make_partitions, _map_file, _map_template, _marking_refusals, _name_of, _oldest_point,
-           _osrm_problem, _osrm_servers, _partition_steps, _path_parts, _paths_json, _period_of, _period_start, _periods,
-           _point_partitions, _points_are_partitioned, _points_obstacles, _points_parts, _points_rights, _qualified,
-           _readable, _referred_to, _relation, _remake_points, _require_read_committed, _require_shardable,
-           _require_simple_points, _require_superuser, _restore_device_locks, _rights_of_no_other, _schedule_jobs,
-           _server_alerts, _server_list, _step_job, _stops_of, _stored_columns, _stored_paths, _suffix, _tables_of, _types_of,
-           _unschedule_workers, _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _warn_of_locks,
-           _written_fleet, _written_paths, adopt_shards, attach_indexes, forget_departed, get_device_distance,
-           get_device_fixes, get_device_positions, get_device_trips, get_distances, get_map_page, get_osrm_groups,
-           get_osrm_servers, grant_writer, holds_device, partition_points, rematch_arrived, revoke_writer}'));
+           _known_devices, _last_cron_run, _line_end, _line_length, _local_shards, _look_ahead, _make_checks,
+           _make_left_due, _make_partition, _make_partitions, _map_file, _map_template, _marking_refusals, _name_of,
+           _oldest_point, _osrm_problem, _osrm_servers, _partition_steps, _path_parts, _paths_json, _period_of,
+           _period_start, _periods, _point_partitions, _points_are_partitioned, _points_obstacles, _points_parts,
+           _points_rights, _put_off, _qualified, _readable, _referred_to, _relation, _remake_points,
+           _require_read_committed, _require_shardable, _require_simple_points, _require_superuser,
+           _restore_device_locks, _rights_of_no_other, _schedule_jobs, _server_alerts, _server_list, _step_job,
+           _stops_of, _stored_columns, _stored_paths, _suffix, _tables_of, _types_of, _unschedule_workers,
+           _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _warn_of_locks, _written_fleet,
+           _written_paths, adopt_shards, attach_indexes, forget_departed, get_device_distance, get_device_fixes,
+           get_device_positions, get_device_trips, get_distances, get_map_page, get_osrm_groups, get_osrm_servers,
+           grant_writer, holds_device, partition_points, rematch_arrived, revoke_writer}'));
     IF theirs IS NOT NULL THEN
         RAISE EXCEPTION 'osrm_matcher 0.2.0 has functions of its own named like some that are in schema @extschema@: %', theirs
             USING ERRCODE = 'duplicate_function', HINT = 'Rename them, or move them to another schema, then update again.';
@@ -147,7 +148,7 @@ CREATE INDEX worker_runs_osrm_answered ON worker_runs (id) WHERE osrm_error IS N
 COMMENT ON INDEX worker_runs_osrm_answered IS 'finds when OSRM answered last';
 ALTER TABLE worker_runs ADD COLUMN search_pages bigint, ADD COLUMN servers_left_out jsonb, ADD COLUMN group_error text;
 COMMENT ON COLUMN worker_runs.points_waiting IS 'unprocessed points when the run ended, see _backlog(); null where old ones were not searched for';
-COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows looked at in vain; null where it was not made, or not to its end';
+COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows, and for what is due, looked at in vain; null where it was not made, or not to its end';
 COMMENT ON COLUMN worker_runs.servers_left_out IS 'OSRM servers that failed, each with why, since when, and until when it is left out; null where none did';
 COMMENT ON COLUMN worker_runs.group_error IS 'why a table of points did not say the group of a device, though it has a column for that; null where none was asked in vain';
 -- A scan of the table: a second or so for a million paths.
@@ -1474,7 +1475,24 @@ END
 $$;
 COMMENT ON FUNCTION _delete_step IS 'delete_old(), but for what has failed before, to which it adds what fails; volatile';
 
--- What has failed is given up until the next call: a step that is repeated need not fail, and warn, each time.
+CREATE FUNCTION "_put_off"() RETURNS oid[]
+VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', '_put_off_wrapper';
+
+CREATE FUNCTION "_make_checks"(
+	"but" oid[]
+) RETURNS VOID
+VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', '_make_checks_wrapper';
+
+COMMENT ON FUNCTION _put_off IS 'tables that checks wait for, which are put off to the end of the transaction; volatile';
+COMMENT ON FUNCTION _make_checks IS
+    'makes checks that are put off to the end of the transaction, but for those that wait for a change of some tables; volatile, strict';
+
+-- What has failed is given up until the next call: a step that is repeated need not fail, and warn, each time. A key or a
+-- trigger that is put off to the end of the transaction would fail all of it, so it is made to speak here.
 CREATE FUNCTION _attempt(what text, statement text, INOUT failures text[], cutoff timestamptz DEFAULT now(),
                          max_rows integer DEFAULT 0, OUT done bigint)
 LANGUAGE plpgsql VOLATILE
@@ -1484,12 +1502,15 @@ DECLARE
     reason text;
     about text;
     advice text;
+    others oid[];
 BEGIN
     done := 0;
     IF cutoff IS NULL OR EXISTS (SELECT FROM unnest(failures) f WHERE starts_with(f, what || ': ')) THEN
         RETURN;
     END IF;
+    others := @extschema@._put_off();
     EXECUTE statement INTO done USING cutoff, max_rows;
+    PERFORM @extschema@._make_checks(others);
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS reason = MESSAGE_TEXT, about = PG_EXCEPTION_DETAIL, advice = PG_EXCEPTION_HINT;
     done := 0;

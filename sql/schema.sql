@@ -307,7 +307,7 @@ COMMENT ON COLUMN worker_runs.delay_avg_ms IS 'mean age of the live points that 
 COMMENT ON COLUMN worker_runs.delay_max_ms IS 'greatest age of a live point that the run took in, in milliseconds';
 COMMENT ON COLUMN worker_runs.xid IS 'the transaction of the run''s last round';
 COMMENT ON COLUMN worker_runs.snapshot IS 'which transactions had ended when that round did';
-COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows looked at in vain; null where it was not made, or not to its end';
+COMMENT ON COLUMN worker_runs.search_pages IS 'pages that the search for points from before the live windows, and for what is due, looked at in vain; null where it was not made, or not to its end';
 COMMENT ON COLUMN worker_runs.servers_left_out IS 'OSRM servers that failed, each with why, since when, and until when it is left out; null where none did';
 COMMENT ON COLUMN worker_runs.group_error IS 'why a table of points did not say the group of a device, though it has a column for that; null where none was asked in vain';
 

@@ -3,7 +3,12 @@
 -- ---------------------------------------------------------------------------------------------
 -- What fails keeps nothing else from being done
 -- ---------------------------------------------------------------------------------------------
--- What has failed is given up until the next call: a step that is repeated need not fail, and warn, each time.
+COMMENT ON FUNCTION _put_off IS 'tables that checks wait for, which are put off to the end of the transaction; volatile';
+COMMENT ON FUNCTION _make_checks IS
+    'makes checks that are put off to the end of the transaction, but for those that wait for a change of some tables; volatile, strict';
+
+-- What has failed is given up until the next call: a step that is repeated need not fail, and warn, each time. A key or a
+-- trigger that is put off to the end of the transaction would fail all of it, so it is made to speak here.
 CREATE FUNCTION _attempt(what text, statement text, INOUT failures text[], cutoff timestamptz DEFAULT now(),
                          max_rows integer DEFAULT 0, OUT done bigint)
 LANGUAGE plpgsql VOLATILE
@@ -13,12 +18,15 @@ DECLARE
     reason text;
     about text;
     advice text;
+    others oid[];
 BEGIN
     done := 0;
     IF cutoff IS NULL OR EXISTS (SELECT FROM unnest(failures) f WHERE starts_with(f, what || ': ')) THEN
         RETURN;
     END IF;
+    others := @extschema@._put_off();
     EXECUTE statement INTO done USING cutoff, max_rows;
+    PERFORM @extschema@._make_checks(others);
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS reason = MESSAGE_TEXT, about = PG_EXCEPTION_DETAIL, advice = PG_EXCEPTION_HINT;
     done := 0;

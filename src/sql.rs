@@ -147,7 +147,11 @@ extension_sql_file!(
     name = "partitions",
     requires = [internal::_relation]
 );
-extension_sql_file!("../sql/upkeep.sql", name = "upkeep", requires = ["cron"]);
+extension_sql_file!(
+    "../sql/upkeep.sql",
+    name = "upkeep",
+    requires = ["cron", internal::_put_off, internal::_make_checks]
+);
 extension_sql_file!(
     "../sql/import.sql",
     name = "import",

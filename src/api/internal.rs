@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::lines;
 use crate::osrm::client::{check_profile, check_servers, check_settings};
 use crate::settings::Settings;
-use crate::store::{self, Fragments};
+use crate::store::{self, Checks, Fragments};
 use crate::track;
 use crate::{backend, cron, settings};
 
@@ -110,6 +110,18 @@ fn _ask_source(
     ];
     let fragments = Fragments::new(fragments.0);
     Ok(store::ask_source(&fragments, query, &args, for_reader)?)
+}
+
+/// Tables that checks wait for, which are put off to the end of the transaction.
+#[pg_extern(volatile, parallel_unsafe)]
+fn _put_off() -> Result<Vec<pg_sys::Oid>, ErrorReport> {
+    Ok(Checks::tables()?)
+}
+
+/// Makes checks that are put off, but for those that wait for a change of these tables.
+#[pg_extern(volatile, parallel_unsafe, strict)]
+fn _make_checks(but: Vec<pg_sys::Oid>) -> Result<(), ErrorReport> {
+    Ok(Checks::but(&but)?.make()?)
 }
 
 /// When a schedule of pg_cron runs next; null where it cannot be read.

@@ -16,6 +16,12 @@ pub fn now() -> Micros {
     unsafe { pg_sys::GetCurrentTimestamp() }.saturating_add(POSTGRES_EPOCH)
 }
 
+/// When the transaction began, which is what now() says in SQL.
+pub fn transaction_begin() -> Micros {
+    // SAFETY: a plain read of the backend's state.
+    unsafe { pg_sys::GetCurrentTransactionStartTimestamp() }.saturating_add(POSTGRES_EPOCH)
+}
+
 /// A moment for SQL. Times outside of what Postgres can hold become its infinities.
 pub fn timestamp(micros: Micros) -> TimestampWithTimeZone {
     TimestampWithTimeZone::try_from(micros.saturating_sub(POSTGRES_EPOCH)).unwrap_or_else(|_| {

@@ -13,9 +13,11 @@ use std::time::Duration;
 use pgrx::{PgMemoryContexts, pg_sys};
 
 pub use attempt::{Actor, attempt, attempt_as, attempt_theirs, unless_locked};
-pub use clock::{interval, micros, now, system_time, system_timestamp, timestamp};
+pub use clock::{
+    interval, micros, now, system_time, system_timestamp, timestamp, transaction_begin,
+};
 pub use options::Options;
-pub use relation::relation;
+pub use relation::{has_put_off, relation};
 
 use crate::error::Error;
 

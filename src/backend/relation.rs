@@ -22,3 +22,9 @@ pub fn relation(oid: pg_sys::Oid) -> Option<AnyElement> {
         AnyElement::from_polymorphic_datum(datum, false, row_type)
     }
 }
+
+/// Whether a check or a trigger waits, for the end of the transaction, that a change of this table has caused.
+pub fn has_put_off(oid: pg_sys::Oid) -> bool {
+    // SAFETY: a plain read of the backend's state.
+    unsafe { pg_sys::AfterTriggerPendingOnRel(oid) }
+}

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use super::backlog::{Backlog, Waiting};
+use super::due::{Due, Look};
 use super::held::Held;
 use super::live::Live;
 use super::membership::Membership;
@@ -13,7 +14,7 @@ use super::windows::{floor, window_at};
 use crate::backend;
 use crate::error::Error;
 use crate::settings::Settings;
-use crate::store::{self, DeviceWindow, Source};
+use crate::store::{self, DeviceWindow, DueDevice, Source};
 use crate::track::Micros;
 
 const MINUTE: Micros = 60_000_000;
@@ -64,12 +65,12 @@ pub fn choose(
         enough,
     };
     choice.add_live(&mut search.live, (live_since, until))?;
-    choice.add_due(false)?;
+    choice.add_due(&mut search.due, false)?;
     let mut goes_on = choice.add_backlog(&mut search.backlog, (since, live_since))?;
     if choice.left() > 0 {
         let advanced = backend::unless_locked(|| store::advance_jobs(choice.left()))?;
         goes_on |= advanced.unwrap_or(false);
-        choice.add_due(true)?;
+        choice.add_due(&mut search.due, true)?;
     }
     Ok((choice.wanted, goes_on))
 }
@@ -218,16 +219,16 @@ impl Choice<'_> {
     }
 
     /// Adds windows that are on record as due.
-    fn add_due(&mut self, of_jobs: bool) -> Result<(), Error> {
+    fn add_due(&mut self, due: &mut Due, of_jobs: bool) -> Result<(), Error> {
         if self.left() == 0 {
             return Ok(());
         }
-        let mut devices = self.due_devices(of_jobs)?;
+        let Look { mut devices, span } = self.look(due, of_jobs)?;
         while self.left() > 0 && !devices.is_empty() {
             let mut next = enough_devices(&mut devices, self.left());
             let locked = self.lock(&next)?;
             next.retain(|name| locked.contains(name));
-            for window in store::due_windows(&next, self.left())? {
+            for window in store::due_windows(&next, span, self.left())? {
                 self.add(window, None);
             }
         }
@@ -235,19 +236,19 @@ impl Choice<'_> {
     }
 
     /// Devices of which windows are due. However many there are whose servers are away, the others are among them.
-    fn due_devices(&mut self, of_jobs: bool) -> Result<Vec<(String, i64)>, Error> {
+    fn look(&mut self, due: &mut Due, of_jobs: bool) -> Result<Look, Error> {
         let some_away = self.membership.is_any_away();
         let most = match some_away {
             true => i32::MAX as usize,
             false => self.left().max(MANY_DEVICES),
         };
-        let mut devices = store::due_devices(of_jobs, most, self.passed.iter().cloned())?;
+        let mut look = due.look(of_jobs, most, self.passed.iter().cloned())?;
         if some_away {
-            let names: Vec<String> = devices.iter().map(|(name, _)| name.clone()).collect();
+            let names: Vec<String> = look.devices.iter().map(|d| d.device.clone()).collect();
             self.membership.look_up(self.sources, &names)?;
-            devices.retain(|(name, _)| !self.membership.is_away(name));
+            (look.devices).retain(|d| !self.membership.is_away(&d.device));
         }
-        Ok(devices)
+        Ok(look)
     }
 
     /// Adds a window or its new points, unless there are enough windows of its device.
@@ -272,14 +273,14 @@ impl Choice<'_> {
 
 /// Takes as many devices from the front as have so many windows together: those of one device are decided
 /// together.
-fn enough_devices(devices: &mut Vec<(String, i64)>, windows: usize) -> Vec<String> {
+fn enough_devices(devices: &mut Vec<DueDevice>, windows: usize) -> Vec<String> {
     let mut sum = 0;
-    let before = |(_, count): &(String, i64)| {
-        sum += *count as usize;
-        sum - (*count as usize) < windows
+    let before = |device: &DueDevice| {
+        sum += device.windows as usize;
+        sum - (device.windows as usize) < windows
     };
     let count = devices.iter().map(before).take_while(|more| *more).count();
-    devices.drain(..count).map(|(name, _)| name).collect()
+    devices.drain(..count).map(|d| d.device).collect()
 }
 
 #[cfg(test)]
@@ -324,9 +325,12 @@ mod tests {
 
     #[test]
     fn as_many_devices_are_taken_as_have_enough_windows() {
-        let mut devices: Vec<(String, i64)> = [("a", 3), ("b", 3), ("c", 1), ("d", 9)]
-            .map(|(name, count)| (name.to_string(), count))
-            .to_vec();
+        let due = |(name, windows): (&str, i64)| DueDevice {
+            device: name.to_string(),
+            windows,
+            since: 0,
+        };
+        let mut devices: Vec<_> = [("a", 3), ("b", 3), ("c", 1), ("d", 9)].map(due).into();
         assert_eq!(enough_devices(&mut devices, 4), ["a", "b"]);
         assert_eq!(enough_devices(&mut devices, 1), ["c"]);
         assert_eq!(enough_devices(&mut devices, 100), ["d"]);

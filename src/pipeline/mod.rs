@@ -6,6 +6,7 @@
 mod backlog;
 mod choosing;
 mod claiming;
+mod due;
 mod groups;
 mod health;
 mod held;
@@ -33,7 +34,7 @@ use crate::backend::{self, Options};
 use crate::error::Error;
 use crate::osrm::reply::Away;
 use crate::settings::{self, Settings};
-use crate::store::{self, Group, RunRow, Source};
+use crate::store::{self, Checks, Group, RunRow, Source};
 use crate::track::Micros;
 use choosing::{Enough, PassedOver};
 use claiming::Claim;
@@ -82,8 +83,8 @@ pub enum Call {
 pub fn process(limits: Limits, call: Call) -> Result<Processed, Error> {
     let (earlier, mut search) = match call {
         Call::Round(Some(run)) => (Some(run), Search::of_run(run)),
-        Call::Round(None) => (None, Search::new(store::search_is_due()?)),
-        Call::Hand => (None, Search::new(true)),
+        Call::Round(None) => (None, Search::new(store::last_search()?)),
+        Call::Hand => (None, Search::new(None)),
     };
     let mut run = Run::begin(limits.time, earlier.is_none())?;
     if let Call::Round(_) = call {
@@ -99,7 +100,7 @@ pub fn process(limits: Limits, call: Call) -> Result<Processed, Error> {
     } else if run.settings.enabled {
         more = run.work_off_pending(&mut search, limits.windows)?;
     }
-    run.report.search_pages = search.backlog.pages_in_vain();
+    run.report.search_pages = search.pages_in_vain();
     let id = run.record(earlier, more)?;
     if more {
         search.keep(id);
@@ -158,7 +159,7 @@ pub fn plan(most: usize) -> Result<i64, Error> {
         &run.settings,
         &run.sources,
         enough,
-        &mut Search::new(true),
+        &mut Search::new(None),
         &mut run.passed,
         &mut run.membership,
     )?;
@@ -187,6 +188,7 @@ pub fn groups_of(devices: Option<Vec<String>>) -> Result<BTreeMap<String, Group>
 struct Run {
     settings: Settings,
     sources: Vec<Source>,
+    checks: Checks,
     passed: PassedOver,
     membership: Membership,
     begun: Instant,
@@ -211,7 +213,7 @@ impl Run {
         if first && settings.enabled {
             backend::unless_locked(store::use_ready_sources)?;
         }
-        let sources = store::sources()?;
+        let (sources, checks) = (store::sources()?, Checks::new()?);
         for source in &sources {
             store::take_back(source)?;
             if first && settings.enabled {
@@ -222,6 +224,7 @@ impl Run {
             settings,
             membership: Membership::new(&sources),
             sources,
+            checks,
             passed: PassedOver::new(),
             begun,
             deadline: Instant::now() + time,
@@ -328,7 +331,7 @@ impl Run {
             run: self.deadline,
             round: self.round_time.map(|time| Instant::now() + time),
         };
-        let mut outbox = Outbox::new(&self.settings, &self.sources, &claims);
+        let mut outbox = Outbox::new(&self.settings, &self.sources, &self.checks, &claims);
         let (mut open, mut whole) = (Vec::new(), Vec::new());
         for claim in claims {
             match claim.new.filter(|_| claim.settles.is_some()) {

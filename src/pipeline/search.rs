@@ -4,13 +4,16 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::backlog::Backlog;
+use super::due::Due;
 use super::live::Live;
 use crate::store::Group;
+use crate::track::Micros;
 
 #[derive(Debug)]
 pub struct Search {
     pub live: Live,
     pub backlog: Backlog,
+    pub due: Due,
     /// Groups of devices that were asked about in vain.
     pub away: BTreeSet<Group>,
 }
@@ -21,14 +24,15 @@ thread_local! {
 }
 
 impl Search {
-    /// A search for live points and, if it is time for that, for old ones.
-    pub fn new(for_old: bool) -> Self {
+    /// A search for live points and, unless it is too early for that after the last one, for all that may wait.
+    pub fn new(last: Option<Micros>) -> Self {
         Self {
             live: Live::default(),
-            backlog: match for_old {
-                true => Backlog::new(),
-                false => Backlog::none(),
+            backlog: match last {
+                None => Backlog::new(),
+                Some(_) => Backlog::none(),
             },
+            due: Due::new(last),
             away: BTreeSet::new(),
         }
     }
@@ -37,7 +41,12 @@ impl Search {
     pub fn of_run(run: i64) -> Self {
         KEPT.take()
             .filter(|(kept, _)| *kept == run)
-            .map_or_else(|| Self::new(true), |(_, search)| search)
+            .map_or_else(|| Self::new(None), |(_, search)| search)
+    }
+
+    /// Pages that were looked at in vain, if all was searched.
+    pub fn pages_in_vain(&self) -> Option<i64> {
+        Some(self.backlog.pages_in_vain()? + self.due.pages_in_vain())
     }
 
     pub fn keep(mut self, run: i64) {

@@ -11,7 +11,7 @@ use super::rows::{onward_stops, paths, pause, stops};
 use crate::backend;
 use crate::error::{Error, Failure};
 use crate::settings::Settings;
-use crate::store::{self, BatchRow, DeviceWindow, RunRow, Source, Status};
+use crate::store::{self, BatchRow, Checks, DeviceWindow, RunRow, Source, Status};
 use crate::track::{self, Micros};
 
 /// Points that are marked in one go, whatever the number of windows.
@@ -21,6 +21,7 @@ const POINTS: usize = 100_000;
 pub struct Outbox<'run> {
     settings: &'run Settings,
     sources: &'run [Source],
+    checks: &'run Checks,
     /// All windows of the round. Those of one device were read in one scan, so none of them can
     /// have missed another's points; those that come back untried become due.
     claimed: BTreeMap<DeviceWindow, Option<(Micros, Micros)>>,
@@ -37,11 +38,17 @@ pub struct Outbox<'run> {
 }
 
 impl<'run> Outbox<'run> {
-    pub fn new(settings: &'run Settings, sources: &'run [Source], claims: &[Claim]) -> Self {
+    pub fn new(
+        settings: &'run Settings,
+        sources: &'run [Source],
+        checks: &'run Checks,
+        claims: &[Claim],
+    ) -> Self {
         let claimed = claims.iter().map(|c| (c.window.clone(), c.new)).collect();
         Self {
             settings,
             sources,
+            checks,
             claimed,
             waiting: Vec::new(),
             untried: Vec::new(),
@@ -136,7 +143,10 @@ impl<'run> Outbox<'run> {
     /// Where not even this can be written, the run goes on without the device; without the table it cannot.
     fn put_off(&mut self, hindered: Attempted, report: &mut RunRow) -> Result<(), Error> {
         count(std::slice::from_ref(&hindered), report);
-        let written = backend::attempt(|| store::write_batches(&[self.batch_row(&hindered)]));
+        let written = backend::attempt(|| {
+            store::write_batches(&[self.batch_row(&hindered)])?;
+            self.checks.make()
+        });
         let why = match written.map_err(Failure::from) {
             Ok(()) => return Ok(()),
             Err(why) if why.is_lock() => return Err(Error::Failed(why)),
@@ -169,7 +179,8 @@ impl<'run> Outbox<'run> {
             store::notify(changed)?;
         }
         self.mark(&done)?;
-        self.reopen_neighbours(&done)
+        self.reopen_neighbours(&done)?;
+        self.checks.make()
     }
 
     /// New points of other windows may have been what finished ones were claimed for: those points are
@@ -193,7 +204,8 @@ impl<'run> Outbox<'run> {
         } else {
             report.windows_deferred += (untried.len() + left.len()) as i32;
         }
-        store::reopen(&untried)
+        store::reopen(&untried)?;
+        self.checks.make()
     }
 
     fn batch_row(&self, attempted: &Attempted) -> BatchRow {

@@ -8,7 +8,7 @@ use pgrx::datum::{TimestampWithTimeZone, Uuid};
 use super::groups::Group;
 use super::source::Source;
 use super::statement::{Columns, execute, rows, timestamps};
-use crate::backend::{interval, timestamp};
+use crate::backend::{interval, now, timestamp};
 use crate::error::Error;
 use crate::track::{Micros, Window};
 
@@ -121,12 +121,22 @@ pub fn lock_devices(devices: &[String], most: usize) -> Result<Vec<String>, Erro
     )
 }
 
-/// Devices with batches that are due and their number, those of jobs or all others, but for some.
+/// A device that has batches which are due.
+pub struct DueDevice {
+    pub device: String,
+    pub windows: i64,
+    /// When the first of them became so.
+    pub since: Micros,
+}
+
+/// Devices with batches that became due in a span, the one first of which that is longest ago: those of jobs or all others,
+/// but for some.
 pub fn due_devices(
     of_jobs: bool,
+    (since, now): (Micros, Micros),
     most: usize,
     but: impl Iterator<Item = String>,
-) -> Result<Vec<(String, i64)>, Error> {
+) -> Result<Vec<DueDevice>, Error> {
     rows(
         "look for batches that are due",
         include_str!("due_devices.sql"),
@@ -135,13 +145,25 @@ pub fn due_devices(
             of_jobs.into(),
             (most as i64).into(),
             but.collect::<Vec<_>>().into(),
+            timestamp(now).into(),
+            timestamp(since).into(),
         ],
-        |row| Ok((row.get(1)?, row.get(2)?)),
+        |row| {
+            Ok(DueDevice {
+                device: row.get(1)?,
+                windows: row.get(2)?,
+                since: row.time(3)?,
+            })
+        },
     )
 }
 
-/// Windows of these devices that are due.
-pub fn due_windows(devices: &[String], most: usize) -> Result<Vec<DeviceWindow>, Error> {
+/// Windows of these devices that became due in a span.
+pub fn due_windows(
+    devices: &[String],
+    (since, now): (Micros, Micros),
+    most: usize,
+) -> Result<Vec<DeviceWindow>, Error> {
     rows(
         "look for batches that are due",
         include_str!("due_windows.sql"),
@@ -149,6 +171,8 @@ pub fn due_windows(devices: &[String], most: usize) -> Result<Vec<DeviceWindow>,
             interval(LEASE).into(),
             devices.to_vec().into(),
             (most as i64).into(),
+            timestamp(now).into(),
+            timestamp(since).into(),
         ],
         |row| device_window(row, 1),
     )
@@ -159,7 +183,7 @@ pub fn held_windows() -> Result<Vec<DeviceWindow>, Error> {
     rows(
         "look for windows that are put off",
         include_str!("held_windows.sql"),
-        &[interval(LEASE).into()],
+        &[interval(LEASE).into(), timestamp(now()).into()],
         |row| device_window(row, 1),
     )
 }
@@ -311,7 +335,7 @@ pub fn take_pending(most: i32) -> Result<Vec<Uuid>, Error> {
     rows(
         "claim batches",
         include_str!("take_pending.sql"),
-        &[most.into()],
+        &[most.into(), timestamp(now()).into()],
         |row| row.get(1),
     )
 }

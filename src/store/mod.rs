@@ -3,6 +3,7 @@
 //! or two.
 
 mod adopted;
+mod checks;
 mod claims;
 mod groups;
 mod holding;
@@ -15,8 +16,9 @@ mod source;
 mod statement;
 
 pub use adopted::{reject_unusable, take_back, use_ready_sources};
+pub use checks::Checks;
 pub use claims::{
-    DeviceWindow, Known, drawn_until, due_devices, due_windows, hand_back, held_windows,
+    DeviceWindow, DueDevice, Known, drawn_until, due_devices, due_windows, hand_back, held_windows,
     known_batches, lock_devices, lock_windows, make_pending, neighbours, overlapped, reclaim,
     recut, take_pending, waiting_devices, waiting_live, waiting_windows, windows_of,
 };
@@ -28,7 +30,7 @@ pub use results::{
     write_onward_stops, write_paths, write_stops,
 };
 pub use runs::{
-    Delay, RunRow, ServerLeftOut, advance_jobs, osrm_as_seen, others_have_run, record_run,
-    search_is_due, snapshot, store_reads,
+    Delay, RunRow, ServerLeftOut, advance_jobs, last_search, osrm_as_seen, others_have_run,
+    record_run, snapshot, store_reads,
 };
 pub use source::{CLOCK_AHEAD, Fragments, Source, are_grouped, ask_source, sources};

@@ -2,7 +2,7 @@
 
 use super::groups::Group;
 use super::statement::rows;
-use crate::backend::{system_time, system_timestamp, timestamp};
+use crate::backend::{now, system_time, system_timestamp, timestamp};
 use crate::error::Error;
 use crate::osrm::client::LeftOut;
 use crate::track::Micros;
@@ -185,15 +185,15 @@ pub fn others_have_run(since: &str, run: Option<i64>) -> Result<bool, Error> {
     Ok(answers.first().copied().unwrap_or(true))
 }
 
-/// Whether it is time to look for old points, however long that takes.
-pub fn search_is_due() -> Result<bool, Error> {
-    let answers = rows(
+/// When all that may wait was searched last, however long that takes, if it is too early for that again.
+pub fn last_search() -> Result<Option<Micros>, Error> {
+    let searches = rows(
         "look up the last search",
-        include_str!("search_is_due.sql"),
-        &[],
-        |row| row.get(1),
+        include_str!("last_search.sql"),
+        &[timestamp(now()).into()],
+        |row| row.maybe_time(1),
     )?;
-    Ok(answers.first().copied().unwrap_or(true))
+    Ok(searches.first().copied().flatten())
 }
 
 /// Lets jobs put up to `most` further windows on record as pending; says whether they have more to

@@ -5,6 +5,7 @@
 //! has made there could match an argument better than the one of pg_catalog that was meant.
 
 use std::cell::RefCell;
+use std::ffi::CString;
 
 use pgrx::{Spi, pg_sys};
 
@@ -38,6 +39,12 @@ pub fn schema() -> Result<String, Error> {
         };
         Ok(schema.clone())
     })
+}
+
+/// How a statement that changes a table understands names. The table's triggers were written for its
+/// own schema; what the statement itself says has exact matches in pg_catalog, which comes before.
+pub fn writing_path(schema: &str) -> CString {
+    CString::new(format!("pg_catalog, {schema}, pg_temp")).expect("a name holds no zero")
 }
 
 fn look_up(extension: pg_sys::Oid) -> Result<String, Error> {

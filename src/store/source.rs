@@ -13,7 +13,8 @@ use pgrx::datum::{DatumWithOid, Json};
 use pgrx::pg_sys;
 use serde_json::Value;
 
-use super::schema::schema;
+use super::checks::Checks;
+use super::schema::{schema, writing_path};
 use super::statement::{Columns, execute, read, read_as_seen, read_rows, rows, run};
 use crate::backend::{self, Actor, Options};
 use crate::error::{Error, Failure};
@@ -105,12 +106,6 @@ impl Fragments {
     }
 }
 
-/// How a statement that changes a table understands names. The table's triggers were written for its
-/// own schema; what the statement itself says has exact matches in pg_catalog, which comes before.
-fn writing_path(schema: &str) -> CString {
-    CString::new(format!("pg_catalog, {schema}, pg_temp")).expect("a name holds no zero")
-}
-
 impl Source {
     pub fn is_adopted(&self) -> bool {
         self.fragments.is_adopted()
@@ -198,14 +193,15 @@ impl Source {
         value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
         if part == self.relation {
-            return self.change_table(&self.fragments, doing, template, args, value);
+            return self.change_table(part, &self.fragments, doing, template, args, value);
         }
         let fragments = self.fragments_of(part)?;
-        self.change_table(&fragments, doing, template, args, value)
+        self.change_table(part, &fragments, doing, template, args, value)
     }
 
     fn change_table<T>(
         &self,
+        part: pg_sys::Oid,
         fragments: &Fragments,
         doing: &'static str,
         template: &str,
@@ -217,7 +213,9 @@ impl Source {
             let _path = Options::search_path(&writing_path(&schema()?));
             return run(doing, &sql, args, value);
         };
-        let changed = backend::attempt_as(&writer, || run(doing, &sql, args, value));
+        // What somebody else's rights are for puts nothing off to where it would have ours: PostgreSQL refuses that.
+        let changed = Checks::of(part)?
+            .at_once(|| backend::attempt_as(&writer, || run(doing, &sql, args, value)));
         changed.map_err(|error| Error::Source(self.number, Failure::from(error)))
     }
 

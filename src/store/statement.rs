@@ -116,6 +116,14 @@ pub fn read_as_seen<T>(
     })
 }
 
+/// Runs a statement that takes no arguments and is rarely the same twice.
+pub fn command(doing: &'static str, sql: &str) -> Result<(), Error> {
+    Spi::connect_mut(|client| {
+        let done = client.update(sql, None, &[]);
+        done.map(drop).map_err(Error::query(doing))
+    })
+}
+
 fn values<T>(
     doing: &'static str,
     table: SpiTupleTable<'_>,

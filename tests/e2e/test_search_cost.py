@@ -119,3 +119,25 @@ def test_notes_of_reads_are_stored_by_the_thousand_and_never_kept_for_more_than_
     db.rows("SELECT * FROM process_pending_gps()")
     assert db.row("SELECT count(*) AS notes, count(*) FILTER (WHERE stored) AS stored FROM path_reads") == {
         "notes": 900, "stored": 900}
+
+
+def test_what_was_due_is_passed_over_once_a_run_even_while_an_old_snapshot_is_open(warm, osrm):
+    """The procedure does so the more rarely, the more that is, and takes what has become due since."""
+    batches, devices = 20_000, 8
+    warm.rows("""INSERT INTO processing_batches (device_id, start_time, end_time, status, context_start, context_end)
+                 SELECT 'old', s, s + interval '5 min', 'completed', s, s + interval '5 min'
+                   FROM generate_series(now() - %s * interval '5 min', now() - interval '1 day', '5 min') s""", (batches,))
+    with old_snapshot(warm):
+        for settles in "now() - random() * interval '8 h'", "NULL":
+            warm.rows(f"UPDATE processing_batches SET settles_at = {settles}")
+            warm.rows("""UPDATE processing_batches SET status = 'pending', next_attempt_at = now() - random() * interval '8 h'
+                          WHERE settles_at IS NULL; UPDATE processing_batches SET status = 'completed'""")
+        search = pages(warm, "SELECT * FROM process_pending_gps()")
+        for number in range(devices):
+            insert(warm, f"car-{number}", drive(osrm, recent_window(60), 100, seed=number))
+        # A device a round.
+        assert pages(warm, "SELECT * FROM process_pending_gps()") < 1.5 * search
+        warm.rows("UPDATE worker_runs SET search_pages = 3000000, started_at = now()")
+        warm.rows("UPDATE processing_batches SET settles_at = now() WHERE device_id = 'car-1'")
+        assert pages(warm, "SELECT * FROM _process_round(NULL, 500, 50)") < search / 10
+    assert warm.value("SELECT count(*) FROM processing_batches WHERE settles_at IS NOT NULL OR status <> 'completed'") == 0

@@ -49,6 +49,8 @@ pub enum Error {
     Source(usize, Failure),
     /// Points were marked as processed and are not: a trigger or a rule of their table is against it.
     NotMarked,
+    /// The same of what became of a window.
+    NotRecorded,
     BadArgument {
         name: &'static str,
         why: String,
@@ -79,7 +81,12 @@ impl From<Error> for Failure {
         match error {
             Error::Failed(failure) | Error::Source(_, failure) => failure,
             error => Self {
-                code: PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+                code: match error {
+                    Error::NotMarked | Error::NotRecorded => {
+                        PgSqlErrorCode::ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION
+                    }
+                    _ => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+                },
                 message: ErrorReport::from(error).message().to_string(),
             },
         }
@@ -101,6 +108,12 @@ impl From<Error> for ErrorReport {
             Error::NotMarked => report(
                 Code::ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
                 "points stay unprocessed: a trigger or a rule of their table keeps them so".into(),
+            ),
+            Error::NotRecorded => report(
+                Code::ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
+                "batches are not as they were written: a trigger or a rule of processing_batches keeps \
+                 them so"
+                    .into(),
             ),
             Error::BadSetting(bad) => {
                 let (message, example) = words_of(bad);

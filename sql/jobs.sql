@@ -214,6 +214,7 @@ DECLARE
     deadline timestamptz := clock_timestamp() + interval '1 second';
     queued integer := 0;
     moved boolean := false;
+    others oid[];
 BEGIN
     PERFORM @extschema@._finish_jobs();
     FOR active IN SELECT j.job_id FROM @extschema@.matching_jobs j WHERE j.status = 'active' ORDER BY j.job_id LOOP
@@ -222,6 +223,7 @@ BEGIN
          WHERE j.job_id = active AND j.status = 'active' AND NOT @extschema@._is_held_up(j.job_id)
            FOR UPDATE SKIP LOCKED;
         CONTINUE WHEN NOT FOUND;
+        others := coalesce(others, @extschema@._put_off());
         next := @extschema@._advance_job(job, max_windows - queued, deadline);
         CONTINUE WHEN next IS NOT DISTINCT FROM job;
         UPDATE @extschema@.matching_jobs j
@@ -233,6 +235,7 @@ BEGIN
         queued := queued + next.windows_queued - job.windows_queued;
         moved := true;
     END LOOP;
+    PERFORM @extschema@._make_checks(others);
     RETURN moved;
 END
 $$;

@@ -49,6 +49,8 @@ pub enum Error {
     Source(usize, Failure),
     /// Points were marked as processed and are not: a trigger or a rule of their table is against it.
     NotMarked,
+    /// The same of what became of a window.
+    NotRecorded,
     BadArgument {
         name: &'static str,
         why: String,
@@ -79,7 +81,12 @@ impl From<Error> for Failure {
         match error {
             Error::Failed(failure) | Error::Source(_, failure) => failure,
             error => Self {
-                code: PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+                code: match error {
+                    Error::NotMarked | Error::NotRecorded => {
+                        PgSqlErrorCode::ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION
+                    }
+                    _ => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+                },
                 message: ErrorReport::from(error).message().to_string(),
             },
         }
@@ -98,10 +105,10 @@ impl From<Error> for ErrorReport {
             Error::Failed(failure) | Error::Source(_, failure) => {
                 report(failure.code, failure.message)
             }
-            Error::NotMarked => report(
-                Code::ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
-                "points stay unprocessed: a trigger or a rule of their table keeps them so".into(),
-            ),
+            Error::NotMarked => kept("points stay unprocessed", "their table"),
+            Error::NotRecorded => {
+                kept("batches are not as they were written", "processing_batches")
+            }
             Error::BadSetting(bad) => {
                 let (message, example) = words_of(bad);
                 report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message).set_hint(format!(
@@ -142,6 +149,15 @@ impl From<Error> for ErrorReport {
             Error::Defect(what) => report(Code::ERRCODE_INTERNAL_ERROR, what),
         }
     }
+}
+
+/// What somebody else's code keeps as it is.
+fn kept(what: &str, table: &str) -> ErrorReport {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
+        format!("{what}: a trigger or a rule of {table} keeps them so"),
+        function_name!(),
+    )
 }
 
 /// What is wrong with a setting, and how it may be set.

@@ -12,7 +12,7 @@ use super::membership::Membership;
 use super::search::Search;
 use super::windows::{floor, window_at};
 use crate::backend;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::settings::Settings;
 use crate::store::{self, DeviceWindow, DueDevice, Source};
 use crate::track::Micros;
@@ -68,11 +68,31 @@ pub fn choose(
     choice.add_due(&mut search.due, false)?;
     let mut goes_on = choice.add_backlog(&mut search.backlog, (since, live_since))?;
     if choice.left() > 0 {
-        let advanced = backend::unless_locked(|| store::advance_jobs(choice.left()))?;
-        goes_on |= advanced.unwrap_or(false);
+        goes_on |= advance_jobs(choice.left(), &mut search.jobs_fail);
         choice.add_due(&mut search.due, true)?;
     }
     Ok((choice.wanted, goes_on))
+}
+
+/// Lets jobs put windows on record; says whether they have more to look through. What is in their way is no business of
+/// others, and told once a run.
+fn advance_jobs(most: usize, fail: &mut bool) -> bool {
+    if *fail {
+        return false;
+    }
+    let advanced = backend::attempt(|| store::advance_jobs(most));
+    let why = match advanced.map_err(Failure::from) {
+        Ok(more) => return more,
+        Err(why) => why,
+    };
+    if !why.is_lock() {
+        *fail = true;
+        why.warn(
+            "could not go on with backfills and re-matches",
+            "Let what is in their way go, or end them: see get_jobs() and stop_job().",
+        );
+    }
+    false
 }
 
 /// A choice in the making.

@@ -11,9 +11,9 @@ use super::search::Search;
 use super::settling::settles_at;
 use super::windows::covers;
 use crate::backend;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::settings::Settings;
-use crate::store::{self, DeviceWindow, Group, Known, Source};
+use crate::store::{self, Checks, DeviceWindow, Group, Known, Source};
 use crate::track::{self, Micros};
 
 /// A window that this run has taken.
@@ -138,7 +138,7 @@ fn complete(
     wanted.retain(|window, _| !passed.contains(&window.device));
     if recut {
         cover_odd(recipe.window, &mut wanted);
-        store::recut(&windows(&wanted))?;
+        replace_odd(&mut wanted, passed)?;
     }
     let known = store::known_batches(&windows(&wanted))?;
     Ok(wanted
@@ -152,6 +152,40 @@ fn complete(
             known,
         })
         .collect())
+}
+
+/// Puts it on record that windows are in the place of batches of another length. A device of which a batch cannot go, for
+/// something of the application refers to it, is passed over.
+fn replace_odd(wanted: &mut Wanted, passed: &mut PassedOver) -> Result<(), Error> {
+    let checks = Checks::new()?;
+    let replace = |windows: &[DeviceWindow]| {
+        backend::attempt(|| {
+            store::recut(windows)?;
+            checks.make()
+        })
+    };
+    if replace(&windows(wanted)).is_ok() {
+        return Ok(());
+    }
+    let windows = windows(wanted);
+    let mut told = false;
+    for of_device in windows.chunk_by(|a, b| a.device == b.device) {
+        if let Err(why) = replace(of_device) {
+            let device = &of_device[0].device;
+            if !told {
+                Failure::from(why).warn(
+                    &format!(
+                        "could not replace batches of another window length of device \"{device}\""
+                    ),
+                    "Let what refers to them go, or set osrm_matcher.window to what it was.",
+                );
+                told = true;
+            }
+            passed.insert(device.clone());
+        }
+    }
+    wanted.retain(|window, _| !passed.contains(&window.device));
+    Ok(())
 }
 
 fn windows(wanted: &Wanted) -> Vec<DeviceWindow> {

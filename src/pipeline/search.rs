@@ -14,6 +14,8 @@ pub struct Search {
     pub live: Live,
     pub backlog: Backlog,
     pub due: Due,
+    /// Jobs were not gone on with, for they fail.
+    pub jobs_fail: bool,
     /// Groups of devices that were asked about in vain.
     pub away: BTreeSet<Group>,
 }
@@ -33,6 +35,7 @@ impl Search {
                 Some(_) => Backlog::none(),
             },
             due: Due::new(last),
+            jobs_fail: false,
             away: BTreeSet::new(),
         }
     }

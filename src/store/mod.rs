@@ -3,6 +3,7 @@
 //! or two.
 
 mod adopted;
+mod batches;
 mod checks;
 mod claims;
 mod groups;
@@ -16,6 +17,7 @@ mod source;
 mod statement;
 
 pub use adopted::{reject_unusable, take_back, use_ready_sources};
+pub use batches::{BatchRow, Status, write_batches, write_onward};
 pub use checks::Checks;
 pub use claims::{
     DeviceWindow, DueDevice, Known, drawn_until, due_devices, due_windows, hand_back, held_windows,
@@ -26,8 +28,7 @@ pub use groups::{Group, Unsaid, devices_with_paths, groups, groups_of};
 pub use holding::{DeviceKeys, device_keys};
 pub use points::{Row, RowId, Span, read_points, read_spans};
 pub use results::{
-    BatchRow, Status, Written, mark_points, notify, reopen, unsettle, write_batches, write_onward,
-    write_onward_stops, write_paths, write_stops,
+    Written, mark_points, notify, reopen, unsettle, write_onward_stops, write_paths, write_stops,
 };
 pub use runs::{
     Delay, RunRow, ServerLeftOut, advance_jobs, last_search, osrm_as_seen, others_have_run,

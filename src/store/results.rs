@@ -1,4 +1,4 @@
-//! Writing what became of windows: one statement a table, whatever the number of windows.
+//! Writing what windows hold, and which points that is of: one statement a table, whatever the number of windows.
 
 use std::collections::HashMap;
 
@@ -6,122 +6,12 @@ use pgrx::datum::Uuid;
 use pgrx::pg_sys;
 
 use super::claims::{DeviceWindow, devices, ends, starts};
-use super::groups::Group;
 use super::points::RowId;
 use super::source::Source;
 use super::statement::{execute, rows, timestamps};
 use crate::backend::timestamp;
 use crate::error::Error;
-use crate::osrm::Refusal;
 use crate::track::{Grade, Micros, Path, PathKind, Reason, Stop};
-
-/// What a batch's row is to say.
-#[derive(Debug)]
-pub struct BatchRow {
-    pub batch: Uuid,
-    pub window: DeviceWindow,
-    pub status: Status,
-    pub points: i32,
-    pub osrm_calls: i32,
-    pub started: Micros,
-    pub error: Option<Refusal>,
-    pub retries: i32,
-    /// When a pending batch is due.
-    pub next_attempt: Micros,
-    /// `None` while the window has no outcome.
-    pub context: Option<(Micros, Micros)>,
-    pub duplicates: i32,
-    pub outliers: i32,
-    pub rejected: i32,
-    /// When the window is to be matched once more.
-    pub settles: Option<Micros>,
-    pub group: Group,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    Pending,
-    Completed,
-    Failed,
-}
-
-impl Status {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-fn column<T>(batches: &[BatchRow], of: impl Fn(&BatchRow) -> T) -> Vec<T> {
-    batches.iter().map(of).collect()
-}
-
-/// A part of what went wrong with each.
-fn errors(batches: &[BatchRow], part: fn(&Refusal) -> &str) -> Vec<Option<String>> {
-    column(batches, |b| b.error.as_ref().map(|e| part(e).to_string()))
-}
-
-/// Writes batches, new ones and known ones.
-pub fn write_batches(batches: &[BatchRow]) -> Result<(), Error> {
-    if batches.is_empty() {
-        return Ok(());
-    }
-    let windows = || batches.iter().map(|b| &b.window);
-    execute(
-        "write batches",
-        include_str!("write_batches.sql"),
-        &[
-            column(batches, |b| b.batch).into(),
-            devices(windows()).into(),
-            starts(windows()).into(),
-            ends(windows()).into(),
-            column(batches, |b| b.status.name()).into(),
-            column(batches, |b| b.points).into(),
-            column(batches, |b| b.osrm_calls).into(),
-            column(batches, |b| timestamp(b.started)).into(),
-            errors(batches, |e| &e.message).into(),
-            errors(batches, |e| &e.code).into(),
-            column(batches, |b| b.retries).into(),
-            column(batches, |b| timestamp(b.next_attempt)).into(),
-            column(batches, |b| b.context.map(|c| timestamp(c.0))).into(),
-            column(batches, |b| b.context.map(|c| timestamp(c.1))).into(),
-            column(batches, |b| b.duplicates).into(),
-            column(batches, |b| b.outliers).into(),
-            column(batches, |b| b.rejected).into(),
-            column(batches, |b| b.settles.map(timestamp)).into(),
-            column(batches, |b| b.group.clone()).into(),
-        ],
-    )
-}
-
-/// Writes batches of windows whose line went on; what they count comes on top of what was there.
-pub fn write_onward(batches: &[BatchRow]) -> Result<(), Error> {
-    if batches.is_empty() {
-        return Ok(());
-    }
-    let windows = || batches.iter().map(|b| &b.window);
-    execute(
-        "write batches of open windows",
-        include_str!("write_onward.sql"),
-        &[
-            column(batches, |b| b.batch).into(),
-            devices(windows()).into(),
-            starts(windows()).into(),
-            ends(windows()).into(),
-            column(batches, |b| b.points).into(),
-            column(batches, |b| b.osrm_calls).into(),
-            column(batches, |b| timestamp(b.started)).into(),
-            errors(batches, |e| &e.message).into(),
-            errors(batches, |e| &e.code).into(),
-            column(batches, |b| b.settles.map(timestamp)).into(),
-            column(batches, |b| b.rejected).into(),
-            column(batches, |b| b.group.clone()).into(),
-        ],
-    )
-}
 
 /// Something that a window holds, ready to be written.
 #[derive(Debug)]

@@ -157,5 +157,6 @@ def test_a_job_that_somebody_else_moves_on_is_left_to_them(db):
     with closing(db.connect(autocommit=False)) as session, closing(session.cursor()) as cursor:
         cursor.execute("SELECT FROM matching_jobs FOR UPDATE")
         assert db.value("SELECT _advance_jobs(100)") is False
+        session.rollback()
     assert db.value("SELECT _advance_jobs(100)") is True
     assert db.value("SELECT _advance_jobs(100)") is False

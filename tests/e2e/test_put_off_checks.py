@@ -58,6 +58,43 @@ def test_a_row_that_a_key_refers_to_holds_up_its_device_alone(db, osrm, statemen
 
 
 @pytest.mark.parametrize("statement", RUNS)
+@pytest.mark.parametrize("when", ["", DEFERRED])
+def test_a_batch_that_a_key_refers_to_holds_up_its_device_alone_when_windows_get_another_length(db, osrm, statement, when):
+    for seed, device in enumerate(["bad", "good"]):
+        insert(db, device, drives(osrm, seed))
+    process_all(db)
+    db.rows(f"""CREATE TABLE notes (batch uuid REFERENCES processing_batches {when});
+                INSERT INTO notes SELECT batch_id FROM processing_batches WHERE device_id = 'bad'""")
+    db.set("osrm_matcher.window", "15min")
+    for seed, device in enumerate(["bad", "good"]):
+        insert(db, device, drives(osrm, seed + 5)[:5])
+    db.rows(statement)
+    assert waiting_devices(db) == ["bad"]
+    db.rows("DELETE FROM notes")
+    take_all(db)
+    assert db.value("SELECT count(DISTINCT end_time - start_time) FROM processing_batches") == 1
+
+
+@pytest.mark.parametrize("statement", RUNS)
+@pytest.mark.parametrize("when", ["", DEFERRED])
+def test_a_batch_that_a_key_refers_to_holds_up_a_job_and_no_live_work(db, osrm, statement, when):
+    insert(db, "old", drives(osrm))
+    process_all(db)
+    db.rows(f"CREATE TABLE notes (batch uuid REFERENCES processing_batches {when}); INSERT INTO notes SELECT batch_id FROM processing_batches")
+    db.set("osrm_matcher.window", "15min")
+    db.rows("SELECT start_rematch(now() - interval '3 hours', now())")
+    insert(db, "new", drives(osrm, 2))
+    with closing(db.connect()) as session:
+        session.cursor().execute(statement)
+        (notice,) = [notice for notice in session.notices if "WARNING" in notice]
+    assert "backfills and re-matches" in notice and "stop_job()" in notice
+    assert waiting(db) == 0
+    db.rows("DELETE FROM notes")
+    process_all(db)
+    assert db.value("SELECT status FROM get_jobs()") == "done"
+
+
+@pytest.mark.parametrize("statement", RUNS)
 @pytest.mark.parametrize("table", ["cached_polylines", "processing_batches"])
 def test_a_device_that_a_key_of_ours_does_not_know_waits_alone(db, osrm, statement, table):
     db.rows(f"""CREATE TABLE vehicles (plate text PRIMARY KEY); INSERT INTO vehicles VALUES ('good');

@@ -168,6 +168,33 @@ $$;
 COMMENT ON FUNCTION _lock_table IS
     'locks a table, partitions included, for altering it, or against others who would alter it, or raises lock_not_available after some seconds; volatile';
 
+CREATE FUNCTION _warn_of_locks() RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    sessions bigint := current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint;
+    room bigint := sessions * current_setting('max_locks_per_transaction')::bigint;
+    tables bigint;
+BEGIN
+    -- A table has five: its own, and those of its key and of three indexes. Others read, too, while a run holds them.
+    WITH RECURSIVE part AS (
+        SELECT a.relation::oid AS oid FROM @extschema@.adopted_sources a
+        UNION ALL
+        SELECT i.inhrelid FROM part p JOIN pg_inherits i ON i.inhparent = p.oid
+    )
+    SELECT count(*) INTO tables FROM part;
+    IF 5 * tables > room / 2 THEN
+        RAISE WARNING 'reading all adopted tables, which are % with their partitions, takes some % locks, more than half of the % that there is room for',
+            tables, 5 * tables, room
+            USING ERRCODE = 'configuration_limit_exceeded', DETAIL = 'Where there is no more room, runs and reads fail: out of shared memory (53200).',
+                  HINT = format('ALTER SYSTEM SET max_locks_per_transaction = %s; then restart PostgreSQL.', ceil(20.0 * tables / sessions));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _warn_of_locks IS
+    'warns, with what to do, where the locks of all adopted tables come near what the server has room for; stable';
+
 -- long: its arguments alone take twenty lines.
 CREATE FUNCTION adopt_source(
     relation regclass,
@@ -235,6 +262,9 @@ BEGIN
         EXECUTE format('COMMENT ON COLUMN %1$s.processed IS ''added by osrm_matcher: whether the point has been processed'';
                         COMMENT ON COLUMN %1$s.batch_id IS ''added by osrm_matcher: the batch that took the point in''',
                        @extschema@._qualified(relation));
+    END IF;
+    IF NOT dry_run THEN
+        PERFORM @extschema@._warn_of_locks();
     END IF;
 END
 $$;

@@ -54,10 +54,10 @@ BEGIN
            _readable, _referred_to, _relation, _remake_points, _require_read_committed, _require_shardable,
            _require_simple_points, _require_superuser, _restore_device_locks, _rights_of_no_other, _schedule_jobs,
            _server_alerts, _server_list, _step_job, _stops_of, _stored_columns, _stored_paths, _suffix, _tables_of, _types_of,
-           _unschedule_workers, _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _written_fleet,
-           _written_paths, adopt_shards, attach_indexes, forget_departed, get_device_distance, get_device_fixes,
-           get_device_positions, get_device_trips, get_distances, get_map_page, get_osrm_groups, get_osrm_servers,
-           grant_writer, holds_device, partition_points, rematch_arrived, revoke_writer}'));
+           _unschedule_workers, _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _warn_of_locks,
+           _written_fleet, _written_paths, adopt_shards, attach_indexes, forget_departed, get_device_distance,
+           get_device_fixes, get_device_positions, get_device_trips, get_distances, get_map_page, get_osrm_groups,
+           get_osrm_servers, grant_writer, holds_device, partition_points, rematch_arrived, revoke_writer}'));
     IF theirs IS NOT NULL THEN
         RAISE EXCEPTION 'osrm_matcher 0.2.0 has functions of its own named like some that are in schema @extschema@: %', theirs
             USING ERRCODE = 'duplicate_function', HINT = 'Rename them, or move them to another schema, then update again.';
@@ -2405,6 +2405,33 @@ $$;
 COMMENT ON FUNCTION _lock_table IS
     'locks a table, partitions included, for altering it, or against others who would alter it, or raises lock_not_available after some seconds; volatile';
 
+CREATE FUNCTION _warn_of_locks() RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    sessions bigint := current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint;
+    room bigint := sessions * current_setting('max_locks_per_transaction')::bigint;
+    tables bigint;
+BEGIN
+    -- A table has five: its own, and those of its key and of three indexes. Others read, too, while a run holds them.
+    WITH RECURSIVE part AS (
+        SELECT a.relation::oid AS oid FROM @extschema@.adopted_sources a
+        UNION ALL
+        SELECT i.inhrelid FROM part p JOIN pg_inherits i ON i.inhparent = p.oid
+    )
+    SELECT count(*) INTO tables FROM part;
+    IF 5 * tables > room / 2 THEN
+        RAISE WARNING 'reading all adopted tables, which are % with their partitions, takes some % locks, more than half of the % that there is room for',
+            tables, 5 * tables, room
+            USING ERRCODE = 'configuration_limit_exceeded', DETAIL = 'Where there is no more room, runs and reads fail: out of shared memory (53200).',
+                  HINT = format('ALTER SYSTEM SET max_locks_per_transaction = %s; then restart PostgreSQL.', ceil(20.0 * tables / sessions));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _warn_of_locks IS
+    'warns, with what to do, where the locks of all adopted tables come near what the server has room for; stable';
+
 -- long: its arguments alone take twenty lines.
 CREATE FUNCTION adopt_source(
     relation regclass,
@@ -2472,6 +2499,9 @@ BEGIN
         EXECUTE format('COMMENT ON COLUMN %1$s.processed IS ''added by osrm_matcher: whether the point has been processed'';
                         COMMENT ON COLUMN %1$s.batch_id IS ''added by osrm_matcher: the batch that took the point in''',
                        @extschema@._qualified(relation));
+    END IF;
+    IF NOT dry_run THEN
+        PERFORM @extschema@._warn_of_locks();
     END IF;
 END
 $$;
@@ -2704,6 +2734,7 @@ BEGIN
         what := CASE WHEN FOUND THEN 'adopted' ELSE 'kept' END;
         RETURN NEXT;
     END LOOP;
+    PERFORM @extschema@._warn_of_locks();
 END
 $$;
 COMMENT ON FUNCTION adopt_shards IS

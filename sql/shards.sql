@@ -160,6 +160,7 @@ BEGIN
         what := CASE WHEN FOUND THEN 'adopted' ELSE 'kept' END;
         RETURN NEXT;
     END LOOP;
+    PERFORM @extschema@._warn_of_locks();
 END
 $$;
 COMMENT ON FUNCTION adopt_shards IS

@@ -367,3 +367,19 @@ def test_a_device_id_that_no_index_holds_is_refused_after_adoption(db):
     name = "(SELECT string_agg(md5(n::text), '') FROM generate_series(1, 100) n)"
     with pytest.raises(psycopg2.errors.ProgramLimitExceeded):
         db.rows(f"INSERT INTO markers (username, coords) VALUES ({name}, '{{24.9,60.1}}')")
+
+
+def test_more_tables_than_there_is_room_for_their_locks_are_warned_of(osrm, new_cluster):
+    markers = "CREATE TABLE %s (username text, coords float8[], created_at timestamptz)"
+    room = {"max_connections": 20, "max_locks_per_transaction": 10}
+    with (new_cluster("locks", osrm.url, **room) as cluster, closing(cluster.connect()) as session, closing(session.cursor()) as cursor):
+        cursor.execute(f"CREATE EXTENSION osrm_matcher; {markers % 'one'}; {markers % 'other'}; {markers % 'many'} PARTITION BY RANGE (created_at)")
+        for year in range(2001, 2019):
+            cursor.execute(f"CREATE TABLE many_{year} PARTITION OF many FOR VALUES FROM ('{year}-01-01') TO ('{year + 1}-01-01')")
+        for call in "'many'", "'one'", "'other', dry_run => true":
+            cursor.execute(f"SELECT * FROM adopt_source({call})")
+        assert session.notices == []
+        cursor.execute("SELECT * FROM adopt_source('other')")
+        (warning,) = session.notices
+    assert "all adopted tables, which are 21 with their partitions, takes some 105 locks, more than half of the 200" in warning
+    assert "ALTER SYSTEM SET max_locks_per_transaction = 21;" in warning

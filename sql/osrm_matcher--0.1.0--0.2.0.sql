@@ -2436,7 +2436,12 @@ DECLARE
     tables bigint;
 BEGIN
     -- A table has five: its own, and those of its key and of three indexes. Others read, too, while a run holds them.
-    SELECT count(*) INTO tables FROM @extschema@.adopted_sources a CROSS JOIN LATERAL @extschema@._tables_of(a.relation);
+    WITH RECURSIVE part AS (
+        SELECT a.relation::oid AS oid FROM @extschema@.adopted_sources a
+        UNION ALL
+        SELECT i.inhrelid FROM part p JOIN pg_inherits i ON i.inhparent = p.oid
+    )
+    SELECT count(*) INTO tables FROM part;
     IF 5 * tables > room / 2 THEN
         RAISE WARNING 'reading all adopted tables, which are % with their partitions, takes some % locks, more than half of the % that there is room for',
             tables, 5 * tables, room

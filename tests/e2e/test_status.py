@@ -136,6 +136,14 @@ def test_what_is_on_record_from_a_clock_that_was_ahead_hides_nothing(db, own_osr
     assert db.value("SELECT windows_last_hour FROM worker_health") == 0
 
 
+def test_a_pause_that_was_asked_for_while_a_clock_was_ahead_is_over(db, osrm):
+    db.rows("""INSERT INTO worker_runs (started_at, finished_at, osrm_error, osrm_resume_at)
+               VALUES (now() + interval '2 h', now() + interval '2 h', 'HTTP 429', now() + interval '2 h 1 min')""")
+    insert(db, "bus", drive(osrm, recent_window(), seconds=300))
+    process_all(db)
+    assert problems(db) == []
+
+
 def test_alerts_and_status_do_not_read_the_log_of_runs(db):
     """A month of it, and each run found that OSRM answers."""
     db.rows("""INSERT INTO worker_runs (started_at, finished_at, osrm_calls, search_pages)

@@ -38,13 +38,13 @@ def test_a_night_takes_two_rows_and_reads_as_before(db, parked):
     assert (second, round(evening)) == (midnight, 24)
     assert db.rows(ALL, ("van",)) == before
     # Nothing is left to do, and rows of today stay as they are.
-    rows = db.rows("SELECT ctid, * FROM stops")
+    rows = db.rows("SELECT ctid, * FROM stops ORDER BY id")
     today = db.value("SELECT date_trunc('day', now(), 'UTC')")
     for n in range(2):
         db.rows("INSERT INTO stops (device_id, start_time, end_time, longitude, latitude, source_coordinates_count)"
                 " VALUES ('car', %s, %s, 24.9, 60.2, 5)", (today + n * FIVE, today + (n + 1) * FIVE))
     db.rows("CALL upkeep()")
-    assert db.rows("SELECT ctid, * FROM stops WHERE device_id = 'van'") == rows
+    assert db.rows("SELECT ctid, * FROM stops WHERE device_id = 'van' ORDER BY id") == rows
     assert db.value("SELECT count(*) FROM stops WHERE device_id = 'car'") == 2
 
 

@@ -66,7 +66,7 @@ def test_a_round_is_shorter_than_a_transaction_may_be(db, osrm, slow):
 
 
 def test_a_server_that_is_known_to_be_slow_is_not_away(db, osrm, slow):
-    slow.delay = 3.2
+    slow.delay = 4.5
     insert(db, "car", drive(osrm, recent_window(), 60))
     assert "a greater osrm_matcher.request_timeout" in db.row("SELECT * FROM process_pending_gps()")["osrm_error"]
     db.set("osrm_matcher.request_timeout", "20s")

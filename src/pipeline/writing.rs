@@ -189,6 +189,7 @@ impl<'run> Outbox<'run> {
         let mut untried = std::mem::take(&mut self.untried);
         let left = std::mem::take(&mut self.left);
         if self.winding_up {
+            untried.extend(left);
             untried.retain(|window| match self.claimed.get(window) {
                 Some(Some(new)) => {
                     self.left_over.push((window.clone(), *new));
@@ -196,11 +197,6 @@ impl<'run> Outbox<'run> {
                 }
                 _ => true,
             });
-            let with_new = |window: DeviceWindow| {
-                let new = (*self.claimed.get(&window)?)?;
-                Some((window, new))
-            };
-            self.left_over.extend(left.into_iter().filter_map(with_new));
         } else {
             report.windows_deferred += (untried.len() + left.len()) as i32;
         }

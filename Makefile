@@ -57,6 +57,7 @@ storm: ## random storms, each compared with a run from scratch (SECONDS=600, SEE
 	@$(PYTHON) tests/storm/run.py $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 matrix: ## all tests on every PostgreSQL that can be had here, in clean Debians, as root; ON="17 18" for some
+	@tests/setup/packages.sh roots
 	@$(PYTHON) tests/matrix/run.py $(ON)
 
 audit: ## licences and origins of the crates that we ship, and advisories where cargo-deny is installed
@@ -78,6 +79,7 @@ image: ## the Docker image, where there is an engine; PG=17 for another PostgreS
 		--tag osrm_matcher:pg$(or $(PG),15) .
 
 installs: ## each way to install it, tried in a clean Debian made by debootstrap, as root
+	@tests/setup/packages.sh roots
 	@$(prepare) demo
 	@$(PYTHON) tests/installs/run.py $(WAYS)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and none that is there.
-# usage: packages.sh [build|demo|test|quality|picture|bench]
+# usage: packages.sh [build|demo|test|quality|picture|bench|roots]; `roots`: clean Debians beside this one
 # shellcheck source=tests/setup/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/setup/choose_postgres.sh
@@ -36,6 +36,7 @@ demo) wanted+=(python3-pyosmium) ;;
 quality) wanted+=(python3-numpy python3-scipy) ;;
 picture) wanted+=(python3-numpy python3-scipy python3-pyosmium python3-selenium python3-pil chromium chromium-driver) ;;
 bench) wanted+=(wrk libfaketime nodejs) ;;
+roots) wanted+=(debootstrap) ;;
 esac
 
 missing=()

@@ -69,11 +69,25 @@ pub mod prepare {
     /// or if it was reached in this factor times as long a time as it is left in: after a silence, receivers wake up
     /// with wrong places.
     pub const SILENCE: f64 = 2.0;
+    /// A vehicle that turns back does not come and leave faster than so many times as it usually drives, and that is
+    /// the median of so many steps to each side, or these metres a second; fewer steps tell nothing.
+    pub const SPIKE_SPEED: f64 = 2.5;
+    pub const SPIKE_SIDE: usize = 8;
+    pub const USUAL_SPEED: f64 = 8.0;
+    pub const FEWEST_STEPS: usize = 4;
+    /// Slower steps are none, in m/s.
+    pub const SLOWEST: f64 = 1.0;
+    /// It turns back where the way across is less than this share of the ways there and back.
+    pub const SPIKE_ACROSS: f64 = 0.7;
     /// A receiver that hears nothing may repeat its last place for so many seconds; one that
     /// repeats it longer is parked.
     pub const FROZEN: f64 = super::vehicle::PARKED;
+    /// From a place that it only repeats a vehicle would have to go so many times as fast as before and after.
+    pub const HASTE: f64 = 1.5;
     /// Two fixes nearer than this are the same place, in metres: less than any receiver's noise.
     pub const SAME_PLACE: f64 = 0.5;
+    /// A place that a device sends again within so many seconds, after others, may be one that it has left.
+    pub const AGAIN: f64 = super::vehicle::PARKED;
     /// So many of the fixes of one second are compared, so that a flood of them costs no time.
     pub const READINGS: usize = 8;
     /// Half the side of the square around (0, 0) that stands for "no position", in degrees.

@@ -3,11 +3,11 @@
 //! Every choice looks at values alone, never at the order of arrival, and an exact copy of a fix
 //! changes nothing.
 
+use super::repeats::{frozen, repeats};
 use super::teleports;
 use crate::track::geo;
-use crate::track::model::{Dropped, Fix, Micros, Window, seconds};
-use crate::track::recipe::prepare::{FROZEN, NULL_ISLAND, READINGS, SAME_PLACE};
-use crate::track::vehicle::reachable;
+use crate::track::model::{Dropped, Fix, Micros, Window};
+use crate::track::recipe::prepare::{NULL_ISLAND, READINGS};
 
 /// What is left of a span of fixes, and what is not.
 #[derive(Debug, Clone, Default)]
@@ -62,6 +62,10 @@ pub fn clean(sorted: &[Fix]) -> Cleaned {
     let (null_island, usable): (Vec<Fix>, Vec<Fix>) =
         sorted.iter().partition(|fix| is_null_island(fix));
     cleaned.lose(&null_island, Loss::NullIsland);
+    let mut is_repeat = repeats(&usable).into_iter();
+    let (repeated, usable): (Vec<Fix>, Vec<Fix>) =
+        (usable.into_iter()).partition(|_| is_repeat.next() == Some(true));
+    cleaned.lose(&repeated, Loss::Teleport);
     let mut each_second: Vec<Fix> = Vec::with_capacity(usable.len().min(1 << 16));
     let mut groups = usable.chunk_by(|a, b| a.second() == b.second()).peekable();
     while let Some(group) = groups.next() {
@@ -71,7 +75,7 @@ pub fn clean(sorted: &[Fix]) -> Cleaned {
         cleaned.lose(&group[kept + 1..], Loss::Duplicate);
         each_second.push(group[kept]);
     }
-    drop_teleports(&each_second, &mut cleaned);
+    drop_unbelievable(&each_second, &mut cleaned);
     cleaned
 }
 
@@ -94,33 +98,17 @@ fn best(group: &[Fix], before: Option<&Fix>, after: &[Fix]) -> usize {
         .map_or(0, |(_, i)| i)
 }
 
-/// Leaves out teleports, and what a receiver repeated while the vehicle went on.
-fn drop_teleports(fixes: &[Fix], cleaned: &mut Cleaned) {
+/// Leaves out what a receiver repeated while the vehicle went on, and teleports.
+fn drop_unbelievable(fixes: &[Fix], cleaned: &mut Cleaned) {
+    let mut is_frozen = frozen(fixes).into_iter();
+    let (frozen, moving): (Vec<Fix>, Vec<Fix>) =
+        (fixes.iter()).partition(|_| is_frozen.next() == Some(true));
+    cleaned.lose(&frozen, Loss::Teleport);
     let mut next = 0;
-    for at in teleports::believable(fixes) {
-        cleaned.lose(&fixes[next..at], Loss::Teleport);
-        drop_frozen(&fixes[at], cleaned);
-        cleaned.fixes.push(fixes[at]);
+    for at in teleports::believable(&moving) {
+        cleaned.lose(&moving[next..at], Loss::Teleport);
+        cleaned.fixes.push(moving[at]);
         next = at + 1;
-    }
-}
-
-/// Leaves out repeats of the last place from which `next` cannot be reached, if it can be reached
-/// from the first of them: the vehicle went on while its receiver did not, as in a tunnel.
-fn drop_frozen(next: &Fix, cleaned: &mut Cleaned) {
-    let Some(last) = cleaned.fixes.last().copied() else {
-        return;
-    };
-    if reachable(&last, next) {
-        return;
-    }
-    let same = |fix: &Fix| geo::distance(fix.place(), last.place()) < SAME_PLACE;
-    let repeats = cleaned.fixes.iter().rev().take_while(|f| same(f)).count() - 1;
-    let first = cleaned.fixes.len() - 1 - repeats;
-    let frozen = &cleaned.fixes[first];
-    if seconds(frozen.time, last.time) < FROZEN && reachable(frozen, next) {
-        let stale = cleaned.fixes.split_off(first + 1);
-        cleaned.lose(&stale, Loss::Teleport);
     }
 }
 

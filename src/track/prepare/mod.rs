@@ -2,6 +2,7 @@
 
 mod clean;
 mod course;
+mod repeats;
 mod smooth;
 mod stops;
 mod teleports;

@@ -4,7 +4,10 @@ use std::iter::successors;
 
 use crate::track::geo;
 use crate::track::model::{Fix, seconds};
-use crate::track::recipe::prepare::{LONGEST_TELEPORT, SILENCE, WAY_BACK};
+use crate::track::recipe::prepare::{
+    FEWEST_STEPS, LONGEST_TELEPORT, SILENCE, SLOWEST, SPIKE_ACROSS, SPIKE_SIDE, SPIKE_SPEED,
+    USUAL_SPEED, WAY_BACK,
+};
 use crate::track::recipe::vehicle::{BLUR, TOP_SPEED};
 use crate::track::vehicle::{can_travel, farthest, fastest_end};
 
@@ -112,12 +115,42 @@ fn steps(fixes: &[Fix]) -> Vec<Step> {
         let to = speed_at(at + 1, step, alone.get(at + 1));
         step.metres > farthest(step.seconds, from, to) + BLUR
     };
+    // A vehicle turns back where it comes to and leaves from as it usually does, and not at several times its speed.
+    let is_spike = |fix: usize| {
+        if fix == 0 || fix >= alone.len() {
+            return false;
+        }
+        let (come, leave) = (&alone[fix - 1], &alone[fix]);
+        let across = geo::distance(fixes[fix - 1].place(), fixes[fix + 1].place());
+        let slower =
+            |step: &Step, speed: f64| step.metres <= SPIKE_SPEED * speed * step.seconds + BLUR;
+        across < come.metres.min(leave.metres) * SPIKE_ACROSS
+            && usual_speed(&alone, fix).is_some_and(|v| !slower(come, v) && !slower(leave, v))
+    };
     (alone.iter().enumerate())
         .map(|(at, step)| Step {
-            reachable: step.reachable && (step.metres <= BLUR || !is_hasty(at, step)),
+            reachable: step.reachable
+                && (step.metres <= BLUR
+                    || !is_hasty(at, step) && !is_spike(at) && !is_spike(at + 1)),
             ..*step
         })
         .collect()
+}
+
+/// How fast the vehicle is around a fix while it moves, in m/s, by the steps that neither come to it nor leave it.
+fn usual_speed(steps: &[Step], fix: usize) -> Option<f64> {
+    let around = fix.saturating_sub(SPIKE_SIDE)..(fix + SPIKE_SIDE).min(steps.len());
+    let mut speeds: Vec<f64> = around
+        .filter(|at| *at != fix && at + 1 != fix)
+        .map(|at| steps[at].metres / steps[at].seconds)
+        .filter(|speed| *speed > SLOWEST)
+        .collect();
+    if speeds.len() < FEWEST_STEPS {
+        return None;
+    }
+    let middle = speeds.len() / 2;
+    let (_, median, _) = speeds.select_nth_unstable_by(middle, f64::total_cmp);
+    Some(median.max(USUAL_SPEED))
 }
 
 /// Fixes that may be a teleport: all between two others, by index.
@@ -255,6 +288,20 @@ mod tests {
             (150.0, 60.0),
         ];
         assert_eq!(left(&twice), [0, 1, 4, 5]);
+    }
+
+    #[test]
+    fn no_vehicle_turns_back_at_several_times_its_speed() {
+        // A fix each 30 s; 830 m off is 28 m/s, which a vehicle could drive.
+        let with_glitch = |usual: f64| -> Vec<(f64, f64)> {
+            let lat = |n: usize| 60.0 + usual * n as f64 + if n == 10 { 0.0075 } else { 0.0 };
+            (0..20).map(|n| (30.0 * n as f64, lat(n))).collect()
+        };
+        assert_eq!(left(&with_glitch(0.001)).len(), 19);
+        // Who drives as fast all the time may as well have been there.
+        let fast = |n: usize| 60.0 + 0.0064 * (n % 2) as f64;
+        let shuttle: Vec<(f64, f64)> = (0..20).map(|n| (30.0 * n as f64, fast(n))).collect();
+        assert_eq!(left(&shuttle).len(), 20);
     }
 
     #[test]

@@ -88,6 +88,18 @@ pub mod prepare {
     pub const SAME_PLACE: f64 = 0.5;
     /// A place that a device sends again within so many seconds, after others, may be one that it has left.
     pub const AGAIN: f64 = super::vehicle::PARKED;
+    /// Fixes came late if they followed each other so many times as fast as the device takes them, and made the vehicle
+    /// so many times as fast,
+    pub const LATE: f64 = 2.5;
+    /// and if they are as many as it takes in that time, within these factors; but never fewer nor more than
+    pub const LATE_SHARE: super::Bounds = (0.4, 1.6);
+    pub const FEWEST_LATE: usize = 3;
+    pub const MOST_LATE: usize = 500;
+    /// How often it takes one is told by so many steps before, if they last for this share of the silence.
+    pub const KNOWN_BEFORE: f64 = 0.1;
+    pub const USUAL_STEPS: usize = 24;
+    /// In another order they are believed if the way is shorter by this factor.
+    pub const KNOWN_ORDER: f64 = 0.9;
     /// So many of the fixes of one second are compared, so that a flood of them costs no time.
     pub const READINGS: usize = 8;
     /// Half the side of the square around (0, 0) that stands for "no position", in degrees.

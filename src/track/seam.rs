@@ -66,7 +66,7 @@ pub fn edge(
         refusal: None,
         noise: Noise::default(),
     };
-    if !clean(near).fixes.iter().any(|f| slot.holds(f.time)) {
+    if !clean(near, recipe).fixes.iter().any(|f| slot.holds(f.time)) {
         if context.1 >= slot.end {
             edge.kind = EdgeKind::Nothing;
         }

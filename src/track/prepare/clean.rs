@@ -3,10 +3,12 @@
 //! Every choice looks at values alone, never at the order of arrival, and an exact copy of a fix
 //! changes nothing.
 
+use super::late;
 use super::repeats::{frozen, repeats};
 use super::teleports;
 use crate::track::geo;
 use crate::track::model::{Dropped, Fix, Micros, Window};
+use crate::track::recipe::Recipe;
 use crate::track::recipe::prepare::{NULL_ISLAND, READINGS};
 
 /// What is left of a span of fixes, and what is not.
@@ -57,7 +59,7 @@ fn is_null_island(fix: &Fix) -> bool {
 }
 
 /// Cleans fixes in the order of [`Fixes`](crate::track::Fixes).
-pub fn clean(sorted: &[Fix]) -> Cleaned {
+pub fn clean(sorted: &[Fix], recipe: &Recipe) -> Cleaned {
     let mut cleaned = Cleaned::default();
     let (null_island, usable): (Vec<Fix>, Vec<Fix>) =
         sorted.iter().partition(|fix| is_null_island(fix));
@@ -66,6 +68,8 @@ pub fn clean(sorted: &[Fix]) -> Cleaned {
     let (repeated, usable): (Vec<Fix>, Vec<Fix>) =
         (usable.into_iter()).partition(|_| is_repeat.next() == Some(true));
     cleaned.lose(&repeated, Loss::Teleport);
+    let mut usable = usable;
+    late::spread(&mut usable, recipe);
     let mut each_second: Vec<Fix> = Vec::with_capacity(usable.len().min(1 << 16));
     let mut groups = usable.chunk_by(|a, b| a.second() == b.second()).peekable();
     while let Some(group) = groups.next() {
@@ -116,6 +120,7 @@ fn drop_unbelievable(fixes: &[Fix], cleaned: &mut Cleaned) {
 mod tests {
     use super::*;
     use crate::track::model::{Fixes, SECOND};
+    use crate::track::tests::city::recipe;
 
     fn fix(second: f64, lon: f64, lat: f64) -> Fix {
         Fix {
@@ -135,7 +140,7 @@ mod tests {
     fn one_fix_a_second_and_the_more_accurate_one() {
         let mut fixes = [fix(1.0, 24.0, 60.0), fix(1.5, 24.0001, 60.0)];
         fixes[1].accuracy = Some(3.0);
-        let cleaned = clean(Fixes::from(fixes.to_vec()).all());
+        let cleaned = clean(Fixes::from(fixes.to_vec()).all(), &recipe(300));
         assert_eq!(cleaned.fixes, [fixes[1]]);
         assert_eq!(cleaned.dropped(ALL, ALL).duplicate, 1);
     }
@@ -149,12 +154,15 @@ mod tests {
             fix(2.6, 24.0, 59.999),
             fix(3.0, 24.0, 60.002),
         ];
-        assert_eq!(clean(Fixes::from(fixes.to_vec()).all()).fixes[1], fixes[1]);
+        assert_eq!(
+            clean(Fixes::from(fixes.to_vec()).all(), &recipe(300)).fixes[1],
+            fixes[1]
+        );
     }
 
     #[test]
     fn null_island_is_dropped_and_counted() {
-        let cleaned = clean(&[fix(1.0, 0.0, 0.0), fix(2.0, 24.0, 60.0)]);
+        let cleaned = clean(&[fix(1.0, 0.0, 0.0), fix(2.0, 24.0, 60.0)], &recipe(300));
         assert_eq!(cleaned.fixes.len(), 1);
         assert_eq!(cleaned.dropped(ALL, ALL).null_island, 1);
     }
@@ -165,7 +173,7 @@ mod tests {
         fixes[7].lat = 60.1;
         fixes[12].lat = 60.1;
         fixes[13].lat = 60.1;
-        let cleaned = clean(&fixes);
+        let cleaned = clean(&fixes, &recipe(300));
         assert_eq!(cleaned.fixes.len(), 17);
         assert_eq!(cleaned.dropped(ALL, ALL).teleport, 3);
     }
@@ -174,7 +182,7 @@ mod tests {
     fn a_place_repeated_while_the_vehicle_went_on_is_dropped() {
         let at = |i: usize| fix(i as f64, 24.0, if i < 30 { 60.0 } else { 60.01 });
         let fixes: Vec<Fix> = (0..40).map(at).collect();
-        let cleaned = clean(&fixes);
+        let cleaned = clean(&fixes, &recipe(300));
         assert_eq!(cleaned.fixes[..2], [fixes[0], fixes[30]]);
         assert_eq!(cleaned.dropped(ALL, ALL).teleport, 29);
     }
@@ -184,6 +192,6 @@ mod tests {
         let fixes: Vec<Fix> = (0..20)
             .map(|i| fix(i as f64, 24.0, if i < 10 { 60.0 } else { 60.1 }))
             .collect();
-        assert_eq!(clean(&fixes).fixes.len(), 20);
+        assert_eq!(clean(&fixes, &recipe(300)).fixes.len(), 20);
     }
 }

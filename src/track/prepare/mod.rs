@@ -2,6 +2,7 @@
 
 mod clean;
 mod course;
+mod late;
 mod repeats;
 mod smooth;
 mod stops;
@@ -29,7 +30,7 @@ pub struct Prepared {
 /// Cleans and smooths fixes in the order of [`Fixes`](super::Fixes), and parts them at stops.
 /// `hidden` is noise that they do not show themselves, as a standard deviation in metres.
 pub fn prepare(sorted: &[Fix], recipe: &Recipe, hidden: Option<f64>) -> Prepared {
-    let mut cleaned = clean(sorted);
+    let mut cleaned = clean(sorted, recipe);
     let smoothed = smooth::smooth(&cleaned.fixes, recipe, hidden);
     let standings = stops::find(&smoothed, recipe);
     let mut segments = stops::segments(&smoothed, &standings, recipe);

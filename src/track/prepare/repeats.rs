@@ -69,17 +69,26 @@ pub fn frozen(fixes: &[Fix]) -> Vec<bool> {
     frozen
 }
 
-/// Whether the vehicle went on while its receiver repeated the place of the fixes `begin..end`.
+/// Whether the vehicle went on while its receiver repeated the place of the fixes `begin..end`: it could not have got
+/// to the next fix from there; or that came in its usual time, and the repeats between, after which it was hasty.
 fn went_on(fixes: &[Fix], begin: usize, end: usize) -> bool {
     let (first, last, next) = (&fixes[begin], &fixes[end - 1], &fixes[end]);
-    let before = begin
+    let metres = geo::distance(last.place(), next.place());
+    let around = (begin
         .checked_sub(1)
-        .map(|before| speed(&fixes[before], first));
-    let after = fixes.get(end + 1).map(|after| speed(next, after));
-    let usual = before.into_iter().chain(after).fold(LEAST_SPEED, f64::max);
+        .map(|before| (&fixes[before], first))
+        .into_iter())
+    .chain(fixes.get(end + 1).map(|after| (next, after)));
+    let (mut usual_time, mut usual_speed) = (0.0f64, LEAST_SPEED);
+    for (from, to) in around {
+        usual_time = usual_time.max(seconds(from.time, to.time));
+        usual_speed = usual_speed.max(speed(from, to));
+    }
+    let is_extra = seconds(first.time, next.time) <= HASTE * usual_time
+        && metres > JUMP
+        && speed(last, next) > HASTE * usual_speed;
     seconds(first.time, last.time) < FROZEN
-        && geo::distance(last.place(), next.place()) > JUMP
-        && speed(last, next) > HASTE * usual
+        && (is_extra || !reachable(last, next))
         && reachable(first, next)
 }
 

@@ -39,9 +39,9 @@ bench: ## backlog beside OSRM alone, live work, several workers, a plain worker,
 	@$(PYTHON) tests/bench/adoption.py
 	@$(PYTHON) tests/bench/growth.py $(GROWTH)
 
-quality: ## how far lines are from a known truth; fails where that got worse (ACCEPT=1: renew; SEED=n: other drives; DATA=dir OSRM_URL=url: your tracks)
+quality: ## how far lines are from a known truth; fails where that got worse (ACCEPT=1: renew; SEED=n: other drives; TOLD=1: other ways to tell; DATA=dir OSRM_URL=url: your tracks)
 	@$(prepare) quality
-	@$(PYTHON) $(if $(DATA),tests/quality/own.py "$(DATA)" "$(OSRM_URL)",tests/quality/run.py $(if $(ACCEPT),--accept) $(if $(SEED),--seed $(SEED)))
+	@$(PYTHON) $(if $(DATA),tests/quality/own.py "$(DATA)" "$(OSRM_URL)",$(if $(TOLD),tests/quality/told.py,tests/quality/run.py $(if $(ACCEPT),--accept)) $(if $(SEED),--seed $(SEED)))
 
 picture: ## draw a noisy trace as OSRM alone does and as we do, and the map page: docs/images
 	@$(prepare) picture

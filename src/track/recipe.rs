@@ -98,8 +98,10 @@ pub mod prepare {
     /// How often it takes one is told by so many steps before, if they last for this share of the silence.
     pub const KNOWN_BEFORE: f64 = 0.1;
     pub const USUAL_STEPS: usize = 24;
-    /// In another order they are believed if the way is shorter by this factor.
+    /// In another order that a device may send them in they are believed if the way is shorter by this factor, and all
+    /// mixed up by that one.
     pub const KNOWN_ORDER: f64 = 0.9;
+    pub const MIXED_ORDER: f64 = 0.8;
     /// So many of the fixes of one second are compared, so that a flood of them costs no time.
     pub const READINGS: usize = 8;
     /// Half the side of the square around (0, 0) that stands for "no position", in degrees.

@@ -5,7 +5,8 @@ use crate::track::geo;
 use crate::track::model::{Fix, Micros, seconds};
 use crate::track::recipe::Recipe;
 use crate::track::recipe::prepare::{
-    FEWEST_LATE, KNOWN_BEFORE, KNOWN_ORDER, LATE, LATE_SHARE, MOST_LATE, USUAL_SPEED, USUAL_STEPS,
+    FEWEST_LATE, KNOWN_BEFORE, KNOWN_ORDER, LATE, LATE_SHARE, MIXED_ORDER, MOST_LATE, USUAL_SPEED,
+    USUAL_STEPS,
 };
 
 /// Gives such fixes, of some that ascend, the times that they were probably taken at: laid evenly over the silence
@@ -99,7 +100,8 @@ fn lay_back_first(fixes: &mut [Fix], begin: usize, recipe: &Recipe) {
 }
 
 /// Puts fixes into the order in which they make the shortest way between two others: as they are, the newest one of
-/// them sent first, all backwards, or each as the nearest to the one before or after.
+/// them sent first, or all backwards; or, where that is shorter by far, for some are sent in between, each as the nearest
+/// to the one before or after.
 fn put_in_order(before: Option<&Fix>, run: &mut [Fix], next: Option<&Fix>) {
     let whole = |run: &[Fix]| {
         let all: Vec<&Fix> = before.into_iter().chain(run).chain(next).collect();
@@ -114,17 +116,22 @@ fn put_in_order(before: Option<&Fix>, run: &mut [Fix], next: Option<&Fix>) {
     };
     let mut newest_first = run.to_vec();
     newest_first.rotate_left(1);
-    let mut others = vec![newest_first, backwards(run.to_vec())];
-    others.extend(before.map(|before| nearest_first(before, run)));
-    others.extend(next.map(|next| backwards(nearest_first(next, run))));
+    let forth = before.map(|before| nearest_first(before, run));
+    let back = next.map(|next| backwards(nearest_first(next, run)));
     // Those of one moment have no order of their own.
-    let has_order = passed(run) > 0;
-    let mut shortest = whole(run) * if has_order { KNOWN_ORDER } else { 1.0 };
-    for other in others {
-        let length = whole(&other);
-        if length < shortest {
+    let (sent, mixed) = if passed(run) > 0 {
+        (KNOWN_ORDER, MIXED_ORDER)
+    } else {
+        (1.0, 1.0)
+    };
+    let orders = [(newest_first, sent), (backwards(run.to_vec()), sent)].into_iter();
+    let mixtures = forth.into_iter().chain(back).map(|order| (order, mixed));
+    let mut shortest = whole(run);
+    for (order, factor) in orders.chain(mixtures) {
+        let length = whole(&order);
+        if length < factor * shortest {
             shortest = length;
-            run.copy_from_slice(&other);
+            run.copy_from_slice(&order);
         }
     }
 }

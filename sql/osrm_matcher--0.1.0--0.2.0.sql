@@ -4332,7 +4332,7 @@ BEGIN
                    now() + interval '1 hour', 20000) w
          WHERE w.longitude BETWEEN -180 AND 180 AND w.latitude BETWEEN -90 AND 90
            AND NOT (w.longitude = 0 AND w.latitude = 0)
-    ), pace AS (
+    ), pace AS MATERIALIZED (
         SELECT greatest(1, ceil(extract(epoch FROM max(at) - min(at)) / 1000))::int AS seconds FROM waiting
     ), thinned AS (
         SELECT DISTINCT ON (floor(extract(epoch FROM w.at) / p.seconds)) w.at, w.lon, w.lat

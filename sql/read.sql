@@ -120,7 +120,8 @@ COMMENT ON FUNCTION get_fleet_paths IS
 -- The newest minutes
 -- ---------------------------------------------------------------------------------------------
 -- Points after the end of what is known of the device, at most one a second and about a thousand in all,
--- as straight lines. The first begins where the last path or stop ended, if that was a moment ago.
+-- as straight lines. The first begins where the last path or stop ended, if that was a moment ago. What a wrong clock says
+-- is of later than the next hour does not count. Its pace is reckoned once: put into the query, once for each point.
 CREATE FUNCTION get_device_tail(device_id text)
 RETURNS SETOF device_path
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE ROWS 1
@@ -155,7 +156,7 @@ BEGIN
                    now() + interval '1 hour', 20000) w
          WHERE w.longitude BETWEEN -180 AND 180 AND w.latitude BETWEEN -90 AND 90
            AND NOT (w.longitude = 0 AND w.latitude = 0)
-    ), pace AS (
+    ), pace AS MATERIALIZED (
         SELECT greatest(1, ceil(extract(epoch FROM max(at) - min(at)) / 1000))::int AS seconds FROM waiting
     ), thinned AS (
         SELECT DISTINCT ON (floor(extract(epoch FROM w.at) / p.seconds)) w.at, w.lon, w.lat

@@ -4312,12 +4312,12 @@ BEGIN
     SELECT p.end_time, p.place[1], p.place[2] INTO known_until, known_lon, known_lat
       FROM (SELECT c.end_time, @extschema@._line_end(c.encoded_polyline) AS place
               FROM @extschema@.cached_polylines c
-             WHERE c.device_id = get_device_tail.device_id
+             WHERE c.device_id = get_device_tail.device_id AND c.start_time < now() + interval '1 hour'
              ORDER BY c.start_time DESC
              LIMIT 1) p;
     SELECT s.end_time, s.longitude, s.latitude INTO known_until, known_lon, known_lat
       FROM (SELECT s.end_time, s.longitude, s.latitude FROM @extschema@.stops s
-             WHERE s.device_id = get_device_tail.device_id
+             WHERE s.device_id = get_device_tail.device_id AND s.start_time < now() + interval '1 hour'
              ORDER BY s.start_time DESC LIMIT 1) s
      WHERE s.end_time > known_until OR known_until IS NULL
     UNION ALL SELECT known_until, known_lon, known_lat
@@ -4773,11 +4773,13 @@ BEGIN ATOMIC
      CROSS JOIN LATERAL (
         SELECT p.end_time AS "time", p.place[1] AS longitude, p.place[2] AS latitude, false AS standing
           FROM (SELECT c.end_time, _line_end(c.encoded_polyline) AS place FROM cached_polylines c
-                 WHERE c.device_id = asked.device_id ORDER BY c.start_time DESC LIMIT 1) p
+                 WHERE c.device_id = asked.device_id AND c.start_time < now() + interval '1 hour'
+                 ORDER BY c.start_time DESC LIMIT 1) p
          WHERE p.place IS NOT NULL
         UNION ALL
         (SELECT s.end_time, s.longitude, s.latitude, true FROM stops s
-          WHERE s.device_id = asked.device_id ORDER BY s.start_time DESC LIMIT 1)
+          WHERE s.device_id = asked.device_id AND s.start_time < now() + interval '1 hour'
+          ORDER BY s.start_time DESC LIMIT 1)
         ORDER BY 1 DESC
         LIMIT 1) AS last
      ORDER BY asked.device_id;

@@ -136,12 +136,12 @@ BEGIN
     SELECT p.end_time, p.place[1], p.place[2] INTO known_until, known_lon, known_lat
       FROM (SELECT c.end_time, @extschema@._line_end(c.encoded_polyline) AS place
               FROM @extschema@.cached_polylines c
-             WHERE c.device_id = get_device_tail.device_id
+             WHERE c.device_id = get_device_tail.device_id AND c.start_time < now() + interval '1 hour'
              ORDER BY c.start_time DESC
              LIMIT 1) p;
     SELECT s.end_time, s.longitude, s.latitude INTO known_until, known_lon, known_lat
       FROM (SELECT s.end_time, s.longitude, s.latitude FROM @extschema@.stops s
-             WHERE s.device_id = get_device_tail.device_id
+             WHERE s.device_id = get_device_tail.device_id AND s.start_time < now() + interval '1 hour'
              ORDER BY s.start_time DESC LIMIT 1) s
      WHERE s.end_time > known_until OR known_until IS NULL
     UNION ALL SELECT known_until, known_lon, known_lat

@@ -4713,12 +4713,43 @@ CREATE OR REPLACE FUNCTION get_page_changes(since timestamptz, device_ids text[]
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT json_build_object(
-               'since', greatest(max(w.processing_completed_at), get_page_changes.since),
+               'since', greatest(max(w.processing_completed_at),
+                                 CASE WHEN get_page_changes.since < now() THEN get_page_changes.since
+                                      WHEN get_page_changes.since IS NOT NULL THEN now() END),
                'windows', coalesce(json_agg(json_build_object(
                               'device', w.device_id, 'start_time', w.start_time, 'end_time', w.end_time,
                               'paths', _known_json(concat('[', held.paths, ']')))
                               ORDER BY w.device_id, w.start_time), '[]'))
       FROM _changed_windows(get_page_changes.since, get_page_changes.device_ids) w
+CREATE OR REPLACE FUNCTION _changed_windows(since timestamptz, device_ids text[]) RETURNS SETOF processing_batches
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    early timestamptz := CASE WHEN since < now() THEN since WHEN since IS NOT NULL THEN now() END - interval '2 min';
+    next_xid xid8 := pg_snapshot_xmax(pg_current_snapshot());
+    before record;
+BEGIN
+    SELECT r.xid, r.snapshot INTO before
+      FROM @extschema@.worker_runs r
+     WHERE r.started_at <= early AND r.finished_at <= early AND r.xid < next_xid
+     ORDER BY r.started_at DESC LIMIT 1;
+    IF FOUND THEN
+        RETURN QUERY
+        SELECT b.* FROM @extschema@.processing_batches b
+         WHERE b.outcome_xid >= pg_snapshot_xmin(before.snapshot)
+           AND (b.outcome_xid < next_xid OR b.processing_completed_at >= now())
+           AND (b.outcome_xid = before.xid OR NOT pg_visible_in_snapshot(b.outcome_xid, before.snapshot))
+           AND (device_ids IS NULL OR b.device_id = ANY (device_ids));
+    ELSE
+        RETURN QUERY
+        SELECT b.* FROM @extschema@.processing_batches b
+         WHERE b.processing_completed_at >= early
+           AND (device_ids IS NULL OR b.device_id = ANY (device_ids));
+    END IF;
+END
+$$;
      CROSS JOIN LATERAL (
             SELECT _paths_json(p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
                                p.match_status, p.grade, p.reason) AS paths

@@ -2172,6 +2172,16 @@ BEGIN ATOMIC
                WHEN 'batch_id' THEN a.atttypid = 'uuid'::regtype AND NOT a.attnotnull AND d.oid IS NULL END;
 END;
 
+CREATE OR REPLACE FUNCTION _refuse_type(relation regclass, column_name name, type_id regtype, wanted text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'column "%" of table % is of type %, which cannot serve as %', column_name, relation, type_id, wanted
+        USING ERRCODE = 'datatype_mismatch',
+              HINT = 'Add a generated column (GENERATED ALWAYS AS ... STORED) of a type that can, and name that one.';
+END
+$$;
 CREATE OR REPLACE FUNCTION _device_value(relation regclass, column_name name) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -3686,7 +3696,7 @@ BEGIN
         RAISE EXCEPTION 'a % needs a finite range of times with its begin before its end', kind
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF cardinality(device_ids) = 0 THEN
+    IF device_ids IS NOT NULL AND (SELECT count(d) FROM unnest(device_ids) d) = 0 THEN
         RAISE EXCEPTION 'a % of no devices does nothing', kind
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave device_ids out, or give null, for all devices.';
     END IF;
@@ -4709,18 +4719,6 @@ END;
 COMMENT ON FUNCTION get_changes IS
     'windows of some devices (null: all) whose outcome was committed since a moment, a row a path; path columns are null where a window holds none; stable, parallel safe';
 
-CREATE OR REPLACE FUNCTION get_page_changes(since timestamptz, device_ids text[] DEFAULT NULL) RETURNS json
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT json_build_object(
-               'since', greatest(max(w.processing_completed_at),
-                                 CASE WHEN get_page_changes.since < now() THEN get_page_changes.since
-                                      WHEN get_page_changes.since IS NOT NULL THEN now() END),
-               'windows', coalesce(json_agg(json_build_object(
-                              'device', w.device_id, 'start_time', w.start_time, 'end_time', w.end_time,
-                              'paths', _known_json(concat('[', held.paths, ']')))
-                              ORDER BY w.device_id, w.start_time), '[]'))
-      FROM _changed_windows(get_page_changes.since, get_page_changes.device_ids) w
 CREATE OR REPLACE FUNCTION _changed_windows(since timestamptz, device_ids text[]) RETURNS SETOF processing_batches
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -4750,6 +4748,18 @@ BEGIN
     END IF;
 END
 $$;
+CREATE OR REPLACE FUNCTION get_page_changes(since timestamptz, device_ids text[] DEFAULT NULL) RETURNS json
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT json_build_object(
+               'since', greatest(max(w.processing_completed_at),
+                                 CASE WHEN get_page_changes.since < now() THEN get_page_changes.since
+                                      WHEN get_page_changes.since IS NOT NULL THEN now() END),
+               'windows', coalesce(json_agg(json_build_object(
+                              'device', w.device_id, 'start_time', w.start_time, 'end_time', w.end_time,
+                              'paths', _known_json(concat('[', held.paths, ']')))
+                              ORDER BY w.device_id, w.start_time), '[]'))
+      FROM _changed_windows(get_page_changes.since, get_page_changes.device_ids) w
      CROSS JOIN LATERAL (
             SELECT _paths_json(p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence, p.point_count,
                                p.match_status, p.grade, p.reason) AS paths

@@ -106,3 +106,15 @@ def test_adoption_and_release_have_autovacuum_give_way(vacuumed):
         db.wait_until(at_it)
         db.rows("SELECT release_source('markers')")
     assert db.value("SELECT count(*) FROM adopted_sources") == 0
+
+
+def test_a_type_that_cannot_serve_is_refused_with_a_way_to_one_that_can(db):
+    db.rows("CREATE TABLE markers (username text, place jsonb, created_at timestamptz)")
+    with pytest.raises(psycopg2.errors.DatatypeMismatch) as told:
+        db.rows("SELECT * FROM adopt_source('markers', coordinates_column => 'place')")
+    assert "generated column" in told.value.diag.message_hint
+    db.rows("""ALTER TABLE markers ADD COLUMN coords double precision[] GENERATED ALWAYS AS
+                   (ARRAY[(place ->> 'lon')::double precision, (place ->> 'lat')::double precision]) STORED;
+               INSERT INTO markers VALUES ('bus', '{"lon": 24.94, "lat": 60.17}', now() - interval '1 hour')""")
+    db.rows("SELECT * FROM adopt_source('markers')")
+    assert db.rows("SELECT points, rejected FROM process_pending_gps()") == [(1, 0)]

@@ -140,7 +140,7 @@ impl Onward {
 
     /// Where points wait that lie before the window, a line of theirs is yet to come, and theirs is not drawn here,
     /// too. `is_open` says of the newest of them whether that is provisional: it ends with them then. Otherwise it is
-    /// drawn as a whole, up to the first point beyond the edge.
+    /// drawn as a whole, up to one of the first points beyond the edge.
     fn after_what_waits(
         self,
         rows: &[(usize, Row)],

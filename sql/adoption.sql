@@ -195,6 +195,32 @@ $$;
 COMMENT ON FUNCTION _warn_of_locks IS
     'warns, with what to do, where the locks of all adopted tables come near what the server has room for; stable';
 
+CREATE FUNCTION _warn_of_unusable(source adopted_sources) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    looked bigint;
+    usable bigint;
+BEGIN
+    EXECUTE format('SELECT count(*), count(*) FILTER (WHERE isfinite(q.at) AND q.lon BETWEEN -180 AND 180 AND q.lat BETWEEN -90 AND 90)
+                      FROM (SELECT %s AS at, (%s)::double precision AS lon, (%s)::double precision AS lat FROM %s p LIMIT 100) q',
+                   source.time_expression, source.longitude_expression, source.latitude_expression,
+                   @extschema@._qualified(source.relation))
+       INTO looked, usable;
+    IF looked > 0 AND usable = 0 THEN
+        RAISE WARNING 'none of % rows of table % that were looked at holds a place and a time that can be used', looked, source.relation
+            USING DETAIL = 'Such rows are marked as processed and counted as rejected.',
+                  HINT = 'See that the columns named are those of places in degrees, longitude first, two numbers a point, and of times. release_source() takes it back.';
+    END IF;
+-- A table that cannot be read is set aside by the first run, with the reason.
+EXCEPTION WHEN OTHERS THEN
+    NULL;
+END
+$$;
+COMMENT ON FUNCTION _warn_of_unusable IS
+    'warns, with what to do, where a table holds rows and none of the first hundred can be a point; stable';
+
 -- long: its arguments alone take twenty lines.
 CREATE FUNCTION adopt_source(
     relation regclass,
@@ -236,6 +262,7 @@ BEGIN
     PERFORM @extschema@._check_key(device_key, holds);
     source.device_key := device_key;
     source.holds := holds;
+    PERFORM @extschema@._warn_of_unusable(source);
     IF NOT dry_run THEN
         PERFORM @extschema@._lock_table(relation, busy, writers => false);
         INSERT INTO @extschema@.adopted_sources VALUES (source.*);

@@ -7,15 +7,15 @@
 -- An outcome becomes visible when its transaction commits, which may be long after the time it bears. Each run
 -- notes which transactions had ended by then: whatever was committed after the last run before `since` is told.
 -- (That run's own outcomes are, too: it had not committed when it made the note.) Clocks differ, so the search
--- begins two minutes early; what is told twice replaces itself. Transactions after a restore into another cluster
--- are numbered anew: numbers that are still to come say nothing.
+-- begins two minutes early, and at the present where somebody's clock is ahead; what is told twice replaces itself.
+-- Transactions after a restore into another cluster are numbered anew: numbers that are still to come say nothing.
 CREATE FUNCTION _changed_windows(since timestamptz, device_ids text[]) RETURNS SETOF processing_batches
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
 DECLARE
-    early timestamptz := since - interval '2 min';
+    early timestamptz := CASE WHEN since < now() THEN since WHEN since IS NOT NULL THEN now() END - interval '2 min';
     next_xid xid8 := pg_snapshot_xmax(pg_current_snapshot());
     before record;
 BEGIN
@@ -76,7 +76,9 @@ CREATE FUNCTION get_page_changes(since timestamptz, device_ids text[] DEFAULT NU
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT json_build_object(
-               'since', greatest(max(w.processing_completed_at), get_page_changes.since),
+               'since', greatest(max(w.processing_completed_at),
+                                 CASE WHEN get_page_changes.since < now() THEN get_page_changes.since
+                                      WHEN get_page_changes.since IS NOT NULL THEN now() END),
                'windows', coalesce(json_agg(json_build_object(
                               'device', w.device_id, 'start_time', w.start_time, 'end_time', w.end_time,
                               'paths', _known_json(concat('[', held.paths, ']')))

@@ -62,7 +62,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RAISE EXCEPTION 'column "%" of table % is of type %, which cannot serve as %', column_name, relation, type_id, wanted
-        USING ERRCODE = 'datatype_mismatch';
+        USING ERRCODE = 'datatype_mismatch',
+              HINT = 'Add a generated column (GENERATED ALWAYS AS ... STORED) of a type that can, and name that one.';
 END
 $$;
 COMMENT ON FUNCTION _refuse_type IS 'raises datatype_mismatch; immutable';

@@ -22,7 +22,7 @@ BEGIN
         RAISE EXCEPTION 'a % needs a finite range of times with its begin before its end', kind
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF cardinality(device_ids) = 0 THEN
+    IF device_ids IS NOT NULL AND (SELECT count(d) FROM unnest(device_ids) d) = 0 THEN
         RAISE EXCEPTION 'a % of no devices does nothing', kind
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave device_ids out, or give null, for all devices.';
     END IF;

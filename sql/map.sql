@@ -27,7 +27,8 @@ END;
 COMMENT ON FUNCTION _known_devices IS
     'devices that have paths or that a window was ever matched of, those that have only stood included; stable, parallel safe';
 
--- The end of the last path, or the last stop, whichever is later.
+-- The end of the last path, or the last stop, whichever is later. As on pages, what a wrong clock says is of later than
+-- the next hour waits for its time: a single such fix would hide all that comes until then.
 CREATE FUNCTION get_device_positions(device_ids text[] DEFAULT NULL)
 RETURNS TABLE (device_id text, "time" timestamptz, longitude double precision, latitude double precision, standing boolean)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
@@ -39,11 +40,13 @@ BEGIN ATOMIC
      CROSS JOIN LATERAL (
         SELECT p.end_time AS "time", p.place[1] AS longitude, p.place[2] AS latitude, false AS standing
           FROM (SELECT c.end_time, _line_end(c.encoded_polyline) AS place FROM cached_polylines c
-                 WHERE c.device_id = asked.device_id ORDER BY c.start_time DESC LIMIT 1) p
+                 WHERE c.device_id = asked.device_id AND c.start_time < now() + interval '1 hour'
+                 ORDER BY c.start_time DESC LIMIT 1) p
          WHERE p.place IS NOT NULL
         UNION ALL
         (SELECT s.end_time, s.longitude, s.latitude, true FROM stops s
-          WHERE s.device_id = asked.device_id ORDER BY s.start_time DESC LIMIT 1)
+          WHERE s.device_id = asked.device_id AND s.start_time < now() + interval '1 hour'
+          ORDER BY s.start_time DESC LIMIT 1)
         ORDER BY 1 DESC
         LIMIT 1) AS last
      ORDER BY asked.device_id;

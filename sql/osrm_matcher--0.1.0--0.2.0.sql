@@ -55,8 +55,8 @@ BEGIN
            _require_read_committed, _require_shardable, _require_simple_points, _require_superuser,
            _restore_device_locks, _rights_of_no_other, _schedule_jobs, _server_alerts, _server_list, _step_job,
            _stops_of, _stored_columns, _stored_paths, _suffix, _tables_of, _types_of, _unschedule_workers,
-           _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _warn_of_locks, _written_fleet,
-           _written_paths, adopt_shards, attach_indexes, forget_departed, get_device_distance, get_device_fixes,
+           _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _warn_of_locks, _warn_of_unusable,
+           _written_fleet, _written_paths, adopt_shards, attach_indexes, forget_departed, get_device_distance, get_device_fixes,
            get_device_positions, get_device_trips, get_distances, get_map_page, get_osrm_groups, get_osrm_servers,
            grant_writer, holds_device, partition_points, rematch_arrived, revoke_writer}'));
     IF theirs IS NOT NULL THEN
@@ -2172,6 +2172,16 @@ BEGIN ATOMIC
                WHEN 'batch_id' THEN a.atttypid = 'uuid'::regtype AND NOT a.attnotnull AND d.oid IS NULL END;
 END;
 
+CREATE OR REPLACE FUNCTION _refuse_type(relation regclass, column_name name, type_id regtype, wanted text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'column "%" of table % is of type %, which cannot serve as %', column_name, relation, type_id, wanted
+        USING ERRCODE = 'datatype_mismatch',
+              HINT = 'Add a generated column (GENERATED ALWAYS AS ... STORED) of a type that can, and name that one.';
+END
+$$;
 CREATE OR REPLACE FUNCTION _device_value(relation regclass, column_name name) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -2453,6 +2463,32 @@ $$;
 COMMENT ON FUNCTION _warn_of_locks IS
     'warns, with what to do, where the locks of all adopted tables come near what the server has room for; stable';
 
+CREATE FUNCTION _warn_of_unusable(source adopted_sources) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    looked bigint;
+    usable bigint;
+BEGIN
+    EXECUTE format('SELECT count(*), count(*) FILTER (WHERE isfinite(q.at) AND q.lon BETWEEN -180 AND 180 AND q.lat BETWEEN -90 AND 90)
+                      FROM (SELECT %s AS at, (%s)::double precision AS lon, (%s)::double precision AS lat FROM %s p LIMIT 100) q',
+                   source.time_expression, source.longitude_expression, source.latitude_expression,
+                   @extschema@._qualified(source.relation))
+       INTO looked, usable;
+    IF looked > 0 AND usable = 0 THEN
+        RAISE WARNING 'none of % rows of table % that were looked at holds a place and a time that can be used', looked, source.relation
+            USING DETAIL = 'Such rows are marked as processed and counted as rejected.',
+                  HINT = 'See that the columns named are those of places in degrees, longitude first, two numbers a point, and of times. release_source() takes it back.';
+    END IF;
+-- A table that cannot be read is set aside by the first run, with the reason.
+EXCEPTION WHEN OTHERS THEN
+    NULL;
+END
+$$;
+COMMENT ON FUNCTION _warn_of_unusable IS
+    'warns, with what to do, where a table holds rows and none of the first hundred can be a point; stable';
+
 -- long: its arguments alone take twenty lines.
 CREATE FUNCTION adopt_source(
     relation regclass,
@@ -2494,6 +2530,7 @@ BEGIN
     PERFORM @extschema@._check_key(device_key, holds);
     source.device_key := device_key;
     source.holds := holds;
+    PERFORM @extschema@._warn_of_unusable(source);
     IF NOT dry_run THEN
         PERFORM @extschema@._lock_table(relation, busy, writers => false);
         INSERT INTO @extschema@.adopted_sources VALUES (source.*);
@@ -3686,7 +3723,7 @@ BEGIN
         RAISE EXCEPTION 'a % needs a finite range of times with its begin before its end', kind
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF cardinality(device_ids) = 0 THEN
+    IF device_ids IS NOT NULL AND (SELECT count(d) FROM unnest(device_ids) d) = 0 THEN
         RAISE EXCEPTION 'a % of no devices does nothing', kind
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave device_ids out, or give null, for all devices.';
     END IF;
@@ -4312,12 +4349,12 @@ BEGIN
     SELECT p.end_time, p.place[1], p.place[2] INTO known_until, known_lon, known_lat
       FROM (SELECT c.end_time, @extschema@._line_end(c.encoded_polyline) AS place
               FROM @extschema@.cached_polylines c
-             WHERE c.device_id = get_device_tail.device_id
+             WHERE c.device_id = get_device_tail.device_id AND c.start_time < now() + interval '1 hour'
              ORDER BY c.start_time DESC
              LIMIT 1) p;
     SELECT s.end_time, s.longitude, s.latitude INTO known_until, known_lon, known_lat
       FROM (SELECT s.end_time, s.longitude, s.latitude FROM @extschema@.stops s
-             WHERE s.device_id = get_device_tail.device_id
+             WHERE s.device_id = get_device_tail.device_id AND s.start_time < now() + interval '1 hour'
              ORDER BY s.start_time DESC LIMIT 1) s
      WHERE s.end_time > known_until OR known_until IS NULL
     UNION ALL SELECT known_until, known_lon, known_lat
@@ -4332,7 +4369,7 @@ BEGIN
                    now() + interval '1 hour', 20000) w
          WHERE w.longitude BETWEEN -180 AND 180 AND w.latitude BETWEEN -90 AND 90
            AND NOT (w.longitude = 0 AND w.latitude = 0)
-    ), pace AS (
+    ), pace AS MATERIALIZED (
         SELECT greatest(1, ceil(extract(epoch FROM max(at) - min(at)) / 1000))::int AS seconds FROM waiting
     ), thinned AS (
         SELECT DISTINCT ON (floor(extract(epoch FROM w.at) / p.seconds)) w.at, w.lon, w.lat
@@ -4382,8 +4419,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- A standby is read-only, too, and has no table of notes that could be asked. A serializable reader
-    -- would be in conflict with other readers. Without a range nothing was read.
-    IF from_time IS NULL OR to_time IS NULL
+    -- would be in conflict with other readers. Without a range nothing was read, and no device has a longer name.
+    IF from_time IS NULL OR to_time IS NULL OR octet_length(device_id) > 255
        OR current_setting('transaction_read_only')::boolean
        OR current_setting('transaction_isolation') = 'serializable'
     THEN
@@ -4709,11 +4746,42 @@ END;
 COMMENT ON FUNCTION get_changes IS
     'windows of some devices (null: all) whose outcome was committed since a moment, a row a path; path columns are null where a window holds none; stable, parallel safe';
 
+CREATE OR REPLACE FUNCTION _changed_windows(since timestamptz, device_ids text[]) RETURNS SETOF processing_batches
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    early timestamptz := CASE WHEN since < now() THEN since WHEN since IS NOT NULL THEN now() END - interval '2 min';
+    next_xid xid8 := pg_snapshot_xmax(pg_current_snapshot());
+    before record;
+BEGIN
+    SELECT r.xid, r.snapshot INTO before
+      FROM @extschema@.worker_runs r
+     WHERE r.started_at <= early AND r.finished_at <= early AND r.xid < next_xid
+     ORDER BY r.started_at DESC LIMIT 1;
+    IF FOUND THEN
+        RETURN QUERY
+        SELECT b.* FROM @extschema@.processing_batches b
+         WHERE b.outcome_xid >= pg_snapshot_xmin(before.snapshot)
+           AND (b.outcome_xid < next_xid OR b.processing_completed_at >= now())
+           AND (b.outcome_xid = before.xid OR NOT pg_visible_in_snapshot(b.outcome_xid, before.snapshot))
+           AND (device_ids IS NULL OR b.device_id = ANY (device_ids));
+    ELSE
+        RETURN QUERY
+        SELECT b.* FROM @extschema@.processing_batches b
+         WHERE b.processing_completed_at >= early
+           AND (device_ids IS NULL OR b.device_id = ANY (device_ids));
+    END IF;
+END
+$$;
 CREATE OR REPLACE FUNCTION get_page_changes(since timestamptz, device_ids text[] DEFAULT NULL) RETURNS json
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT json_build_object(
-               'since', greatest(max(w.processing_completed_at), get_page_changes.since),
+               'since', greatest(max(w.processing_completed_at),
+                                 CASE WHEN get_page_changes.since < now() THEN get_page_changes.since
+                                      WHEN get_page_changes.since IS NOT NULL THEN now() END),
                'windows', coalesce(json_agg(json_build_object(
                               'device', w.device_id, 'start_time', w.start_time, 'end_time', w.end_time,
                               'paths', _known_json(concat('[', held.paths, ']')))
@@ -4773,11 +4841,13 @@ BEGIN ATOMIC
      CROSS JOIN LATERAL (
         SELECT p.end_time AS "time", p.place[1] AS longitude, p.place[2] AS latitude, false AS standing
           FROM (SELECT c.end_time, _line_end(c.encoded_polyline) AS place FROM cached_polylines c
-                 WHERE c.device_id = asked.device_id ORDER BY c.start_time DESC LIMIT 1) p
+                 WHERE c.device_id = asked.device_id AND c.start_time < now() + interval '1 hour'
+                 ORDER BY c.start_time DESC LIMIT 1) p
          WHERE p.place IS NOT NULL
         UNION ALL
         (SELECT s.end_time, s.longitude, s.latitude, true FROM stops s
-          WHERE s.device_id = asked.device_id ORDER BY s.start_time DESC LIMIT 1)
+          WHERE s.device_id = asked.device_id AND s.start_time < now() + interval '1 hour'
+          ORDER BY s.start_time DESC LIMIT 1)
         ORDER BY 1 DESC
         LIMIT 1) AS last
      ORDER BY asked.device_id;

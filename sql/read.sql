@@ -120,7 +120,8 @@ COMMENT ON FUNCTION get_fleet_paths IS
 -- The newest minutes
 -- ---------------------------------------------------------------------------------------------
 -- Points after the end of what is known of the device, at most one a second and about a thousand in all,
--- as straight lines. The first begins where the last path or stop ended, if that was a moment ago.
+-- as straight lines. The first begins where the last path or stop ended, if that was a moment ago. What a wrong clock says
+-- is of later than the next hour does not count. Its pace is reckoned once: put into the query, once for each point.
 CREATE FUNCTION get_device_tail(device_id text)
 RETURNS SETOF device_path
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE ROWS 1
@@ -135,12 +136,12 @@ BEGIN
     SELECT p.end_time, p.place[1], p.place[2] INTO known_until, known_lon, known_lat
       FROM (SELECT c.end_time, @extschema@._line_end(c.encoded_polyline) AS place
               FROM @extschema@.cached_polylines c
-             WHERE c.device_id = get_device_tail.device_id
+             WHERE c.device_id = get_device_tail.device_id AND c.start_time < now() + interval '1 hour'
              ORDER BY c.start_time DESC
              LIMIT 1) p;
     SELECT s.end_time, s.longitude, s.latitude INTO known_until, known_lon, known_lat
       FROM (SELECT s.end_time, s.longitude, s.latitude FROM @extschema@.stops s
-             WHERE s.device_id = get_device_tail.device_id
+             WHERE s.device_id = get_device_tail.device_id AND s.start_time < now() + interval '1 hour'
              ORDER BY s.start_time DESC LIMIT 1) s
      WHERE s.end_time > known_until OR known_until IS NULL
     UNION ALL SELECT known_until, known_lon, known_lat
@@ -155,7 +156,7 @@ BEGIN
                    now() + interval '1 hour', 20000) w
          WHERE w.longitude BETWEEN -180 AND 180 AND w.latitude BETWEEN -90 AND 90
            AND NOT (w.longitude = 0 AND w.latitude = 0)
-    ), pace AS (
+    ), pace AS MATERIALIZED (
         SELECT greatest(1, ceil(extract(epoch FROM max(at) - min(at)) / 1000))::int AS seconds FROM waiting
     ), thinned AS (
         SELECT DISTINCT ON (floor(extract(epoch FROM w.at) / p.seconds)) w.at, w.lon, w.lat

@@ -6,8 +6,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- A standby is read-only, too, and has no table of notes that could be asked. A serializable reader
-    -- would be in conflict with other readers. Without a range nothing was read.
-    IF from_time IS NULL OR to_time IS NULL
+    -- would be in conflict with other readers. Without a range nothing was read, and no device has a longer name.
+    IF from_time IS NULL OR to_time IS NULL OR octet_length(device_id) > 255
        OR current_setting('transaction_read_only')::boolean
        OR current_setting('transaction_isolation') = 'serializable'
     THEN

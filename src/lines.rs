@@ -38,6 +38,47 @@ pub fn take_over(encoded: &str, precision: u32) -> Option<String> {
     polyline::encode_coordinates(line, PRECISION).ok()
 }
 
+/// A line cut where it crosses 180 degrees, as GeoJSON wants it (RFC 7946, 3.1.9): drawn in one piece it would lead
+/// around the world. One that does not cross them is one piece.
+pub fn pieces(line: Vec<Place>) -> Vec<Vec<Place>> {
+    let crosses = |ends: &[Place]| (ends[1][0] - ends[0][0]).abs() > 180.0;
+    if !line.windows(2).any(crosses) {
+        return vec![line];
+    }
+    let mut pieces = vec![Vec::new()];
+    let mut before: Option<Place> = None;
+    for place in line {
+        if let (Some(last), Some(piece)) = (before, pieces.last_mut())
+            && crosses(&[last, place])
+        {
+            let edge = 180_f64.copysign(last[0]);
+            let (to_edge, beyond) = (edge - last[0], place[0] + edge);
+            let share = match to_edge + beyond {
+                0.0 => 0.0,
+                all => to_edge / all,
+            };
+            let latitude = round(last[1] + share * (place[1] - last[1]));
+            piece.push([edge, latitude]);
+            pieces.push(vec![[-edge, latitude]]);
+        }
+        if let Some(piece) = pieces.last_mut() {
+            piece.push(place);
+        }
+        before = Some(place);
+    }
+    for piece in &mut pieces {
+        piece.dedup();
+    }
+    pieces.retain(|piece| piece.len() > 1);
+    pieces
+}
+
+/// Degrees as a stored line has them.
+fn round(degrees: f64) -> f64 {
+    let units = 10_f64.powi(PRECISION as i32);
+    (degrees * units).round() / units
+}
+
 /// Metres along a line.
 pub fn length(encoded: &str) -> f64 {
     line_length(&decode(encoded))
@@ -89,6 +130,34 @@ mod tests {
             .iter()
             .map(|line| decode(line))
             .collect()
+    }
+
+    #[test]
+    fn a_line_is_cut_where_it_crosses_180_degrees() {
+        let pieces = |places: &[Place]| pieces(places.to_vec());
+        assert_eq!(pieces(&[A, B]), [[A, B]]);
+        assert!(pieces(&[])[0].is_empty());
+        assert_eq!(
+            pieces(&[[179.9, -16.0], [-179.9, -17.0]]),
+            [
+                [[179.9, -16.0], [180.0, -16.5]],
+                [[-180.0, -16.5], [-179.9, -17.0]]
+            ]
+        );
+        // There and back, over a vertex at the very edge.
+        assert_eq!(
+            pieces(&[[-179.9, 0.0], [179.9, 0.0], [180.0, 1.0], [-179.9, 2.0]]),
+            [
+                vec![[-179.9, 0.0], [-180.0, 0.0]],
+                vec![[180.0, 0.0], [179.9, 0.0], [180.0, 1.0]],
+                vec![[-180.0, 1.0], [-179.9, 2.0]]
+            ]
+        );
+        // Along the edge: the same place under two names.
+        assert_eq!(
+            pieces(&[[180.0, 1.0], [-180.0, 1.0], [-180.0, 2.0]]),
+            [[[-180.0, 1.0], [-180.0, 2.0]]]
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use chrono::{DateTime, SecondsFormat};
 
 use crate::lines;
-use crate::track::Micros;
+use crate::track::{Micros, Place};
 
 /// What stands between two elements of a list: a line each, for the eyes of whoever reads a document.
 const SEPARATOR: &str = ",\n";
@@ -129,12 +129,22 @@ pub fn page_json(
 pub fn feature(device: &str, path: Path) -> String {
     let line = lines::decode(path.line);
     let mut json = String::with_capacity(line.len() * 20 + device.len() + 300);
-    json.push_str(r#"{"type":"Feature","geometry":{"type":"LineString","coordinates":["#);
-    for (nth, [longitude, latitude]) in line.iter().enumerate() {
-        let comma = if nth == 0 { "" } else { "," };
-        let _ = write!(json, "{comma}[{longitude},{latitude}]");
+    json.push_str(r#"{"type":"Feature","geometry":{"type":"#);
+    match lines::pieces(line).as_slice() {
+        [piece] => {
+            json.push_str(r#""LineString","coordinates":"#);
+            push_places(&mut json, piece);
+        }
+        pieces => {
+            json.push_str(r#""MultiLineString","coordinates":["#);
+            for (nth, piece) in pieces.iter().enumerate() {
+                json.push_str(if nth == 0 { "" } else { "," });
+                push_places(&mut json, piece);
+            }
+            json.push(']');
+        }
     }
-    json.push_str(r#"]},"properties":{"device":"#);
+    json.push_str(r#"},"properties":{"device":"#);
     push_string(&mut json, device);
     json.push(',');
     path.push_times(&mut json);
@@ -142,6 +152,15 @@ pub fn feature(device: &str, path: Path) -> String {
     path.push_judgement(&mut json);
     json.push_str("}}");
     json
+}
+
+fn push_places(json: &mut String, places: &[Place]) {
+    json.push('[');
+    for (nth, [longitude, latitude]) in places.iter().enumerate() {
+        let comma = if nth == 0 { "" } else { "," };
+        let _ = write!(json, "{comma}[{longitude},{latitude}]");
+    }
+    json.push(']');
 }
 
 /// A device up to its paths.
@@ -295,6 +314,26 @@ mod tests {
             json!({"type": "LineString", "coordinates": []})
         );
         assert_eq!(feature["properties"]["device"], "bus");
+    }
+
+    #[test]
+    fn a_feature_over_180_degrees_has_a_line_on_either_side() {
+        let line = lines::encode(&[[179.9, -16.0], [-179.9, -17.0]]).unwrap();
+        let text = feature(
+            "ferry",
+            Path {
+                line: &line,
+                ..PATH
+            },
+        );
+        let feature: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            feature["geometry"],
+            json!({
+                "type": "MultiLineString",
+                "coordinates": [[[179.9, -16], [180, -16.5]], [[-180, -16.5], [-179.9, -17]]],
+            })
+        );
     }
 
     #[test]

@@ -89,6 +89,9 @@ const PaintLayer = L.Layer.extend({
   },
 });
 
+// Turns of the world between what is shown and an x in the middle of the map, which may have been drawn around the world.
+const turnAt = (x) => (home === null ? 0 : Math.round(x - home));
+
 // From the world of Mercator to pixels of a canvas that covers the map and a margin.
 class View {
   constructor(map, size, marginX, marginY) {
@@ -101,6 +104,7 @@ class View {
     this.left = origin.x / this.scale;
     this.top = origin.y / this.scale;
     this.corner = map.layerPointToLatLng(corner);
+    this.left -= turnAt(this.left + this.width / 2 / this.scale);
   }
 
   x(x) { return (x - this.left) * this.scale; }

@@ -5,7 +5,7 @@ class MapView {
     this.page = page;
     this.map = L.map(element, {
       zoomControl: false, attributionControl: false, zoomSnap: 0.25, zoomDelta: 1, maxZoom: 20, minZoom: 2,
-      zoomAnimation: !matchMedia('(prefers-reduced-motion: reduce)').matches, worldCopyJump: true,
+      zoomAnimation: !matchMedia('(prefers-reduced-motion: reduce)').matches,
     }).setView([25, 10], 3);
     L.control.zoom({ position: 'topright' }).addTo(this.map);
     L.control.scale({ position: 'bottomleft', imperial: false }).addTo(this.map);
@@ -69,7 +69,7 @@ class MapView {
 
   // Sees to it that a place is on the screen.
   show({ x, y }) {
-    const place = L.latLng(latitudeOf(y), longitudeOf(x));
+    const place = L.latLng(latitudeOf(y), longitudeOf(x + turnAt(this.map.getCenter().lng / 360 + 0.5)));
     if (!this.map.getBounds().pad(-0.1).contains(place)) this.map.panTo(place);
   }
 
@@ -89,6 +89,6 @@ class MapView {
   // The place under a pointer, in the world, and how far it reaches.
   near({ latlng }) {
     const scale = 256 * 2 ** this.map.getZoom();
-    return { x: worldX(latlng.lng), y: worldY(latlng.lat), reach: 14 / scale };
+    return { x: nearTo(latlng.lng / 360 + 0.5, home), y: worldY(latlng.lat), reach: 14 / scale };
   }
 }

@@ -175,10 +175,11 @@ class Page {
     const before = this.place;
     this.timeline.show(day);
     this._showFigures();
-    if (whole) {
+    if (whole) this.view.touched = false;
+    if (whole || (day.unseen && !day.empty && !this.view.touched)) {
       this.view.fit(day.box);
       this.view.fitted ||= !day.empty;
-      this.view.touched = false;
+      day.unseen = day.empty; // stops come after the lines, of which there may be none
     } else if (this.timeline.following && !this.view.touched && before && this.place?.x !== before.x) {
       this.view.show(this.place); // it has driven on
     }

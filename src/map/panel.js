@@ -3,7 +3,7 @@
 function showFigures(day) {
   const rows = [];
   if (!day.loaded) rows.push(['', 'Asking the server']);
-  else if (day.empty) rows.push(['', day.live ? 'Nothing is known of the last 24 hours.' : 'Nothing is known of this day.']);
+  else if (day.empty) rows.push(['', day.live ? 'No drive and no stop is known of the last 24 hours.' : 'No drive and no stop is known of this day.']);
   else {
     rows.push(['From', `${sayDate(day.begin)} ${sayTime(day.begin)}`], ['To', `${sayDate(day.end)} ${sayTime(day.end)}`]);
     for (const kind of Object.keys(TITLES)) {

@@ -2,11 +2,16 @@
 //
 // Places are kept in the world of Web Mercator: x and y from 0 to 1, south is down. A line is decoded when it is
 // first looked at, so that a large fleet is decoded in the slices of time in which it is drawn.
+//
+// That world is round: x goes on beyond 0 and 1 where what is shown crosses 180 degrees. `home` is the first place that
+// was seen, and everything lies in the turn of the world that brings it nearest to it.
 
 const KINDS = { good: 'matched', doubtful: 'doubtful', raw: 'raw', tail: 'tail' };
 const METRES_AROUND = 40_075_016.7; // the equator
 
-const worldX = (longitude) => longitude / 360 + 0.5;
+let home = null;
+const nearTo = (x, other) => (other === null ? x : x - Math.round(x - other));
+const worldX = (longitude) => nearTo(longitude / 360 + 0.5, (home ??= longitude / 360 + 0.5));
 const worldY = (latitude) => {
   const sine = Math.min(0.9999, Math.max(-0.9999, Math.sin(latitude * Math.PI / 180)));
   return 0.5 - Math.log((1 + sine) / (1 - sine)) / (4 * Math.PI);
@@ -30,7 +35,9 @@ function decode(text) {
   while (at < text.length) {
     latitude += number();
     longitude += number();
-    places[count++] = worldX(longitude / 1e5);
+    const x = worldX(longitude / 1e5);
+    places[count] = count ? nearTo(x, places[count - 2]) : x;
+    count++;
     places[count++] = worldY(latitude / 1e5);
   }
   return places.slice(0, count);

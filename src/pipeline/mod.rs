@@ -339,7 +339,7 @@ impl Run {
                 _ => whole.push(claim),
             }
         }
-        let read = onward::read(&self.sources, open)?;
+        let read = onward::read(&self.sources, open, self.settings.settle_delay)?;
         read.jobs.into_iter().for_each(|job| groups.submit(job));
         outbox.put_unread(read.unread);
         whole.extend(read.whole);

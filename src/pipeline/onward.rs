@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::claiming::Claim;
 use super::reading::{Job, Target};
+use super::settling::settles_at;
 use crate::backend;
 use crate::error::Error;
 use crate::store::{self, DeviceKeys, Row, Source, Span};
@@ -37,10 +38,11 @@ pub struct ReadOnward {
     pub unread: Vec<Target>,
 }
 
-/// Reads what is new of open windows, which come with their first and last new points.
+/// Reads what is new of open windows, which come with their first and last new points, and settle after a delay.
 pub fn read(
     sources: &[Source],
     claims: Vec<(Claim, (Micros, Micros))>,
+    settle_delay: Micros,
 ) -> Result<ReadOnward, Error> {
     let (onward, mut whole) = begin(claims)?;
     let devices: Vec<&str> = onward.iter().map(Onward::device).collect();
@@ -51,6 +53,9 @@ pub fn read(
     let (mut jobs, mut unread) = (Vec::new(), Vec::new());
     for (onward, rows) in onward.into_iter().zip(rows) {
         let hidden = hidden(onward.device());
+        let is_open =
+            |device: &str, newest| settles_at(device, newest, settle_delay, now).is_some();
+        let onward = onward.after_what_waits(&rows, is_open);
         match onward.job(sources.len(), rows, now) {
             Ok(job) if job.targets[0].points == 0 && hidden => unread.extend(job.targets),
             Ok(job) => jobs.push(job),
@@ -130,6 +135,33 @@ impl Onward {
             device: self.device(),
             from: self.since,
             to: self.claim.window.span.end,
+        }
+    }
+
+    /// Where points wait that lie before the window, a line of theirs is yet to come, and theirs is not drawn here,
+    /// too. `is_open` says of the newest of them whether that is provisional: it ends with them then. Otherwise it is
+    /// drawn as a whole, up to one of the first points beyond the edge.
+    fn after_what_waits(
+        self,
+        rows: &[(usize, Row)],
+        is_open: impl Fn(&str, Micros) -> bool,
+    ) -> Self {
+        let start = self.claim.window.span.start;
+        let fixes = || rows.iter().filter(|(_, row)| row.fix.is_some());
+        let before = fixes().filter(|(_, row)| !row.processed && row.time < start);
+        let Some(last) = before.map(|(_, row)| row.time).max() else {
+            return self;
+        };
+        let first = fixes()
+            .map(|(_, row)| row.time)
+            .filter(|time| *time >= start);
+        let end = match is_open(self.device(), last) {
+            true => last,
+            false => first.min().unwrap_or(last),
+        };
+        Self {
+            from: self.from.max(end),
+            ..self
         }
     }
 

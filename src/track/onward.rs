@@ -47,10 +47,12 @@ pub fn match_onward(
         stretches.extend(draw_on(&fitted, first, window, &recipe, &moving));
         outcome.refusal = outcome.refusal.or(fitted.matched.refusal);
     }
+    // Where no road is under the fix that the line ended at, it is drawn on from one before that: not from then.
+    let begin = window.start.max(from);
     outcome.paths = draw::paths(stretches, recipe.tolerance)
         .into_iter()
         .map(|path| Path {
-            start: path.start.max(window.start),
+            start: path.start.max(begin),
             ..path
         })
         .filter(|path| path.start < path.end)

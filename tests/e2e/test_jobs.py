@@ -127,7 +127,7 @@ def test_a_window_that_lies_in_two_sources_is_matched_once(db, osrm):
 
 
 @pytest.mark.parametrize("arguments", ["now(), now() - interval '1 h'", "'-infinity', now()", "NULL, now()",
-                                       "now() - interval '1 h', now(), '{}'"])
+                                       "now() - interval '1 h', now(), '{}'", "now() - interval '1 h', now(), '{NULL}'"])
 def test_a_range_that_is_none_is_refused(db, arguments):
     with pytest.raises(psycopg2.errors.InvalidParameterValue):
         db.rows(f"SELECT start_backfill({arguments})")

@@ -173,7 +173,7 @@ def test_the_slider_shows_the_day_up_to_a_moment(page, town):
 def test_other_days_can_be_looked_at(page, town):
     open_day(page, town, "bus-1")
     page.click("#earlier")
-    page.until(lambda: "Nothing is known of this day." in page.texts("#figures dd"), "the empty day")
+    page.until(lambda: "No drive and no stop is known of this day." in page.texts("#figures dd"), "the empty day")
     page.click("#latest")
     page.until(lambda: page.is_shown("#timeline"), "the last 24 hours")
 

@@ -162,3 +162,41 @@ def test_two_thousand_devices_for_an_hour_can_be_moved_through(page, db, server,
     page.keep("crowd")
     with capsys.disabled():
         print(f"\n2000 devices, 24000 paths: {frames} frames while moving, longest task {longest:.0f} ms")
+
+
+def over_180_degrees(begin, seconds=600):
+    """A ferry near Fiji that sails east, 20 m/s."""
+    longitudes = (179.95 + second * 20 / 106_600 for second in range(0, seconds, 5))
+    return [(lon - 360 if lon > 180 else lon, -16.8, begin + timedelta(seconds=5 * n)) for n, lon in enumerate(longitudes)]
+
+
+def scale_of(page):
+    """Metres that the bar of the map's scale stands for."""
+    number, unit = page.text(".leaflet-control-scale-line").split()
+    return float(number) * (1000 if unit == "km" else 1)
+
+
+def test_a_line_over_180_degrees_is_shown_where_it_is(page, db, server):
+    begin = datetime.now(timezone.utc) - timedelta(minutes=20)
+    insert(db, "ferry", over_180_degrees(begin))
+    insert(db, "boat", [(-179.9, -16.75, begin + timedelta(seconds=10 * n)) for n in range(60)])
+    process_all(db)
+    assert db.value("SELECT count(*) FROM cached_polylines WHERE device_id = 'ferry'") > 1
+    open_day(page, server, "ferry")
+    has_lines(page, "unmapped")
+    page.keep("over-180-degrees")
+    assert "11.9 km" in page.texts("#figures dd")
+    assert scale_of(page) < 5000
+    lines = page.pixels("lines", "unmapped")
+    assert 300 < lines["width"] < 1280 and lines["height"] < 20
+    page.click("#back")  # the fleet, of both sides
+    page.until(lambda: page.text("#count").startswith("2 devices") and scale_of(page) < 5000, "both sides at once")
+    has_lines(page, "unmapped")
+
+
+def test_a_day_without_a_drive_is_shown_where_the_vehicle_stood(page, db, server):
+    insert(db, "van", [(24.94, 60.17, recent_window() + timedelta(seconds=10 * n)) for n in range(60)])
+    process_all(db)
+    open_day(page, server, "van")
+    page.until(lambda: scale_of(page) < 1000, "the map to go there")
+    assert page.pixels("marks", "stop")["count"] > 0 or page.pixels("lines", "stop")["count"] > 0

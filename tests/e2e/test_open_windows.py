@@ -178,3 +178,25 @@ def test_two_windows_that_come_at_once_are_one_line(db, osrm, start):
     assert len(first) + len(second) == len(points)
     (west, south, _), (east, north, _) = first[-1], second[0]
     assert abs(east - west) * 55_000 < 30 and abs(north - south) * 111_000 < 30
+
+
+@pytest.mark.parametrize("minutes", [30, 50])
+def test_what_waits_on_both_sides_of_a_settled_slots_edge_is_drawn_once(db, osrm, minutes):
+    """As after an outage, or once a table is adopted: what is over is matched as a whole, what is open is not."""
+    db.set("osrm_matcher.settle_delay", "3min")
+    now = datetime.now(timezone.utc)
+    for number in range(12):
+        insert(db, f"car-{number}", drive(osrm, now - timedelta(minutes=minutes), 60 * minutes, seed=number))
+    run(db)
+    assert db.value("SELECT count(DISTINCT device_id) FROM processing_batches WHERE settles_at IS NOT NULL") == 12
+    twice = db.rows("""SELECT p.device_id, p.end_time - n.start_time
+                         FROM cached_polylines p
+                         JOIN LATERAL (SELECT * FROM cached_polylines n
+                                        WHERE n.device_id = p.device_id AND n.start_time > p.start_time
+                                        ORDER BY n.start_time LIMIT 1) n ON n.start_time < p.end_time""")
+    # Where two slots meet is decided with the earlier one: it is one of the first four points beyond the edge.
+    assert [(device, lap) for device, lap in twice if lap > 3 * timedelta(seconds=5)] == []
+    shown = "SELECT sum(distance_m) FROM get_distances(NULL, '-infinity', 'infinity')"
+    provisional = db.value(shown)
+    settle(db)
+    assert abs(provisional / db.value(shown) - 1) < 0.02

@@ -1,5 +1,6 @@
 """last_accessed follows what pages read, and reading stays reading."""
 
+import hashlib
 import threading
 from contextlib import closing
 
@@ -125,3 +126,13 @@ def test_the_hit_rate_counts_points_that_no_path_stood_for(driven, osrm):
     driven.rows("SELECT get_device_page('late')")
     assert 0 < driven.value("SELECT hit_rate FROM cache_performance") < 1
     assert driven.value("SELECT reads_last_day FROM cache_performance") == 2
+
+
+def test_a_page_of_a_name_that_no_device_can_have_is_an_ordinary_one(db):
+    # What an application passes on may be of any length, and no index takes all.
+    name = "".join(hashlib.md5(bytes([n % 256, n // 256])).hexdigest() for n in range(600))
+    assert db.value("SELECT get_device_page(%s, tail => true)", (name,)) == {
+        "device": name, "paths": [], "cached": True, "processing_delay_ms": 0}
+    assert db.value("SELECT note_read(%s, now() - interval '1 day', now())", (name,)) is False
+    assert db.value("SELECT count(*) FROM path_reads") == 0
+    assert db.value("SELECT note_read(repeat('x', 255), now() - interval '1 day', now())") is True

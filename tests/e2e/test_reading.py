@@ -272,3 +272,26 @@ def test_text_in_a_page_is_escaped_as_json_demands(db):
     assert page["paths"][0]["encoded_polyline"] == line
     assert page["paths"][0]["osrm_confidence"] is None
     assert page["paths"][0]["start_time"].endswith("+00:00")
+
+
+def test_a_clock_that_is_ahead_misses_no_change(db, osrm):
+    """An application's clock may be ahead of the database's, and what it asks with stands until the next change."""
+    ask = "SELECT get_page_changes(%s)"
+    assert db.value(ask, (None,)) == {"since": None, "windows": []}
+    since = db.value(ask, (now() + timedelta(hours=1),))["since"]
+    assert abs(datetime.fromisoformat(since) - now()) < timedelta(seconds=10)
+    for number in range(3):
+        insert(db, f"bus-{number}", drive(osrm, recent_window(), seconds=100, seed=number))
+        process_all(db)
+    told = {window["device"] for window in db.value(ask, (now() + timedelta(hours=1),))["windows"]}
+    assert told == {"bus-0", "bus-1", "bus-2"}
+    assert {device for device, *_ in db.rows("SELECT * FROM get_changes('infinity')")} == told
+
+
+def test_geojson_over_180_degrees_is_in_two_pieces(db):
+    db.rows("""INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count)
+               VALUES ('ferry', '2024-05-04 08:00Z', '2024-05-04 08:05Z',
+                       encode_polyline('{179.9,-179.9}', '{-16,-17}'), 2)""")
+    (feature,) = db.value("SELECT get_paths_geojson('{ferry}', '2024-05-04', '2024-05-05')")["features"]
+    assert feature["geometry"] == {"type": "MultiLineString", "coordinates": [
+        [[179.9, -16], [180, -16.5]], [[-180, -16.5], [-179.9, -17]]]}

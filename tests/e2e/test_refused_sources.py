@@ -106,3 +106,45 @@ def test_adoption_and_release_have_autovacuum_give_way(vacuumed):
         db.wait_until(at_it)
         db.rows("SELECT release_source('markers')")
     assert db.value("SELECT count(*) FROM adopted_sources") == 0
+
+
+def test_a_type_that_cannot_serve_is_refused_with_a_way_to_one_that_can(db):
+    db.rows("CREATE TABLE markers (username text, place jsonb, created_at timestamptz)")
+    with pytest.raises(psycopg2.errors.DatatypeMismatch) as told:
+        db.rows("SELECT * FROM adopt_source('markers', coordinates_column => 'place')")
+    assert "generated column" in told.value.diag.message_hint
+    db.rows("""ALTER TABLE markers ADD COLUMN coords double precision[] GENERATED ALWAYS AS
+                   (ARRAY[(place ->> 'lon')::double precision, (place ->> 'lat')::double precision]) STORED;
+               INSERT INTO markers VALUES ('bus', '{"lon": 24.94, "lat": 60.17}', now() - interval '1 hour')""")
+    db.rows("SELECT * FROM adopt_source('markers')")
+    assert db.rows("SELECT points, rejected FROM process_pending_gps()") == [(1, 0)]
+
+
+@pytest.mark.parametrize(("ddl", "row", "arguments"), [
+    ("coords double precision[]", "ARRAY[24.94, 60.17, 12.5]", ""),  # with a height
+    ("lon integer, lat integer", "249400000, 601700000", ", longitude_column => 'lon', latitude_column => 'lat'"),
+    ("coords point", "NULL", ""),
+])
+@pytest.mark.parametrize("parted", ["", "PARTITION BY HASH (username)"])
+def test_a_table_of_which_no_row_can_be_used_is_warned_of(db, ddl, row, arguments, parted):
+    db.rows(f"CREATE TABLE markers (username text, created_at timestamptz, {ddl}) {parted}")
+    if parted:
+        db.rows("CREATE TABLE markers_1 PARTITION OF markers FOR VALUES WITH (MODULUS 1, REMAINDER 0)")
+    adopt, warnings = f"SELECT * FROM adopt_source('markers'{arguments}, dry_run => %s)", "none of 20 rows of table public.markers"
+    with closing(db.connect()) as session:
+        cursor = session.cursor()
+        cursor.execute(adopt, (True,))  # an empty table says nothing
+        assert session.notices == []
+        cursor.execute(f"INSERT INTO markers SELECT 'bus', now() - n * interval '1 min', {row} FROM generate_series(1, 20) n")
+        for dry_run in (True, False):
+            session.notices.clear()
+            cursor.execute(adopt, (dry_run,))
+            assert warnings in session.notices[0] and "two numbers a point" in session.notices[0]
+
+
+def test_a_table_of_which_some_rows_can_be_used_is_not_warned_of(db):
+    db.rows("""CREATE TABLE markers (username text, created_at timestamptz, coords point);
+               INSERT INTO markers VALUES ('bus', now(), NULL), ('bus', now(), '(24.94,60.17)')""")
+    with closing(db.connect()) as session:
+        session.cursor().execute("SELECT * FROM adopt_source('markers')")
+        assert session.notices == []

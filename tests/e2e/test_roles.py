@@ -123,6 +123,16 @@ def test_a_worker_cannot_choose_the_host_before_the_library_is_loaded(db, osrm, 
     assert db.value("SELECT bool_and(match_status = 'matched') FROM cached_polylines") is True
 
 
+def test_a_writer_may_be_let_see_the_id_of_what_it_inserts(db, role):
+    writer = role("writer")
+    insert_one = "INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at) VALUES ('bus', 24.9, 60.1, now())"
+    assert [writer(insert_one), writer(f"{insert_one} ON CONFLICT DO NOTHING")] == [None, None]
+    assert writer(f"{insert_one} RETURNING id") == DENIED
+    db.rows(f"GRANT SELECT (id) ON gps_coordinates TO {writer.name}")
+    assert writer(f"{insert_one} RETURNING id") is None
+    assert writer("SELECT device_id FROM gps_coordinates") == DENIED
+
+
 def test_only_the_owner_says_which_servers_groups_have_whatever_else_was_granted(db, role):
     """The list of devices can be another's to write, for it names no server."""
     db.rows("INSERT INTO osrm_groups (name, osrm_url) VALUES ('trucks', 'http://10.0.0.1:5000')")

@@ -32,16 +32,21 @@ pub fn repeats(fixes: &[Fix]) -> Vec<bool> {
     repeats
 }
 
-/// Which of the fixes lie exactly where one not long before them did, with others in between.
+/// Which of the fixes lie exactly where one not long before them did, with others in between, and alone: where several
+/// follow each other the vehicle stands, and the one in between was wrong.
 fn sent_again(fixes: &[Fix]) -> Vec<bool> {
+    let place = |fix: &Fix| fix.place().map(f64::to_bits);
     let mut latest: HashMap<[u64; 2], usize> = HashMap::with_capacity(fixes.len().min(1 << 16));
     let mut again = vec![false; fixes.len()];
     for (at, fix) in fixes.iter().enumerate() {
-        let Some(last) = latest.insert(fix.place().map(f64::to_bits), at) else {
+        let Some(last) = latest.insert(place(fix), at) else {
             continue;
         };
-        let is_next = last + 1 == at;
-        again[at] = seconds(fixes[last].time, fix.time) <= AGAIN && (again[last] || !is_next);
+        let stands = last + 1 == at
+            || fixes
+                .get(at + 1)
+                .is_some_and(|next| place(next) == place(fix));
+        again[at] = !stands && seconds(fixes[last].time, fix.time) <= AGAIN;
     }
     again
 }
@@ -149,6 +154,17 @@ mod tests {
         // An hour later it may pass by the very place.
         let late = [(0.0, 0.0), (5.0, 100.0), (3_600.0, 0.0), (3_605.0, 100.0)];
         assert!(which(repeats(&fixes(&late))).is_empty());
+    }
+
+    #[test]
+    fn who_stands_is_not_sent_again_after_a_wrong_place() {
+        let at = |second: usize| match second {
+            10 => -900.0,
+            30 => -880.0,
+            _ => 0.0,
+        };
+        let parked: Vec<(f64, f64)> = (0..60).map(|second| (second as f64, at(second))).collect();
+        assert!(which(repeats(&fixes(&parked))).is_empty());
     }
 
     #[test]

@@ -214,6 +214,7 @@ impl Run {
             backend::unless_locked(store::use_ready_sources)?;
         }
         let (sources, checks) = (store::sources()?, Checks::new()?);
+            backend::unless_locked(store::take_back_put_off)?;
         for source in &sources {
             store::take_back(source)?;
             if first && settings.enabled {

@@ -17,7 +17,7 @@ mod source;
 mod statement;
 
 pub use adopted::{reject_unusable, take_back, use_ready_sources};
-pub use batches::{BatchRow, Status, write_batches, write_onward};
+pub use batches::{BatchRow, Status, take_back_put_off, write_batches, write_onward};
 pub use checks::Checks;
 pub use claims::{
     DeviceWindow, DueDevice, Known, drawn_until, due_devices, due_windows, hand_back, held_windows,

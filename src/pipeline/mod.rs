@@ -206,6 +206,7 @@ impl Run {
         let begun = Instant::now();
         backend::require_writable()?;
         let settings = Settings::read();
+        store::require_version()?;
         let report = RunRow {
             started: backend::now(),
             ..RunRow::default()

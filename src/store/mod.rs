@@ -34,4 +34,5 @@ pub use runs::{
     Delay, RunRow, ServerLeftOut, advance_jobs, last_search, osrm_as_seen, others_have_run,
     record_run, snapshot, store_reads,
 };
+pub use schema::require_version;
 pub use source::{CLOCK_AHEAD, Fragments, Source, are_grouped, ask_source, sources};

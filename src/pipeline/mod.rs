@@ -7,6 +7,7 @@ mod backlog;
 mod choosing;
 mod claiming;
 mod due;
+mod ending;
 mod groups;
 mod health;
 mod held;
@@ -63,8 +64,8 @@ pub struct Limits {
 /// What a call came to.
 #[derive(Debug)]
 pub struct Processed {
-    /// The run's row in `worker_runs`.
-    pub id: i64,
+    /// The run's row in `worker_runs`, if one could be written.
+    pub id: Option<i64>,
     /// The limit of windows was reached; there may be more to do.
     pub more: bool,
     pub report: RunRow,
@@ -101,11 +102,11 @@ pub fn process(limits: Limits, call: Call) -> Result<Processed, Error> {
         more = run.work_off_pending(&mut search, limits.windows)?;
     }
     run.report.search_pages = search.pages_in_vain();
-    let id = run.record(earlier, more)?;
-    if more {
+    let id = run.record(earlier, !more)?;
+    if !more {
+        run.store_reads()?;
+    } else if let Some(id) = id {
         search.keep(id);
-    } else {
-        backend::unless_locked(store::store_reads)?;
     }
     Ok(Processed {
         id,
@@ -132,7 +133,7 @@ pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
     }
     // What could not be done now is the next run's.
     store::hand_back(batches)?;
-    run.record(None, false)?;
+    run.record(None, true)?;
     Ok(run.report)
 }
 
@@ -205,17 +206,17 @@ impl Run {
     fn begin(time: Duration, first: bool) -> Result<Self, Error> {
         let begun = Instant::now();
         backend::require_writable()?;
-        let settings = Settings::read();
         store::require_version()?;
+        let settings = Settings::read();
         let report = RunRow {
             started: backend::now(),
             ..RunRow::default()
         };
         if first && settings.enabled {
             backend::unless_locked(store::use_ready_sources)?;
+            backend::unless_locked(store::take_back_put_off)?;
         }
         let (sources, checks) = (store::sources()?, Checks::new()?);
-            backend::unless_locked(store::take_back_put_off)?;
         for source in &sources {
             store::take_back(source)?;
             if first && settings.enabled {
@@ -386,13 +387,5 @@ impl Run {
         let pause = away.as_ref().and_then(|away| away.pause);
         self.report.osrm_resume = pause.map(|pause| backend::now() + pause.as_micros() as Micros);
         self.report.osrm_error = away.map(|away| away.why);
-    }
-
-    /// Puts the run on record, as a further round of `earlier` if there is one; returns its id.
-    fn record(&mut self, earlier: Option<i64>, more: bool) -> Result<i64, Error> {
-        self.report.rejected += self.sources.iter().map(Source::rejected).sum::<i64>();
-        self.report.group_error = self.membership.unsaid();
-        self.report.millis = self.begun.elapsed().as_millis() as i32;
-        store::record_run(earlier, &self.report, !more)
     }
 }

@@ -42,15 +42,13 @@ use claiming::Claim;
 use groups::Groups;
 use live::WithNew;
 use membership::Membership;
-use round::{Bounds, LOT, Round, collect, round_time};
+use round::{Bounds, LOT, Round, collect, most_of_a_device, round_time};
 use search::Search;
 use writing::Outbox;
 
 /// Windows that are claimed at a time: enough to keep all threads busy, little enough that the
 /// first results are written soon.
 const ROUND: usize = 500;
-/// Where windows are long, those of one device that are read together hold a day at most.
-const DAY: Micros = 24 * 3_600_000_000;
 /// Steps that an operator calls by hand end when they are done; this is long enough for any.
 const HAND_TIME: Duration = Duration::from_secs(3600);
 
@@ -196,6 +194,8 @@ struct Run {
     deadline: Instant,
     /// Nothing: a round ends when all that it has taken is done.
     round_time: Option<Duration>,
+    /// When that is up, from the first windows that are read on.
+    round_end: Option<Instant>,
     report: RunRow,
     _plans: Options,
 }
@@ -232,6 +232,7 @@ impl Run {
             begun,
             deadline: Instant::now() + time,
             round_time: None,
+            round_end: None,
             report,
             _plans: Options::index_plans(),
         })
@@ -242,7 +243,7 @@ impl Run {
         let mut groups = self.groups()?;
         self.membership.add_away(search.away.clone());
         let mut left = most;
-        while left > 0 {
+        while left > 0 && self.round_end.is_none_or(|end| Instant::now() < end) {
             let round = || self.round(&mut groups, search, left.min(ROUND));
             match backend::in_own_memory(round)? {
                 Round::Whole(windows) => left = left.saturating_sub(windows),
@@ -269,7 +270,7 @@ impl Run {
     ) -> Result<Round, Error> {
         let enough = Enough {
             windows: most,
-            of_a_device: (DAY / self.settings.recipe.window) as usize,
+            of_a_device: most_of_a_device(self.settings.recipe.window),
         };
         let passed = self.passed.len();
         let taken = claiming::claim(
@@ -330,9 +331,11 @@ impl Run {
         groups: &mut Groups,
         claims: Vec<Claim>,
     ) -> Result<Option<Vec<WithNew>>, Error> {
+        let end = self.round_time.map(|time| Instant::now() + time);
+        self.round_end = self.round_end.or(end);
         let bounds = Bounds {
             run: self.deadline,
-            round: self.round_time.map(|time| Instant::now() + time),
+            round: self.round_end,
         };
         let mut outbox = Outbox::new(&self.settings, &self.sources, &self.checks, &claims);
         let (mut open, mut whole) = (Vec::new(), Vec::new());

@@ -44,8 +44,8 @@ BEGIN
            _batch_devices, _behind_look_back, _between, _came_late, _changed_columns, _check_forgetting, _check_key,
            _check_range, _cron_workers, _cut_stops, _delete_points, _delete_step, _density, _device_keys, _device_lots,
            _device_slot, _devices_on_record, _distances, _distribution, _distribution_refusals, _driven, _drop_partition,
-           _drop_partitions, _end_job, _family_refusals, _fleet_json, _follow_groups, _grant_writing, _group_expression,
-           _groups_of, _guard_osrm_groups, _has_indexes, _imported_line, _is_half_adopted, _is_held_up, _is_hypertable,
+           _drop_partitions, _end_job, _family_refusals, _fleet_json, _follow_groups, _forget_reads, _grant_writing, _group_expression,
+           _groups_of, _guard_osrm_groups, _has_indexes, _has_noted, _imported_line, _is_half_adopted, _is_held_up, _is_hypertable,
            _is_of_timescaledb, _is_profile, _is_shard, _is_source_column, _join_lines, _join_stops, _kind_refusals,
            _known_devices, _last_cron_run, _line_end, _line_length, _local_shards, _look_ahead, _make_checks,
            _make_left_due, _make_partition, _make_partitions, _map_file, _map_template, _marking_refusals, _name_of,
@@ -56,7 +56,8 @@ BEGIN
            _restore_device_locks, _rights_of_no_other, _schedule_jobs, _server_alerts, _server_list, _step_job,
            _stops_of, _stored_columns, _stored_paths, _suffix, _tables_of, _types_of, _unschedule_workers,
            _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _warn_of_locks, _warn_of_unusable,
-           _written_fleet, _written_paths, adopt_shards, attach_indexes, forget_departed, get_device_distance, get_device_fixes,
+           _writes_but_notes, _written_fleet, _written_paths, adopt_shards, attach_indexes, forget_departed, get_device_distance,
+           get_device_fixes,
            get_device_positions, get_device_trips, get_distances, get_map_page, get_osrm_groups, get_osrm_servers,
            grant_writer, holds_device, partition_points, rematch_arrived, revoke_writer}'));
     IF theirs IS NOT NULL THEN
@@ -357,8 +358,9 @@ BEGIN ATOMIC
                'schema', quote_ident(n.nspname), 'row_security', c.relrowsecurity::text,
                'divided', c.relhassubclass::text,
                'key', s.device_key, 'lowest', lower(s.holds)::text, 'beyond', upper(s.holds)::text)),
-           coalesce(s.set_aside_until > clock_timestamp(), false),
-           coalesce(s.set_aside_until <= clock_timestamp(), false)
+           -- More than some minutes ahead only a clock can have put it that was ahead itself.
+           coalesce(s.set_aside_until BETWEEN clock_timestamp() AND clock_timestamp() + interval '10 min', false),
+           coalesce(s.set_aside_until NOT BETWEEN clock_timestamp() AND clock_timestamp() + interval '10 min', false)
       FROM (SELECT false AS adopted, to_regclass('@extschema@.gps_coordinates') AS relation,
                    'device_id' AS device_column, '$value' AS device_value,
                    'recorded_at' AS time_column, '$value' AS bound_expression,
@@ -1998,6 +2000,8 @@ BEGIN
         COMMIT AND CHAIN;
     END LOOP;
     SELECT a.failures INTO failures FROM @extschema@._attempt(
+        'delete old notes of readers', 'SELECT @extschema@._forget_reads()', failures) AS a;
+    SELECT a.failures INTO failures FROM @extschema@._attempt(
         'store what readers noted', 'SELECT @extschema@._store_reads()', failures) AS a;
     SELECT a.failures INTO failures FROM @extschema@._attempt(
         'shorten the log of pg_cron', 'SELECT @extschema@._trim_cron_log()', failures) AS a;
@@ -3100,11 +3104,6 @@ AS $$
 DECLARE
     touched bigint;
 BEGIN
-    -- What is a day old serves nothing any more, stored or not: the notes are never more than a day's.
-    DELETE FROM @extschema@.path_reads r
-     WHERE r.ctid = ANY (ARRAY(SELECT o.ctid FROM @extschema@.path_reads o
-                                WHERE o.read_at < now() - interval '1 day'
-                                ORDER BY o.read_at LIMIT 10000));
     IF NOT EXISTS (SELECT FROM @extschema@.path_reads r WHERE NOT r.stored) THEN
         RETURN 0;
     END IF;
@@ -4413,10 +4412,24 @@ BEGIN ATOMIC
      ORDER BY p.start_time, v.ordinal;
 END;
 
+CREATE FUNCTION "_writes_but_notes"() RETURNS bool
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', '_writes_but_notes_wrapper';
+
+CREATE FUNCTION "_has_noted"() RETURNS void
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', '_has_noted_wrapper';
+
 CREATE OR REPLACE FUNCTION note_read(device_id text, from_time timestamptz, to_time timestamptz) RETURNS boolean
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- Whoever has the notes as a whole, as VACUUM FULL has, is not waited for.
+SET lock_timeout = '20ms'
 AS $$
+DECLARE
+    alone boolean;
 BEGIN
     -- A standby is read-only, too, and has no table of notes that could be asked. A serializable reader
     -- would be in conflict with other readers. Without a range nothing was read, and no device has a longer name.
@@ -4428,21 +4441,54 @@ BEGIN
     END IF;
     IF EXISTS (SELECT FROM @extschema@.path_reads r
                 WHERE (r.device_id = note_read.device_id OR note_read.device_id IS NULL AND r.device_id IS NULL)
-                  AND r.read_at > now() - interval '10 min'
+                  AND r.read_at BETWEEN now() - interval '10 min' AND now() + interval '10 min'
                   AND r.from_time <= note_read.from_time
                   AND r.to_time >= note_read.to_time - interval '10 min')
     THEN
         RETURN false;
     END IF;
+    alone := @extschema@._writes_but_notes();
     INSERT INTO @extschema@.path_reads (device_id, from_time, to_time, points_cached, points_waiting)
     SELECT note_read.device_id, note_read.from_time, note_read.to_time,
            (SELECT coalesce(sum(p.source_coordinates_count), 0)
               FROM @extschema@._stored_paths(note_read.device_id, note_read.from_time, note_read.to_time) p),
            (SELECT count(*)
               FROM @extschema@._waiting_points(note_read.device_id, note_read.from_time, note_read.to_time, 10000));
+    IF alone THEN
+        PERFORM @extschema@._has_noted();
+    END IF;
     RETURN true;
+-- What is in the way of a note, be it a lock, a full disk, or a server that gives no transaction ids any more, is in no
+-- reader's way. A cancel is none of the others.
+EXCEPTION WHEN OTHERS THEN
+    IF SQLSTATE <> '55P03' THEN
+        RAISE LOG 'osrm_matcher: could not note that paths were read: %', SQLERRM;
+    END IF;
+    RETURN false;
 END
 $$;
+COMMENT ON FUNCTION note_read IS
+    'notes that paths of a device (null: all) were read, for last_accessed; once in ten minutes, nothing where that cannot be written, as on a standby, or in a read-only or serializable transaction; volatile, parallel unsafe';
+COMMENT ON FUNCTION _writes_but_notes IS
+    'whether the transaction has written nothing so far but notes; volatile, parallel unsafe';
+COMMENT ON FUNCTION _has_noted IS
+    'says that what was written last is a note, as was all before it, so that the commit waits neither for the disk nor for a standby; volatile, parallel unsafe';
+
+-- What is a day old serves nothing any more, stored or not: the notes are never more than a day's.
+CREATE FUNCTION _forget_reads() RETURNS bigint
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    WITH gone AS (
+        DELETE FROM path_reads r
+         WHERE r.ctid = ANY (ARRAY(SELECT o.ctid FROM path_reads o
+                                    WHERE o.read_at < now() - interval '1 day'
+                                    ORDER BY o.read_at LIMIT 10000))
+        RETURNING r.read_at
+    )
+    SELECT count(*) FROM gone;
+END;
+COMMENT ON FUNCTION _forget_reads IS
+    'deletes notes of what was read more than a day ago; runs at the end of a run, whether or not notes can be stored; volatile, parallel unsafe';
 
 CREATE OR REPLACE FUNCTION _path_parts(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (start_time timestamptz, end_time timestamptz, metres double precision, grade text,

@@ -3,7 +3,11 @@
 CREATE FUNCTION note_read(device_id text, from_time timestamptz, to_time timestamptz) RETURNS boolean
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- Whoever has the notes as a whole, as VACUUM FULL has, is not waited for.
+SET lock_timeout = '20ms'
 AS $$
+DECLARE
+    alone boolean;
 BEGIN
     -- A standby is read-only, too, and has no table of notes that could be asked. A serializable reader
     -- would be in conflict with other readers. Without a range nothing was read, and no device has a longer name.
@@ -15,23 +19,54 @@ BEGIN
     END IF;
     IF EXISTS (SELECT FROM @extschema@.path_reads r
                 WHERE (r.device_id = note_read.device_id OR note_read.device_id IS NULL AND r.device_id IS NULL)
-                  AND r.read_at > now() - interval '10 min'
+                  AND r.read_at BETWEEN now() - interval '10 min' AND now() + interval '10 min'
                   AND r.from_time <= note_read.from_time
                   AND r.to_time >= note_read.to_time - interval '10 min')
     THEN
         RETURN false;
     END IF;
+    alone := @extschema@._writes_but_notes();
     INSERT INTO @extschema@.path_reads (device_id, from_time, to_time, points_cached, points_waiting)
     SELECT note_read.device_id, note_read.from_time, note_read.to_time,
            (SELECT coalesce(sum(p.source_coordinates_count), 0)
               FROM @extschema@._stored_paths(note_read.device_id, note_read.from_time, note_read.to_time) p),
            (SELECT count(*)
               FROM @extschema@._waiting_points(note_read.device_id, note_read.from_time, note_read.to_time, 10000));
+    IF alone THEN
+        PERFORM @extschema@._has_noted();
+    END IF;
     RETURN true;
+-- What is in the way of a note, be it a lock, a full disk, or a server that gives no transaction ids any more, is in no
+-- reader's way. A cancel is none of the others.
+EXCEPTION WHEN OTHERS THEN
+    IF SQLSTATE <> '55P03' THEN
+        RAISE LOG 'osrm_matcher: could not note that paths were read: %', SQLERRM;
+    END IF;
+    RETURN false;
 END
 $$;
 COMMENT ON FUNCTION note_read IS
-    'notes that paths of a device (null: all) were read, for last_accessed; once in ten minutes, nothing on a standby or in a read-only or serializable transaction; volatile, parallel unsafe';
+    'notes that paths of a device (null: all) were read, for last_accessed; once in ten minutes, nothing where that cannot be written, as on a standby, or in a read-only or serializable transaction; volatile, parallel unsafe';
+COMMENT ON FUNCTION _writes_but_notes IS
+    'whether the transaction has written nothing so far but notes; volatile, parallel unsafe';
+COMMENT ON FUNCTION _has_noted IS
+    'says that what was written last is a note, as was all before it, so that the commit waits neither for the disk nor for a standby; volatile, parallel unsafe';
+
+-- What is a day old serves nothing any more, stored or not: the notes are never more than a day's.
+CREATE FUNCTION _forget_reads() RETURNS bigint
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    WITH gone AS (
+        DELETE FROM path_reads r
+         WHERE r.ctid = ANY (ARRAY(SELECT o.ctid FROM path_reads o
+                                    WHERE o.read_at < now() - interval '1 day'
+                                    ORDER BY o.read_at LIMIT 10000))
+        RETURNING r.read_at
+    )
+    SELECT count(*) FROM gone;
+END;
+COMMENT ON FUNCTION _forget_reads IS
+    'deletes notes of what was read more than a day ago; runs at the end of a run, whether or not notes can be stored; volatile, parallel unsafe';
 
 CREATE FUNCTION _store_reads() RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -40,11 +75,6 @@ AS $$
 DECLARE
     touched bigint;
 BEGIN
-    -- What is a day old serves nothing any more, stored or not: the notes are never more than a day's.
-    DELETE FROM @extschema@.path_reads r
-     WHERE r.ctid = ANY (ARRAY(SELECT o.ctid FROM @extschema@.path_reads o
-                                WHERE o.read_at < now() - interval '1 day'
-                                ORDER BY o.read_at LIMIT 10000));
     IF NOT EXISTS (SELECT FROM @extschema@.path_reads r WHERE NOT r.stored) THEN
         RETURN 0;
     END IF;

@@ -86,8 +86,9 @@ BEGIN ATOMIC
                'schema', quote_ident(n.nspname), 'row_security', c.relrowsecurity::text,
                'divided', c.relhassubclass::text,
                'key', s.device_key, 'lowest', lower(s.holds)::text, 'beyond', upper(s.holds)::text)),
-           coalesce(s.set_aside_until > clock_timestamp(), false),
-           coalesce(s.set_aside_until <= clock_timestamp(), false)
+           -- More than some minutes ahead only a clock can have put it that was ahead itself.
+           coalesce(s.set_aside_until BETWEEN clock_timestamp() AND clock_timestamp() + interval '10 min', false),
+           coalesce(s.set_aside_until NOT BETWEEN clock_timestamp() AND clock_timestamp() + interval '10 min', false)
       FROM (SELECT false AS adopted, to_regclass('@extschema@.gps_coordinates') AS relation,
                    'device_id' AS device_column, '$value' AS device_value,
                    'recorded_at' AS time_column, '$value' AS bound_expression,

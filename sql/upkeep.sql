@@ -241,6 +241,8 @@ BEGIN
         COMMIT AND CHAIN;
     END LOOP;
     SELECT a.failures INTO failures FROM @extschema@._attempt(
+        'delete old notes of readers', 'SELECT @extschema@._forget_reads()', failures) AS a;
+    SELECT a.failures INTO failures FROM @extschema@._attempt(
         'store what readers noted', 'SELECT @extschema@._store_reads()', failures) AS a;
     SELECT a.failures INTO failures FROM @extschema@._attempt(
         'shorten the log of pg_cron', 'SELECT @extschema@._trim_cron_log()', failures) AS a;

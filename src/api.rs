@@ -52,7 +52,7 @@ fn _process_round(
     run: Option<i64>,
     max_windows: Option<i32>,
     max_seconds: Option<i32>,
-) -> Result<TableIterator<'static, (name!(run_id, i64), name!(more, bool))>, ErrorReport> {
+) -> Result<TableIterator<'static, (name!(run_id, Option<i64>), name!(more, bool))>, ErrorReport> {
     let limits = limits(max_windows, max_seconds)?;
     let done = pipeline::process(limits, Call::Round(run))?;
     Ok(TableIterator::once((done.id, done.more)))

@@ -138,8 +138,9 @@ impl From<Error> for ErrorReport {
                 ),
             )
             .set_hint(
-                "Do ALTER EXTENSION osrm_matcher UPDATE; or, where another version was installed by \
-                 mistake, install the one that the extension has, and reconnect.",
+                "Do ALTER EXTENSION osrm_matcher UPDATE. Where that is done, this session is older and has the library \
+                 from before it: reconnect, a connection pool's sessions included. Where another version was installed \
+                 by mistake, install the one that the extension has, and reconnect.",
             ),
             Error::Threads(cause) => report(
                 Code::ERRCODE_INSUFFICIENT_RESOURCES,

@@ -95,7 +95,11 @@ extension_sql_file!(
     name = "distances",
     requires = ["read", internal::_line_length, internal::_join_lines]
 );
-extension_sql_file!("../sql/read_notes.sql", name = "read_notes");
+extension_sql_file!(
+    "../sql/read_notes.sql",
+    name = "read_notes",
+    requires = [internal::_writes_but_notes, internal::_has_noted]
+);
 extension_sql_file!(
     "../sql/page.sql",
     name = "page",

@@ -112,6 +112,18 @@ fn _ask_source(
     Ok(store::ask_source(&fragments, query, &args, for_reader)?)
 }
 
+/// Whether the transaction has written nothing so far but notes of what was read.
+#[pg_extern(volatile, parallel_unsafe)]
+fn _writes_but_notes() -> bool {
+    backend::has_written_but_notes()
+}
+
+/// Says that what was written last is such a note, as was all before it: the commit waits for nothing.
+#[pg_extern(volatile, parallel_unsafe)]
+fn _has_noted() {
+    backend::has_noted();
+}
+
 /// Tables that checks wait for, which are put off to the end of the transaction.
 #[pg_extern(volatile, parallel_unsafe)]
 fn _put_off() -> Result<Vec<pg_sys::Oid>, ErrorReport> {

@@ -3,6 +3,7 @@
 pub mod aggregate;
 mod attempt;
 mod clock;
+mod commit;
 pub mod interrupts;
 mod options;
 mod relation;
@@ -16,6 +17,7 @@ pub use attempt::{Actor, attempt, attempt_as, attempt_theirs, unless_locked};
 pub use clock::{
     interval, micros, now, system_time, system_timestamp, timestamp, transaction_begin,
 };
+pub use commit::{has_noted, has_written_but_notes};
 pub use options::Options;
 pub use relation::{has_put_off, relation};
 
@@ -57,6 +59,15 @@ pub fn time_limit() -> Option<Duration> {
 
 /// Sets an option until the level of options that was opened last, or the subtransaction, ends.
 fn set(name: &CStr, value: &CStr) {
+    set_for(name, value, pg_sys::GucAction::GUC_ACTION_SAVE);
+}
+
+/// Sets an option until the transaction ends, as SET LOCAL does.
+fn set_locally(name: &CStr, value: &CStr) {
+    set_for(name, value, pg_sys::GucAction::GUC_ACTION_LOCAL);
+}
+
+fn set_for(name: &CStr, value: &CStr, action: pg_sys::GucAction::Type) {
     // SAFETY: both are valid C strings, and copied.
     unsafe {
         pg_sys::set_config_option(
@@ -64,7 +75,7 @@ fn set(name: &CStr, value: &CStr) {
             value.as_ptr(),
             pg_sys::GucContext::PGC_USERSET,
             pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_SAVE,
+            action,
             true,
             0,
             false,

@@ -7,6 +7,7 @@ mod backlog;
 mod choosing;
 mod claiming;
 mod due;
+mod ending;
 mod groups;
 mod health;
 mod held;
@@ -41,15 +42,13 @@ use claiming::Claim;
 use groups::Groups;
 use live::WithNew;
 use membership::Membership;
-use round::{Bounds, LOT, Round, collect, round_time};
+use round::{Bounds, LOT, Round, collect, most_of_a_device, round_time};
 use search::Search;
 use writing::Outbox;
 
 /// Windows that are claimed at a time: enough to keep all threads busy, little enough that the
 /// first results are written soon.
 const ROUND: usize = 500;
-/// Where windows are long, those of one device that are read together hold a day at most.
-const DAY: Micros = 24 * 3_600_000_000;
 /// Steps that an operator calls by hand end when they are done; this is long enough for any.
 const HAND_TIME: Duration = Duration::from_secs(3600);
 
@@ -63,8 +62,8 @@ pub struct Limits {
 /// What a call came to.
 #[derive(Debug)]
 pub struct Processed {
-    /// The run's row in `worker_runs`.
-    pub id: i64,
+    /// The run's row in `worker_runs`, if one could be written.
+    pub id: Option<i64>,
     /// The limit of windows was reached; there may be more to do.
     pub more: bool,
     pub report: RunRow,
@@ -101,11 +100,11 @@ pub fn process(limits: Limits, call: Call) -> Result<Processed, Error> {
         more = run.work_off_pending(&mut search, limits.windows)?;
     }
     run.report.search_pages = search.pages_in_vain();
-    let id = run.record(earlier, more)?;
-    if more {
+    let id = run.record(earlier, !more)?;
+    if !more {
+        run.store_reads()?;
+    } else if let Some(id) = id {
         search.keep(id);
-    } else {
-        backend::unless_locked(store::store_reads)?;
     }
     Ok(Processed {
         id,
@@ -132,7 +131,7 @@ pub fn process_batches(batches: Vec<Uuid>) -> Result<RunRow, Error> {
     }
     // What could not be done now is the next run's.
     store::hand_back(batches)?;
-    run.record(None, false)?;
+    run.record(None, true)?;
     Ok(run.report)
 }
 
@@ -195,6 +194,8 @@ struct Run {
     deadline: Instant,
     /// Nothing: a round ends when all that it has taken is done.
     round_time: Option<Duration>,
+    /// When that is up, from the first windows that are read on.
+    round_end: Option<Instant>,
     report: RunRow,
     _plans: Options,
 }
@@ -205,6 +206,7 @@ impl Run {
     fn begin(time: Duration, first: bool) -> Result<Self, Error> {
         let begun = Instant::now();
         backend::require_writable()?;
+        store::require_version()?;
         let settings = Settings::read();
         let report = RunRow {
             started: backend::now(),
@@ -212,6 +214,7 @@ impl Run {
         };
         if first && settings.enabled {
             backend::unless_locked(store::use_ready_sources)?;
+            backend::unless_locked(store::take_back_put_off)?;
         }
         let (sources, checks) = (store::sources()?, Checks::new()?);
         for source in &sources {
@@ -229,6 +232,7 @@ impl Run {
             begun,
             deadline: Instant::now() + time,
             round_time: None,
+            round_end: None,
             report,
             _plans: Options::index_plans(),
         })
@@ -239,7 +243,7 @@ impl Run {
         let mut groups = self.groups()?;
         self.membership.add_away(search.away.clone());
         let mut left = most;
-        while left > 0 {
+        while left > 0 && self.round_end.is_none_or(|end| Instant::now() < end) {
             let round = || self.round(&mut groups, search, left.min(ROUND));
             match backend::in_own_memory(round)? {
                 Round::Whole(windows) => left = left.saturating_sub(windows),
@@ -266,7 +270,7 @@ impl Run {
     ) -> Result<Round, Error> {
         let enough = Enough {
             windows: most,
-            of_a_device: (DAY / self.settings.recipe.window) as usize,
+            of_a_device: most_of_a_device(self.settings.recipe.window),
         };
         let passed = self.passed.len();
         let taken = claiming::claim(
@@ -327,9 +331,11 @@ impl Run {
         groups: &mut Groups,
         claims: Vec<Claim>,
     ) -> Result<Option<Vec<WithNew>>, Error> {
+        let end = self.round_time.map(|time| Instant::now() + time);
+        self.round_end = self.round_end.or(end);
         let bounds = Bounds {
             run: self.deadline,
-            round: self.round_time.map(|time| Instant::now() + time),
+            round: self.round_end,
         };
         let mut outbox = Outbox::new(&self.settings, &self.sources, &self.checks, &claims);
         let (mut open, mut whole) = (Vec::new(), Vec::new());
@@ -384,13 +390,5 @@ impl Run {
         let pause = away.as_ref().and_then(|away| away.pause);
         self.report.osrm_resume = pause.map(|pause| backend::now() + pause.as_micros() as Micros);
         self.report.osrm_error = away.map(|away| away.why);
-    }
-
-    /// Puts the run on record, as a further round of `earlier` if there is one; returns its id.
-    fn record(&mut self, earlier: Option<i64>, more: bool) -> Result<i64, Error> {
-        self.report.rejected += self.sources.iter().map(Source::rejected).sum::<i64>();
-        self.report.group_error = self.membership.unsaid();
-        self.report.millis = self.begun.elapsed().as_millis() as i32;
-        store::record_run(earlier, &self.report, !more)
     }
 }

@@ -8,12 +8,17 @@ use super::writing::Outbox;
 use crate::backend;
 use crate::error::Error;
 use crate::store::RunRow;
+use crate::track::Micros;
 
 /// Results are written in lots of this many windows while the threads go on.
 pub const LOT: usize = 128;
 /// So long a round of the procedure begins windows: it holds the rows of points that it has marked, and commits when
 /// it ends, whatever the time that OSRM takes.
 const ROUND_TIME: Duration = Duration::from_secs(2);
+/// Windows of one device that are read together hold a day at most.
+const DAY: Micros = 24 * 3_600_000_000;
+/// What that may take of a device that reports ten times a second: a million points are read, and marked.
+const DENSE_DAY: Duration = Duration::from_secs(40);
 
 /// How a round came out.
 pub enum Round {
@@ -31,6 +36,13 @@ pub fn round_time() -> Duration {
     let share = backend::time_limit().map(|limit| limit / 3);
     let least = Duration::from_millis(100);
     share.map_or(ROUND_TIME, |share| share.clamp(least, ROUND_TIME))
+}
+
+/// How many windows of a device a round takes: so many that they end within what a statement may take, however dense
+/// their points are, for at least one device's are worked off in each round.
+pub fn most_of_a_device(window: Micros) -> usize {
+    let share = backend::time_limit().map_or(1.0, |limit| limit.div_duration_f64(DENSE_DAY));
+    (((DAY / window) as f64 * share.min(1.0)) as usize).max(1)
 }
 
 /// When a round's time and that of its run are up.

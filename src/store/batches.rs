@@ -143,3 +143,12 @@ fn require_written(batches: &[BatchRow]) -> Result<(), Error> {
         _ => Ok(()),
     }
 }
+
+/// Makes due what was put off while a clock was ahead.
+pub fn take_back_put_off() -> Result<(), Error> {
+    execute(
+        "look for what was put off while a clock was ahead",
+        include_str!("put_off_ahead.sql"),
+        &[],
+    )
+}

@@ -17,7 +17,7 @@ mod source;
 mod statement;
 
 pub use adopted::{reject_unusable, take_back, use_ready_sources};
-pub use batches::{BatchRow, Status, write_batches, write_onward};
+pub use batches::{BatchRow, Status, take_back_put_off, write_batches, write_onward};
 pub use checks::Checks;
 pub use claims::{
     DeviceWindow, DueDevice, Known, drawn_until, due_devices, due_windows, hand_back, held_windows,
@@ -31,7 +31,8 @@ pub use results::{
     Written, mark_points, notify, reopen, unsettle, write_onward_stops, write_paths, write_stops,
 };
 pub use runs::{
-    Delay, RunRow, ServerLeftOut, advance_jobs, last_search, osrm_as_seen, others_have_run,
-    record_run, snapshot, store_reads,
+    Delay, RunRow, ServerLeftOut, advance_jobs, forget_reads, last_search, osrm_as_seen,
+    others_have_run, record_run, snapshot, store_reads,
 };
+pub use schema::require_version;
 pub use source::{CLOCK_AHEAD, Fragments, Source, are_grouped, ask_source, sources};

@@ -1,7 +1,7 @@
 //! The log of runs, and the steps of upkeep that a run takes on its way.
 
 use super::groups::Group;
-use super::statement::rows;
+use super::statement::{execute, rows};
 use crate::backend::{now, system_time, system_timestamp, timestamp};
 use crate::error::Error;
 use crate::osrm::client::LeftOut;
@@ -76,10 +76,10 @@ pub struct ServerLeftOut {
     pub server: LeftOut,
 }
 
-/// Records a run, or a further round of run `id`; returns the run's id.
+/// Records a run, or a further round of run `id`; returns the run's id, or nothing where a trigger swallowed it.
 ///
 /// With `last`, the row also says what still waits, if that was searched for.
-pub fn record_run(id: Option<i64>, run: &RunRow, last: bool) -> Result<i64, Error> {
+pub fn record_run(id: Option<i64>, run: &RunRow, last: bool) -> Result<Option<i64>, Error> {
     let (mean, greatest) = run.delay.millis();
     let servers = || run.left_out.iter().map(|out| &out.server);
     let left_out = |text: fn(&LeftOut) -> &str| servers().map(text).collect::<Vec<_>>();
@@ -117,7 +117,7 @@ pub fn record_run(id: Option<i64>, run: &RunRow, last: bool) -> Result<i64, Erro
         ],
         |row| row.get(1),
     )?;
-    Ok(ids.first().copied().unwrap_or_default())
+    Ok(ids.first().copied())
 }
 
 /// What the last run saw of OSRM.
@@ -206,6 +206,15 @@ pub fn advance_jobs(most: usize) -> Result<bool, Error> {
         |row| row.get(1),
     )?;
     Ok(more.first().copied().unwrap_or(false))
+}
+
+/// Deletes notes of what was read that serve nothing any more.
+pub fn forget_reads() -> Result<(), Error> {
+    execute(
+        "delete old notes of what was read",
+        "SELECT @extschema@._forget_reads()",
+        &[],
+    )
 }
 
 /// Stores which paths were read lately; says how many paths that concerns.

@@ -19,7 +19,7 @@ const LIBRARY: &str = env!("CARGO_PKG_VERSION");
 
 thread_local! {
     /// The extension that was looked up last, and its schema. It cannot move, but it can be
-    /// dropped and made anew elsewhere, with another oid. So this costs a session one look.
+    /// dropped and made anew elsewhere, with another oid. So this costs a round one look.
     static KNOWN: RefCell<Option<(pg_sys::Oid, String)>> = const { RefCell::new(None) };
 }
 
@@ -39,6 +39,12 @@ pub fn schema() -> Result<String, Error> {
         };
         Ok(schema.clone())
     })
+}
+
+/// Looks the extension up anew: a session may be older than an update, and have the library from before it.
+pub fn require_version() -> Result<(), Error> {
+    KNOWN.take();
+    schema().map(drop)
 }
 
 /// How a statement that changes a table understands names. The table's triggers were written for its

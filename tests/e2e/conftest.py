@@ -36,11 +36,11 @@ def in_memory():
 
 @pytest.fixture(scope="session")
 def new_cluster(in_memory):
-    """Makes clusters, not yet started, whose databases ask the OSRM at `url`."""
+    """Makes clusters, not yet started, whose databases ask the OSRM at `url`, and which go by a `clock`, if there is one."""
 
-    def make(name, url, **conf):
+    def make(name, url, clock=None, **conf):
         name = f"{name}-{os.getpid()}-{next(_numbers)}"
-        return Cluster(name, conf={"osrm_matcher.osrm_url": url, **conf})
+        return Cluster(name, conf={"osrm_matcher.osrm_url": url, **conf}, clock=clock)
 
     return make
 

@@ -73,6 +73,19 @@ def test_tables_of_another_version_than_the_librarys_are_told_and_reading_goes_o
     assert db.value("SELECT count(*) FROM get_device_tail('car')") == 1
 
 
+def test_a_session_that_is_older_than_an_update_is_told_to_reconnect(db, osrm):
+    """As those of a connection pool are, which have the old library."""
+    db.rows("SELECT * FROM process_pending_gps()")
+    insert(db, "car", drive(osrm, recent_window(60), 100))
+    with closing(db.connect()) as other:
+        other.cursor().execute("UPDATE pg_extension SET extversion = '9.9.9' WHERE extname = 'osrm_matcher'")
+    for call in ("SELECT * FROM process_pending_gps()", "CALL process_pending()", "SELECT make_batches()"):
+        with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState) as caught:
+            db.rows(call)
+        assert "9.9.9" in str(caught.value) and "reconnect" in hint(caught)
+    assert waiting(db) == 20
+
+
 def test_a_setting_that_reads_as_an_empty_text_is_its_default(db):
     with closing(db.connect()) as session:
         cursor = session.cursor()

@@ -1,9 +1,11 @@
 """A clock that was ahead for a while, as of a machine that wakes up: what was put off then does not wait until that time comes."""
 
+import os
 from contextlib import closing
 
 import pytest
 from drives import drive, insert, process_all, recent_window, waiting
+from harness import env
 from harness.clock import Clock
 from harness.database import Database
 
@@ -17,23 +19,24 @@ REFUSE = """
 
 
 @pytest.fixture
-def clocked(new_cluster, osrm, tmp_path):
+def clocked(new_cluster, osrm):
     """A database whose server's clock can be put forward and back."""
-    # The server, which goes by another user, has to get there.
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o755)
-    clock = Clock(tmp_path / "clock")
+    # The server, which goes by another user, gets there.
+    file = env.CLUSTERS / f"clock-{os.getpid()}"
+    clock = Clock(file)
     with new_cluster("clocked", osrm.url, clock=clock) as cluster:
         database = Database(cluster, "postgres")
         database.rows("CREATE EXTENSION osrm_matcher")
         yield database, clock
         database.disconnect()
+    file.unlink()
 
 
 def put(clock, db, seconds):
     """A session that is open meanwhile would have its timers by the clock that was."""
     db.disconnect()
     clock.forward(seconds)
+    assert abs(db.value("SELECT extract(epoch FROM clock_timestamp())::float8") - clock.now()) < 60
 
 
 def refuse(db, call):

@@ -28,7 +28,7 @@ if [ "$purpose" != build ]; then
 fi
 case $purpose in
 test)
-    wanted+=(python3-pytest python3-pytest-xdist python3-numpy python3-scipy python3-psycopg python3-pyosmium)
+    wanted+=(python3-pytest python3-pytest-xdist python3-numpy python3-scipy python3-psycopg python3-pyosmium libfaketime)
     welcome+=(nodejs python3-selenium chromium chromium-driver)
     [ -n "$foreign_pg_config" ] || welcome+=("postgresql-$pg_major-postgis-3" "postgresql-$pg_major-partman" "postgresql-$pg_major-timescaledb")
     ;;

@@ -142,7 +142,12 @@ BEGIN
       FROM gone g
      CROSS JOIN LATERAL unnest(tstzmultirange(tstzrange(g.start_time, g.end_time))
                                - (SELECT range_agg(tstzrange(w.start_time, w.end_time)) FROM windows w
-                                   WHERE w.device_id = g.device_id)) AS left_over;
+                                   WHERE w.device_id = g.device_id)) AS left_over
+     -- A silence between two of the windows was bridged by them alone.
+     WHERE lower(left_over) = g.start_time OR upper(left_over) = g.end_time
+        OR EXISTS (SELECT FROM @extschema@.processing_batches b
+                    WHERE b.device_id = g.device_id AND b.start_time < upper(left_over) AND b.end_time > lower(left_over)
+                      AND b.start_time > lower(left_over) - interval '1 day' AND b.coordinate_count > 0);
 END
 $$;
 COMMENT ON FUNCTION _cut_stops IS

@@ -106,6 +106,7 @@ COMMENT ON COLUMN gps_coordinates.vehicle_type IS 'what kind of vehicle the devi
 ALTER TABLE adopted_sources ADD COLUMN course_expression text, ADD COLUMN speed_expression text;
 
 ALTER TABLE processing_batches ADD COLUMN settles_at timestamptz, ADD COLUMN osrm_group text;
+COMMENT ON COLUMN processing_batches.outlier_count IS 'points left out as impossible: at (0, 0), reached or left at a speed no vehicle has, or at a place sent again';
 COMMENT ON COLUMN processing_batches.osrm_group IS 'the group of osrm_groups by whose servers the window was matched; null: by those of osrm_matcher.osrm_url';
 COMMENT ON COLUMN processing_batches.settles_at IS 'when a completed window is matched once more, as a whole; its line is provisional until then; null: it is settled';
 CREATE INDEX processing_batches_settling ON processing_batches (settles_at) WHERE settles_at IS NOT NULL AND status = 'completed';

@@ -190,7 +190,7 @@ COMMENT ON COLUMN processing_batches.next_attempt_at IS 'a pending batch is not 
 COMMENT ON COLUMN processing_batches.context_start IS 'points from here on decided the outcome';
 COMMENT ON COLUMN processing_batches.context_end IS 'points before this decided the outcome; a later one within reopens the batch';
 COMMENT ON COLUMN processing_batches.duplicate_count IS 'points that repeat a second already read';
-COMMENT ON COLUMN processing_batches.outlier_count IS 'points left out as impossible: at (0, 0), reached or left at a speed no vehicle has';
+COMMENT ON COLUMN processing_batches.outlier_count IS 'points left out as impossible: at (0, 0), reached or left at a speed no vehicle has, or at a place sent again';
 COMMENT ON COLUMN processing_batches.rejected_count IS 'rows of adopted tables that hold no usable coordinate';
 COMMENT ON COLUMN processing_batches.job_id IS 'the backfill or re-match that asked for the batch';
 COMMENT ON COLUMN processing_batches.outcome_xid IS 'the transaction that stored the outcome';

@@ -7,8 +7,9 @@
 //! 3. decide where each slot's line begins, from the fixes around its edge alone: `seam`, which
 //!    asks a small request that also tells how noisy the fixes are: `ask/calibrate`
 //! 4. match each slot between its two edges: `slot`
-//!    - prepare: keep one believable fix a second (`prepare/clean`), smooth them
-//!      (`prepare/smooth`), find stops and the segments between (`prepare/stops`), hold courses against
+//!    - prepare: keep one believable fix a second (`prepare/clean`), without places that were sent
+//!      again (`prepare/repeats`) and at times laid out where they are those of arrival
+//!      (`prepare/late`), smooth them (`prepare/smooth`), find stops and the segments between (`prepare/stops`), hold courses against
 //!      the way (`prepare/course`), leave out what says nothing new (`prepare/thin`)
 //!    - ask: one match for the trace (`ask/asker`), with the radius that suits it (`ask/fit`), anew
 //!      without a bound to detours where it does not fit (`ask/relax`), and anew around what no

@@ -9,8 +9,9 @@
 //! 4. match each slot between its two edges: `slot`
 //!    - prepare: keep one believable fix a second (`prepare/clean`), without places that were sent
 //!      again (`prepare/repeats`) and at times laid out where they are those of arrival
-//!      (`prepare/late`), smooth them (`prepare/smooth`), find stops and the segments between (`prepare/stops`), hold courses against
-//!      the way (`prepare/course`), leave out what says nothing new (`prepare/thin`)
+//!      (`prepare/late`), smooth them (`prepare/smooth`), find stops and the segments between
+//!      (`prepare/stops`), hold courses against the way (`prepare/course`), leave out what says
+//!      nothing new (`prepare/thin`)
 //!    - ask: one match for the trace (`ask/asker`), with the radius that suits it (`ask/fit`), anew
 //!      without a bound to detours where it does not fit (`ask/relax`), and anew around what no
 //!      vehicle can have driven (`ask/repair`, `ask/matched`); whether the map has roads at all where

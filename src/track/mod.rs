@@ -96,3 +96,9 @@ pub fn match_windows(
     };
     windows.iter().map(&mut outcome).collect()
 }
+
+/// The middle one of some values, which change their places.
+fn median(values: &mut [f64]) -> Option<f64> {
+    let middle = values.len() / 2;
+    (middle < values.len()).then(|| *values.select_nth_unstable_by(middle, f64::total_cmp).1)
+}

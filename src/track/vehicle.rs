@@ -1,6 +1,6 @@
 //! What a vehicle can do, and what it cannot.
 
-use super::geo;
+use super::geo::{self, Place};
 use super::model::{Fix, seconds};
 use super::recipe::vehicle::{ACCELERATION, JUMP, TOP_SPEED};
 
@@ -15,6 +15,13 @@ pub fn reachable(from: &Fix, to: &Fix) -> bool {
 /// Whether a vehicle can travel so many metres in so many seconds.
 pub fn can_travel(metres: f64, seconds: f64) -> bool {
     metres <= TOP_SPEED * seconds.abs() + JUMP
+}
+
+/// Metres a second on the straight way through some fixes; less than a second counts as one.
+pub fn speed(fixes: &[Fix]) -> f64 {
+    let places: Vec<Place> = fixes.iter().map(Fix::place).collect();
+    let (first, last) = (&fixes[0], &fixes[fixes.len() - 1]);
+    geo::length(&places) / seconds(first.time, last.time).max(1.0)
 }
 
 /// How far a vehicle gets in so many seconds, in metres, that is no faster than `from` when it sets out and than `to`

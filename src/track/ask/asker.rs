@@ -6,9 +6,9 @@
 use std::cell::Cell;
 
 use super::matched::{MatchedLeg, MatchedTrace, Observation, Snap};
-use super::median;
 use crate::osrm::{MatchAnswer, MatchError, MatchRequest, Matcher, RequestPoint, Tracepoint};
 use crate::track::geo::{self, Place};
+use crate::track::median;
 use crate::track::recipe::ask::{
     BOUND_SPEED, BOUND_STEPS, ELSEWHERE, LARGEST, LONGEST_STEP, OVERLAP, SHRINK, SHRINK_DETOUR,
     SHRINKS,

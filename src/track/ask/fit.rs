@@ -11,9 +11,10 @@ use std::ops::RangeInclusive;
 
 use super::asker::Asker;
 use super::matched::{MatchedTrace, Observation, covered};
-use super::{median, relax};
+use super::relax;
 use crate::osrm::MatchError;
 use crate::track::geo;
+use crate::track::median;
 use crate::track::model::{Micros, seconds};
 use crate::track::prepare::{Smoothed, Thinned};
 use crate::track::recipe::ask::{

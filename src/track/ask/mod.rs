@@ -18,9 +18,3 @@ pub use fit::{Anchors, Fitted, first_radius, fit, fit_roughly};
 pub use matched::{MatchedLeg, MatchedTrace, Observation, way};
 pub use repair::repair;
 pub use unmapped::find_unmapped;
-
-/// The middle one of some values.
-fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
-}

@@ -31,6 +31,15 @@ impl Cleaned {
         self.lost.extend(fixes.iter().map(|f| (f.time, loss)));
     }
 
+    /// Those of the fixes that are not told to be where the vehicle was not; these are lost.
+    fn without(&mut self, fixes: &[Fix], untrue: Vec<bool>) -> Vec<Fix> {
+        let mut untrue = untrue.into_iter();
+        let (lost, left) = (fixes.iter()).partition(|_| untrue.next() == Some(true));
+        let lost: Vec<Fix> = lost;
+        self.lose(&lost, Loss::Teleport);
+        left
+    }
+
     /// Leaves out the fixes that nothing is made of, given by their time: none before or after can be reached from them.
     pub fn lose_unreached(&mut self, mut is_used: impl FnMut(Micros) -> bool) {
         let (used, unreached) = self.fixes.iter().partition(|fix| is_used(fix.time));
@@ -64,11 +73,7 @@ pub fn clean(sorted: &[Fix], recipe: &Recipe) -> Cleaned {
     let (null_island, usable): (Vec<Fix>, Vec<Fix>) =
         sorted.iter().partition(|fix| is_null_island(fix));
     cleaned.lose(&null_island, Loss::NullIsland);
-    let mut is_repeat = repeats(&usable).into_iter();
-    let (repeated, usable): (Vec<Fix>, Vec<Fix>) =
-        (usable.into_iter()).partition(|_| is_repeat.next() == Some(true));
-    cleaned.lose(&repeated, Loss::Teleport);
-    let mut usable = usable;
+    let mut usable = cleaned.without(&usable, repeats(&usable));
     late::spread(&mut usable, recipe);
     let mut each_second: Vec<Fix> = Vec::with_capacity(usable.len().min(1 << 16));
     let mut groups = usable.chunk_by(|a, b| a.second() == b.second()).peekable();
@@ -104,10 +109,7 @@ fn best(group: &[Fix], before: Option<&Fix>, after: &[Fix]) -> usize {
 
 /// Leaves out what a receiver repeated while the vehicle went on, and teleports.
 fn drop_unbelievable(fixes: &[Fix], cleaned: &mut Cleaned) {
-    let mut is_frozen = frozen(fixes).into_iter();
-    let (frozen, moving): (Vec<Fix>, Vec<Fix>) =
-        (fixes.iter()).partition(|_| is_frozen.next() == Some(true));
-    cleaned.lose(&frozen, Loss::Teleport);
+    let moving = cleaned.without(fixes, frozen(fixes));
     let mut next = 0;
     for at in teleports::believable(&moving) {
         cleaned.lose(&moving[next..at], Loss::Teleport);

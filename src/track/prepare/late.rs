@@ -1,13 +1,14 @@
 //! Fixes that bear the time of their arrival: what a device could not send at once comes all together after a silence,
 //! a device that saves its connection sends some once a minute, and a clock may know minutes only.
 
-use crate::track::geo;
-use crate::track::model::{Fix, Micros, seconds};
+use crate::track::geo::{self, Place};
+use crate::track::model::{Fix, Micros};
 use crate::track::recipe::Recipe;
 use crate::track::recipe::prepare::{
     FEWEST_LATE, KNOWN_BEFORE, KNOWN_ORDER, LATE, LATE_SHARE, MIXED_ORDER, MOST_LATE, USUAL_SPEED,
     USUAL_STEPS,
 };
+use crate::track::vehicle::speed;
 
 /// Gives such fixes, of some that ascend, the times that they were probably taken at: laid evenly over the silence
 /// before them, the last one at its own. They get the order of the shortest way, for some devices send the newest
@@ -104,11 +105,8 @@ fn lay_back_first(fixes: &mut [Fix], begin: usize, recipe: &Recipe) {
 /// to the one before or after.
 fn put_in_order(before: Option<&Fix>, run: &mut [Fix], next: Option<&Fix>) {
     let whole = |run: &[Fix]| {
-        let all: Vec<&Fix> = before.into_iter().chain(run).chain(next).collect();
-        let steps = all.windows(2);
-        steps
-            .map(|step| geo::distance(step[0].place(), step[1].place()))
-            .sum::<f64>()
+        let all = before.into_iter().chain(run).chain(next);
+        geo::length(&all.map(Fix::place).collect::<Vec<Place>>())
     };
     let backwards = |mut run: Vec<Fix>| {
         run.reverse();
@@ -158,19 +156,10 @@ fn passed(fixes: &[Fix]) -> Micros {
     last.saturating_sub(first)
 }
 
-/// Metres a second along some fixes.
-fn speed(fixes: &[Fix]) -> f64 {
-    let steps = fixes.windows(2);
-    let metres: f64 = steps
-        .map(|step| geo::distance(step[0].place(), step[1].place()))
-        .sum();
-    metres / seconds(fixes[0].time, fixes[fixes.len() - 1].time).max(1.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::model::SECOND;
+    use crate::track::model::{SECOND, seconds};
     use crate::track::tests::city::{START, fix, recipe};
 
     /// A drive along a road at 10 m/s, a fix each 5 s, by the seconds at which they arrive.

@@ -7,7 +7,7 @@ use crate::track::geo;
 use crate::track::model::{Fix, seconds};
 use crate::track::recipe::prepare::{AGAIN, CLOSE, FROZEN, HASTE, LEAST_SPEED, SAME_PLACE};
 use crate::track::recipe::vehicle::JUMP;
-use crate::track::vehicle::reachable;
+use crate::track::vehicle::{reachable, speed};
 
 /// Which of the fixes, that ascend, only repeat a place that the vehicle has left since: to there it would have gone
 /// back, and at once on again from where it came. A vehicle that does come back goes on from there; and it meets no
@@ -79,27 +79,18 @@ pub fn frozen(fixes: &[Fix]) -> Vec<bool> {
 fn went_on(fixes: &[Fix], begin: usize, end: usize) -> bool {
     let (first, last, next) = (&fixes[begin], &fixes[end - 1], &fixes[end]);
     let metres = geo::distance(last.place(), next.place());
-    let around = (begin
-        .checked_sub(1)
-        .map(|before| (&fixes[before], first))
-        .into_iter())
-    .chain(fixes.get(end + 1).map(|after| (next, after)));
+    let before = begin.checked_sub(1).map(|before| &fixes[before..=begin]);
     let (mut usual_time, mut usual_speed) = (0.0f64, LEAST_SPEED);
-    for (from, to) in around {
-        usual_time = usual_time.max(seconds(from.time, to.time));
-        usual_speed = usual_speed.max(speed(from, to));
+    for step in before.into_iter().chain(fixes.get(end..end + 2)) {
+        usual_time = usual_time.max(seconds(step[0].time, step[1].time));
+        usual_speed = usual_speed.max(speed(step));
     }
     let is_extra = seconds(first.time, next.time) <= HASTE * usual_time
         && metres > JUMP
-        && speed(last, next) > HASTE * usual_speed;
+        && speed(&fixes[end - 1..=end]) > HASTE * usual_speed;
     seconds(first.time, last.time) < FROZEN
         && (is_extra || !reachable(last, next))
         && reachable(first, next)
-}
-
-/// Metres a second from one fix to a later one.
-fn speed(from: &Fix, to: &Fix) -> f64 {
-    geo::distance(from.place(), to.place()) / seconds(from.time, to.time).max(1.0)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! to gain, for a vehicle does too much between two fixes.
 
 use crate::track::geo::{self, Place, Plane};
+use crate::track::median;
 use crate::track::model::{Fix, Micros, seconds};
 use crate::track::recipe::prepare::{
     ACCELERATION, FEWEST_TRIPLES, LEAST_CHORD, LEAST_NOISE, LEAST_SPEED, LONGEST_STEP, MOST_NOISE,
@@ -31,11 +32,10 @@ pub fn shown_noise(fixes: &[Fix]) -> Option<f64> {
     if off.len() < FEWEST_TRIPLES {
         return None;
     }
-    let middle = off.len() / 2;
-    let (_, median, _) = off.select_nth_unstable_by(middle, f64::total_cmp);
     // Median absolute deviation to standard deviation; the line between two noisy neighbours
     // adds half a variance.
-    Some((*median / MEDIAN_TO_DEVIATION / 1.5f64.sqrt()).clamp(LEAST_NOISE, MOST_NOISE))
+    let median = median(&mut off)?;
+    Some((median / MEDIAN_TO_DEVIATION / 1.5f64.sqrt()).clamp(LEAST_NOISE, MOST_NOISE))
 }
 
 fn off_neighbours(triple: &[Fix]) -> Option<f64> {

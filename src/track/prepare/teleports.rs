@@ -3,6 +3,7 @@
 use std::iter::successors;
 
 use crate::track::geo;
+use crate::track::median;
 use crate::track::model::{Fix, seconds};
 use crate::track::recipe::prepare::{
     FEWEST_STEPS, LONGEST_TELEPORT, SILENCE, SLOWEST, SPIKE_ACROSS, SPIKE_SIDE, SPIKE_SPEED,
@@ -122,10 +123,10 @@ fn steps(fixes: &[Fix]) -> Vec<Step> {
         }
         let (come, leave) = (&alone[fix - 1], &alone[fix]);
         let across = geo::distance(fixes[fix - 1].place(), fixes[fix + 1].place());
-        let slower =
-            |step: &Step, speed: f64| step.metres <= SPIKE_SPEED * speed * step.seconds + BLUR;
+        let faster =
+            |step: &Step, speed: f64| step.metres > SPIKE_SPEED * speed * step.seconds + BLUR;
         across < come.metres.min(leave.metres) * SPIKE_ACROSS
-            && usual_speed(&alone, fix).is_some_and(|v| !slower(come, v) && !slower(leave, v))
+            && usual_speed(&alone, fix).is_some_and(|v| faster(come, v) && faster(leave, v))
     };
     (alone.iter().enumerate())
         .map(|(at, step)| Step {
@@ -148,9 +149,7 @@ fn usual_speed(steps: &[Step], fix: usize) -> Option<f64> {
     if speeds.len() < FEWEST_STEPS {
         return None;
     }
-    let middle = speeds.len() / 2;
-    let (_, median, _) = speeds.select_nth_unstable_by(middle, f64::total_cmp);
-    Some(median.max(USUAL_SPEED))
+    median(&mut speeds).map(|speed| speed.max(USUAL_SPEED))
 }
 
 /// Fixes that may be a teleport: all between two others, by index.

@@ -230,6 +230,30 @@ def test_a_point_that_goes_while_a_run_has_it_in_hand_leaves_nothing_behind(db, 
         assert_as_from_scratch(db)
 
 
+def test_a_point_that_is_corrected_while_a_run_marks_it_is_read_again(db, osrm):
+    fixes = drive(osrm, START, 600)
+    insert(db, "car", fixes)
+    # In the midst of marking, the run waits at the first point until the correction is committed.
+    db.rows("CREATE TABLE corrections (corrected_at timestamptz)")
+    db.rows("""CREATE FUNCTION wait_for_correction() RETURNS trigger LANGUAGE plpgsql AS $$
+               BEGIN
+                   FOR attempt IN 1..3000 LOOP
+                       EXIT WHEN EXISTS (SELECT FROM public.corrections);
+                       PERFORM pg_sleep(0.01);
+                   END LOOP;
+                   RETURN NEW;
+               END $$""")
+    db.rows(f"""CREATE TRIGGER wait_for_correction BEFORE UPDATE ON gps_coordinates FOR EACH ROW
+                WHEN (NEW.processed AND NEW.recorded_at = '{fixes[0][2]}') EXECUTE FUNCTION wait_for_correction()""")
+    with ThreadPoolExecutor() as other, closing(db.connect()) as worker:
+        run = other.submit(worker.cursor().execute, "SELECT process_pending_gps()")
+        db.wait_until("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query ~ 'process_pending')")
+        db.rows("UPDATE gps_coordinates SET latitude = latitude + 0.01 WHERE recorded_at = %s", (fixes[-1][2],))
+        db.rows("INSERT INTO corrections VALUES (now())")
+        run.result()
+    assert_as_from_scratch(db)
+
+
 @pytest.mark.parametrize("arguments", ["NULL", "'car', NULL", "'car', now(), NULL", "'car', with_points => NULL"])
 def test_nothing_is_forgotten_by_a_null(matched, arguments):
     with pytest.raises(psycopg2.errors.NullValueNotAllowed, match="nothing is forgotten"):

@@ -21,8 +21,9 @@ pub fn simplify(line: Vec<Place>, tolerance: f64) -> Vec<Place> {
     // Of each vertex, what the way from it to the end costs, and where it goes next.
     let mut price = vec![0; line.len()];
     let mut next = vec![last; line.len()];
+    let mut view = View::new(tolerance);
     for from in (0..last).rev() {
-        let view = View::from(&line, from, tolerance);
+        view.look(&line, from);
         let edge = |to| characters(stored[from], stored[to]) + price[to];
         let (mut best, mut in_vain) = ((edge(from + 1), from + 1), 0);
         for &to in view.in_sight.iter().rev() {
@@ -54,25 +55,43 @@ fn characters(from: [i64; 2], to: [i64; 2]) -> u32 {
 
 /// What comes after a vertex, in metres from it.
 struct View {
+    tolerance: f64,
     from: usize,
     after: Vec<[f64; 2]>,
+    /// The square of the distance of the farthest so far.
+    farthest: Vec<f64>,
     /// The vertices to which a ray runs near all between.
     in_sight: Vec<usize>,
-    tolerance: f64,
 }
 
 impl View {
-    fn from(line: &[Place], from: usize, tolerance: f64) -> View {
+    fn new(tolerance: f64) -> View {
+        View {
+            tolerance,
+            from: 0,
+            after: Vec::with_capacity(IN_A_ROW),
+            farthest: Vec::with_capacity(IN_A_ROW),
+            in_sight: Vec::with_capacity(IN_A_ROW),
+        }
+    }
+
+    fn look(&mut self, line: &[Place], from: usize) {
+        self.from = from;
+        self.after.clear();
+        self.farthest.clear();
+        self.in_sight.clear();
         let plane = Plane::at(line[from]);
-        let (mut after, mut in_sight) = (Vec::new(), Vec::new());
+        let mut farthest: f64 = 0.0;
         let mut cone: Option<Cone> = None;
         for (to, place) in line.iter().enumerate().skip(from + 1).take(IN_A_ROW) {
             let place = plane.project(*place);
-            after.push(place);
+            self.after.push(place);
+            farthest = farthest.max(dot(place, place));
+            self.farthest.push(farthest);
             if cone.is_none_or(|cone| cone.holds(place)) {
-                in_sight.push(to);
+                self.in_sight.push(to);
             }
-            let Some(towards) = Cone::towards(place, tolerance) else {
+            let Some(towards) = Cone::towards(place, self.tolerance) else {
                 continue;
             };
             cone = match cone {
@@ -83,22 +102,18 @@ impl View {
                 break;
             }
         }
-        View {
-            from,
-            after,
-            in_sight,
-            tolerance,
-        }
     }
 
-    /// Whether the straight to a vertex in sight runs near all between: it does but for those beyond its end.
+    /// Whether the straight to a vertex in sight runs near all between: it does but for those beyond its end, of which
+    /// there is none where nothing before it is farther.
     fn all_near(&self, to: usize) -> bool {
         let between = to - self.from - 1;
         let end = self.after[between];
-        self.after[..between].iter().all(|place| {
-            let beyond = [place[0] - end[0], place[1] - end[1]];
-            dot(beyond, end) <= 0.0 || dot(beyond, beyond) <= self.tolerance * self.tolerance
-        })
+        self.farthest[between] <= dot(end, end)
+            || self.after[..between].iter().all(|place| {
+                let beyond = [place[0] - end[0], place[1] - end[1]];
+                dot(beyond, end) <= 0.0 || dot(beyond, beyond) <= self.tolerance * self.tolerance
+            })
     }
 }
 

@@ -86,17 +86,19 @@ AS $$
 DECLARE
     from_time timestamptz := now() - hours::double precision * interval '1 hour';
     to_time timestamptz := now() + interval '1 hour';
+    fleet json;
 BEGIN
     PERFORM @extschema@.note_read(NULL, from_time, to_time);
-    -- Devices come in alphabetical order; to sort them here would copy all of their paths once more.
-    RETURN (
-        SELECT @extschema@._fleet_json(d.device_id, held.paths)
-          FROM @extschema@.get_devices() d
-         CROSS JOIN LATERAL (
-                SELECT @extschema@._paths_json(p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence,
-                                               p.point_count, p.match_status, p.grade, p.reason) AS paths
-                  FROM @extschema@.get_device_paths(d.device_id, from_time, to_time) p) AS held
-         WHERE held.paths IS NOT NULL);
+    -- Devices come in alphabetical order; to sort them here would copy all of their paths once more, and so would a
+    -- subquery in RETURN.
+    SELECT @extschema@._fleet_json(d.device_id, held.paths) INTO fleet
+      FROM @extschema@.get_devices() d
+     CROSS JOIN LATERAL (
+            SELECT @extschema@._paths_json(p.start_time, p.end_time, p.encoded_polyline, p.osrm_confidence,
+                                           p.point_count, p.match_status, p.grade, p.reason) AS paths
+              FROM @extschema@.get_device_paths(d.device_id, from_time, to_time) p) AS held
+     WHERE held.paths IS NOT NULL;
+    RETURN fleet;
 END
 $$;
 COMMENT ON FUNCTION get_fleet_page IS

@@ -10,8 +10,9 @@ use crate::track::{Micros, Place};
 
 /// What stands between two elements of a list: a line each, for the eyes of whoever reads a document.
 const SEPARATOR: &str = ",\n";
-/// How the document of a fleet begins.
-const FLEET: &str = r#"{"devices": ["#;
+/// The document of a fleet without devices, and how that of any ends.
+pub const NO_FLEET: &str = r#"{"devices": [], "cached": true}"#;
+const END_OF_FLEET: &str = r#"], "cached": true}"#;
 
 /// A path as its row has it.
 #[derive(Clone, Copy)]
@@ -78,24 +79,29 @@ impl Paths {
     }
 }
 
-/// Devices as the fleet's document holds them, written one after another.
-#[derive(Default)]
-pub struct Devices(String);
+/// The document of a fleet, whole after each device: it is of megabytes, so that each copy of it counts.
+pub struct Fleet(String);
 
-impl Devices {
+impl Default for Fleet {
+    fn default() -> Self {
+        Self(NO_FLEET.to_owned())
+    }
+}
+
+impl Fleet {
     /// A device with what [`Paths::json`] says.
     pub fn push(&mut self, device: &str, paths: &str) {
         let json = &mut self.0;
-        json.push_str(if json.is_empty() { FLEET } else { SEPARATOR });
+        json.truncate(json.len() - END_OF_FLEET.len());
+        json.push_str(if json.ends_with('[') { "" } else { SEPARATOR });
         begin_device(json, device);
         json.push_str(paths);
         json.push_str("]}");
+        json.push_str(END_OF_FLEET);
     }
 
-    /// The document of a fleet.
-    pub fn json(&self) -> String {
-        let begun = if self.0.is_empty() { FLEET } else { &self.0 };
-        [begun, r#"], "cached": true}"#].concat()
+    pub fn json(&self) -> &str {
+        &self.0
     }
 }
 
@@ -338,13 +344,13 @@ mod tests {
 
     #[test]
     fn a_fleet_is_a_list_of_devices() {
-        let mut devices = Devices::default();
-        let document = |devices: &Devices| serde_json::from_str::<Value>(&devices.json()).unwrap();
-        assert_eq!(document(&devices), json!({"devices": [], "cached": true}));
-        devices.push("bus \"7\"", "1,\n2");
-        devices.push("tram", "3");
+        let mut fleet = Fleet::default();
+        let document = |fleet: &Fleet| serde_json::from_str::<Value>(fleet.json()).unwrap();
+        assert_eq!(document(&fleet), json!({"devices": [], "cached": true}));
+        fleet.push("bus \"7\"", "1,\n2");
+        fleet.push("tram", "3");
         assert_eq!(
-            document(&devices),
+            document(&fleet),
             json!({"devices": [{"device": "bus \"7\"", "paths": [1, 2]}, {"device": "tram", "paths": [3]}], "cached": true})
         );
     }

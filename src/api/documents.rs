@@ -5,7 +5,7 @@ use pgrx::datum::{Internal, TimestampWithTimeZone};
 use pgrx::prelude::*;
 
 use crate::backend::{self, aggregate};
-use crate::page::{self, Devices, Path, Paths};
+use crate::page::{self, Fleet, Path, Paths};
 
 /// Takes a path in: the aggregate `_paths_json` writes paths as the documents have them.
 #[pg_extern(immutable, parallel_safe)]
@@ -99,7 +99,7 @@ fn _add_device(
     paths: &str,
     call: pg_sys::FunctionCallInfo,
 ) -> Internal {
-    aggregate::state::<Devices>(&mut devices, call).push(device_id, paths);
+    aggregate::state::<Fleet>(&mut devices, call).push(device_id, paths);
     devices
 }
 
@@ -107,8 +107,8 @@ fn _add_device(
 #[pg_extern(sql = "
     CREATE FUNCTION _written_fleet(devices internal) RETURNS json
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
-fn _written_fleet(devices: Internal) -> String {
-    aggregate::held(devices).map_or_else(|| Devices::default().json(), Devices::json)
+fn _written_fleet(devices: Internal) -> &'static str {
+    aggregate::held(devices).map_or(page::NO_FLEET, Fleet::json)
 }
 
 /// The document of a page around its paths and tails.

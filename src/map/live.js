@@ -53,14 +53,17 @@ class Live {
   async _roundOfFleet() {
     const { fleet } = this;
     const { hours } = this.page;
-    if (!fleet.loaded || fleet.hours !== hours || Date.now() - fleet.wholeAt > WHOLE_EVERY) {
+    const first = !fleet.loaded;
+    if (first || fleet.hours !== hours || Date.now() - fleet.wholeAt > WHOLE_EVERY) {
       const { since } = this.server;
-      const page = await this.ask('get_fleet_page', { hours });
-      fleet.take(page);
+      const whole = this.ask('get_fleet_page', { hours });
+      whole.catch(() => {}); // it is awaited below
+      if (first) await this._takePositions(); // the lines of a large fleet take seconds
+      fleet.take(await whole);
       fleet.hours = hours;
       fleet.since = iso(since);
       fleet.wholeAt = Date.now();
-      fleet.asideAt = 0;
+      if (!first) fleet.asideAt = 0;
       this.page.fleetChanged(true);
     } else {
       const changes = await this.ask('get_page_changes', { since: fleet.since });
@@ -68,14 +71,16 @@ class Live {
       const changed = fleet.takeWindows(changes.windows);
       if (fleet.forget(this.now - hours * HOUR) || changed) this.page.fleetChanged(false);
     }
-    if (Date.now() - fleet.asideAt > ASIDE_EVERY) {
-      fleet.asideAt = Date.now();
-      const rows = await this.askIfOffered('get_device_positions');
-      if (rows) {
-        fleet.takePositions(rows);
-        this.page.fleetChanged(false);
-      }
-    }
+    if (Date.now() - fleet.asideAt > ASIDE_EVERY) await this._takePositions();
+  }
+
+  async _takePositions() {
+    const { fleet } = this;
+    fleet.asideAt = Date.now();
+    const rows = await this.askIfOffered('get_device_positions');
+    if (!rows) return;
+    fleet.takePositions(rows);
+    if (fleet.loaded || rows.length) this.page.fleetChanged(false);
   }
 
   // A day is shown as soon as its lines are there; what comes with them comes after.

@@ -164,7 +164,7 @@ class Page {
     if (this.day) return;
     this._showList();
     if (!this.view.fitted && (whole || !this.fleetShown)) this.fitAll(false);
-    this.view.fitted ||= [...this.fleet.devices.values()].some((device) => device.place);
+    this.view.fitted ||= this.fleet.loaded && [...this.fleet.devices.values()].some((device) => device.place);
     this.fleetShown = true;
     this.view.redraw();
     this._showAge();

@@ -1,6 +1,7 @@
 """The map page in a real browser: what comes by itself, what is lost, hostile names, files, and crowds."""
 
 from datetime import datetime, timedelta, timezone
+from threading import Event
 
 import pytest
 from drives import drive, insert, process_all, recent_window
@@ -30,6 +31,24 @@ def test_a_new_path_appears_by_itself(page, db, server, osrm):
     process_all(db)
     page.until(lambda: page.text("#end") != before, "the day to go on")
     assert page.run("return window.before") is True
+
+
+def test_vehicles_are_there_before_their_lines(page, db, server, osrm, monkeypatch):
+    insert(db, "bus", drive(osrm, datetime.now(timezone.utc) - timedelta(minutes=8), 400))
+    process_all(db)
+    lines, call = Event(), server.call
+
+    def slowly(name, arguments):
+        if name == "get_fleet_page":
+            assert lines.wait(30)
+        return call(name, arguments)
+
+    monkeypatch.setattr(server, "call", slowly)
+    page.open(server.address())
+    page.until(lambda: page.text("#count").startswith("1 device,"), "the vehicle")
+    assert lines_of(page) == 0
+    lines.set()
+    has_lines(page)
 
 
 def test_a_device_that_is_forgotten_goes_with_the_next_whole(page, db, server, osrm):

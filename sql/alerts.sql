@@ -160,6 +160,16 @@ END;
 COMMENT ON FUNCTION _server_alerts IS
     'OSRM servers that are left out while others of their group answer, groups by a column that is nowhere, and devices in a group that is not there, with their reasons; stable';
 
+CREATE FUNCTION _adoption_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but has no index to read it by', a.relation),
+           'Run the statements that adopt_source() gave.'
+      FROM adopted_sources a
+     WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty' AND a.adopted_at < now() - interval '1 hour';
+END;
+COMMENT ON FUNCTION _adoption_alerts IS 'adopted tables that are not as adoption makes them; stable';
+
 CREATE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',
     max_failures double precision DEFAULT 0.01,
@@ -173,6 +183,10 @@ DECLARE
     waiting_for interval;
     cache_size bigint := pg_total_relation_size('@extschema@.cached_polylines');
 BEGIN
+    -- All else that there is to tell begins with what waits.
+    RETURN QUERY SELECT 'critical', 'points_unreadable', format('nothing is processed: %s', p.problem), p.hint
+      FROM @extschema@._points_problem() p WHERE p.problem IS NOT NULL;
+    IF FOUND THEN RETURN; END IF;
     SELECT * INTO now_is FROM @extschema@.worker_status();
     waiting_for := date_trunc('second', now() - now_is.waiting_since);
 
@@ -221,12 +235,7 @@ BEGIN
     END IF;
 
     RETURN QUERY SELECT a.* FROM @extschema@._set_aside_alerts() a;
-
-    RETURN QUERY
-    SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but has no index to read it by', a.relation),
-           'Run the statements that adopt_source() gave.'
-      FROM @extschema@.adopted_sources a
-     WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty' AND a.adopted_at < now() - interval '1 hour';
+    RETURN QUERY SELECT a.* FROM @extschema@._adoption_alerts() a;
 END
 $$;
 COMMENT ON FUNCTION worker_alerts IS

@@ -40,7 +40,7 @@ BEGIN
       FROM pg_proc p
      WHERE p.pronamespace = '@extschema@'::regnamespace AND p.oid NOT IN (SELECT m.oid FROM members m)
        AND (p.proname IN (SELECT m.proname FROM members m) OR p.proname = ANY ('{
-           _add_device, _add_path, _add_to_extension, _added_columns, _added_indexes, _adopt_moved, _advance_job, _attempt,
+           _add_device, _add_path, _add_to_extension, _added_columns, _added_indexes, _adopt_moved, _adoption_alerts, _advance_job, _attempt,
            _batch_devices, _behind_look_back, _between, _came_late, _changed_columns, _check_forgetting, _check_key,
            _check_range, _cron_workers, _cut_stops, _delete_points, _delete_step, _density, _device_keys, _device_lots,
            _device_slot, _devices_on_record, _distances, _distribution, _distribution_refusals, _driven, _drop_partition,
@@ -51,8 +51,8 @@ BEGIN
            _make_left_due, _make_partition, _make_partitions, _map_file, _map_template, _marking_refusals, _name_of,
            _oldest_point, _osrm_problem, _osrm_servers, _partition_steps, _path_parts, _paths_json, _period_of,
            _period_start, _periods, _point_partitions, _points_are_partitioned, _points_obstacles, _points_parts,
-           _points_rights, _put_off, _qualified, _readable, _referred_to, _relation, _remake_points,
-           _require_read_committed, _require_shardable, _require_simple_points, _require_superuser,
+           _points_problem, _points_rights, _put_off, _qualified, _readable, _referred_to, _relation, _remake_points,
+           _require_points, _require_read_committed, _require_shardable, _require_simple_points, _require_superuser,
            _restore_device_locks, _rights_of_no_other, _schedule_jobs, _server_alerts, _server_list, _step_job,
            _stops_of, _stored_columns, _stored_paths, _suffix, _tables_of, _types_of, _unschedule_workers,
            _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _warn_of_locks, _warn_of_unusable,
@@ -930,6 +930,7 @@ DECLARE
     newest @extschema@.worker_runs;
     reopened bigint;
 BEGIN
+    PERFORM @extschema@._require_points();
     SELECT * INTO waiting FROM @extschema@._backlog();
     unprocessed_points := waiting.points;
     oldest_waiting := waiting.oldest;
@@ -2957,6 +2958,65 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION _points_problem(OUT problem text, OUT hint text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    named regclass := to_regclass('@extschema@.gps_coordinates');
+    ours record;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = named AND d.deptype = 'e') THEN
+        -- No other table of the extension has such a column.
+        SELECT c.oid::regclass AS relation, n.nspname, c.relname INTO ours
+          FROM pg_extension e
+          JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+                          AND d.classid = 'pg_class'::regclass AND d.deptype = 'e'
+          JOIN pg_attribute a ON a.attrelid = d.objid AND a.attname = 'recorded_at'
+          JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE e.extname = 'osrm_matcher';
+        problem := concat(format('table %s is not there', '@extschema@.gps_coordinates'), ': it has become ' || ours.relation);
+        hint := coalesce(concat_ws(' ',
+            CASE WHEN ours.relname <> 'gps_coordinates' THEN format('ALTER TABLE %s RENAME TO gps_coordinates;', ours.relation) END,
+            CASE WHEN ours.nspname::regnamespace <> '@extschema@'::regnamespace
+                 THEN format('ALTER TABLE %I.gps_coordinates SET SCHEMA @extschema@;', ours.nspname) END),
+            'Restore it, or take the paths out with keep_paths() and create the extension anew.');
+        RETURN;
+    END IF;
+    SELECT format('columns of table %s are not what they were: %s', named,
+                  string_agg(CASE WHEN a.attname IS NULL THEN format('%s is gone', w.name)
+                                  ELSE format('%s is %s', w.name, format_type(a.atttypid, a.atttypmod)) END, ', ')),
+           format('Give them their names and types back: %s.', string_agg(w.name || ' ' || w.type, ', ')) INTO problem, hint
+      FROM (VALUES ('device_id', 'text', 'S'), ('longitude', 'double precision', 'N'), ('latitude', 'double precision', 'N'),
+                   ('recorded_at', 'timestamptz', NULL), ('created_at', 'timestamptz', NULL), ('processed', 'boolean', NULL),
+                   ('batch_id', 'uuid', NULL), ('accuracy', 'double precision', 'N'), ('course', 'double precision', 'N'),
+                   ('speed', 'double precision', 'N')) AS w (name, type, kind)
+      LEFT JOIN pg_attribute a ON a.attrelid = named AND a.attname = w.name AND NOT a.attisdropped
+      LEFT JOIN pg_type t ON t.oid = a.atttypid
+     WHERE (t.oid = w.type::regtype OR t.typcategory = w.kind) IS NOT TRUE
+    HAVING count(*) > 0;
+END
+$$;
+COMMENT ON FUNCTION _points_problem IS
+    'why points cannot be read from gps_coordinates, which somebody has moved or altered, and what to do; null where they can; stable';
+
+CREATE FUNCTION _require_points() RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found record;
+BEGIN
+    SELECT p.* INTO found FROM @extschema@._points_problem() p;
+    IF found.problem IS NOT NULL THEN
+        RAISE EXCEPTION 'nothing is processed: %', found.problem
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = found.hint;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _require_points IS 'raises an error, with what to do, where points cannot be read from gps_coordinates; stable';
+
 CREATE OR REPLACE FUNCTION _set_aside_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -3026,6 +3086,16 @@ END;
 COMMENT ON FUNCTION _server_alerts IS
     'OSRM servers that are left out while others of their group answer, groups by a column that is nowhere, and devices in a group that is not there, with their reasons; stable';
 
+CREATE FUNCTION _adoption_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but has no index to read it by', a.relation),
+           'Run the statements that adopt_source() gave.'
+      FROM adopted_sources a
+     WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty' AND a.adopted_at < now() - interval '1 hour';
+END;
+COMMENT ON FUNCTION _adoption_alerts IS 'adopted tables that are not as adoption makes them; stable';
+
 CREATE OR REPLACE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',
     max_failures double precision DEFAULT 0.01,
@@ -3039,6 +3109,10 @@ DECLARE
     waiting_for interval;
     cache_size bigint := pg_total_relation_size('@extschema@.cached_polylines');
 BEGIN
+    -- All else that there is to tell begins with what waits.
+    RETURN QUERY SELECT 'critical', 'points_unreadable', format('nothing is processed: %s', p.problem), p.hint
+      FROM @extschema@._points_problem() p WHERE p.problem IS NOT NULL;
+    IF FOUND THEN RETURN; END IF;
     SELECT * INTO now_is FROM @extschema@.worker_status();
     waiting_for := date_trunc('second', now() - now_is.waiting_since);
 
@@ -3087,12 +3161,7 @@ BEGIN
     END IF;
 
     RETURN QUERY SELECT a.* FROM @extschema@._set_aside_alerts() a;
-
-    RETURN QUERY
-    SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but has no index to read it by', a.relation),
-           'Run the statements that adopt_source() gave.'
-      FROM @extschema@.adopted_sources a
-     WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty' AND a.adopted_at < now() - interval '1 hour';
+    RETURN QUERY SELECT a.* FROM @extschema@._adoption_alerts() a;
 END
 $$;
 COMMENT ON FUNCTION worker_alerts IS
@@ -3186,7 +3255,7 @@ DECLARE
     source record;
 BEGIN
     RETURN QUERY
-    SELECT p.recorded_at, p.longitude, p.latitude
+    SELECT p.recorded_at, p.longitude::double precision, p.latitude::double precision
       FROM @extschema@.gps_coordinates p
      WHERE NOT p.processed AND p.device_id = _waiting_points.device_id
        AND p.recorded_at >= from_time AND p.recorded_at < to_time

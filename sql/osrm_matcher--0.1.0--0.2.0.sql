@@ -52,7 +52,7 @@ BEGIN
            _oldest_point, _osrm_problem, _osrm_servers, _partition_steps, _path_parts, _paths_json, _period_of,
            _period_start, _periods, _point_partitions, _points_are_partitioned, _points_obstacles, _points_parts,
            _points_problem, _points_rights, _put_off, _qualified, _readable, _referred_to, _relation, _remake_points,
-           _require_points, _require_read_committed, _require_shardable, _require_simple_points, _require_superuser,
+           _replacement, _require_commits, _require_points, _require_read_committed, _require_shardable, _require_simple_points, _require_superuser,
            _restore_device_locks, _rights_of_no_other, _schedule_jobs, _server_alerts, _server_list, _step_job,
            _stops_of, _stored_columns, _stored_paths, _suffix, _tables_of, _types_of, _unschedule_workers,
            _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _warn_of_locks, _warn_of_unusable,
@@ -1479,6 +1479,16 @@ END
 $$;
 COMMENT ON FUNCTION _delete_step IS 'delete_old(), but for what has failed before, to which it adds what fails; volatile';
 
+CREATE FUNCTION "_require_commits"(
+	"call" TEXT,
+	"instead" TEXT
+) RETURNS VOID
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', '_require_commits_wrapper';
+COMMENT ON FUNCTION _require_commits(text, text) IS
+    'raises an error, with what to call instead, where the procedure that calls cannot commit; volatile, strict';
+
 CREATE FUNCTION "_put_off"() RETURNS oid[]
 VOLATILE STRICT PARALLEL UNSAFE
 LANGUAGE c
@@ -1973,6 +1983,7 @@ DECLARE
     devices pg_catalog.text[];
     failures pg_catalog.text[];
 BEGIN
+    PERFORM @extschema@._require_commits('upkeep()', 'SELECT * FROM @extschema@.delete_old(); does a step of it.');
     IF pg_catalog.pg_is_in_recovery() THEN
         RAISE NOTICE 'nothing done: this server is a standby';
         RETURN;
@@ -5149,6 +5160,7 @@ DECLARE
     more   pg_catalog.bool := true;
     left_s pg_catalog.int4;
 BEGIN
+    PERFORM @extschema@._require_commits('process_pending()', 'SELECT * FROM @extschema@.process_pending_gps();');
     IF every OPERATOR(pg_catalog.<) pg_catalog.make_interval(secs => 1) THEN
         RAISE EXCEPTION 'a run cannot look for new points every %', every
             USING ERRCODE = 'invalid_parameter_value', HINT = 'A second is the least; null looks once.';
@@ -5416,7 +5428,7 @@ BEGIN ATOMIC
          '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_stops_of,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_known_devices,_map_template,_path_parts,_driven,_periods,_period_of,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines}'::text[],
          '{cached_polylines,stops,processing_batches,device_days}'::text[]),
         ('worker',
-         '{process_pending_gps,process_pending,_process_round,make_batches,claim_batches,match_batches}', '{}'),
+         '{process_pending_gps,process_pending,_process_round,_require_commits,make_batches,claim_batches,match_batches}', '{}'),
         ('monitor',
          '{worker_status,worker_alerts,osrm_health,get_osrm_servers,get_osrm_groups,storage_advice,get_jobs,_cache_performance}',
          '{worker_health,cache_performance,matching_jobs,processing_batches,worker_runs}'))

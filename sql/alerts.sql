@@ -166,9 +166,33 @@ BEGIN ATOMIC
     SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but has no index to read it by', a.relation),
            'Run the statements that adopt_source() gave.'
       FROM adopted_sources a
-     WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty' AND a.adopted_at < now() - interval '1 hour';
+     WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty' AND a.adopted_at < now() - interval '1 hour'
+    UNION ALL
+    SELECT 'critical', 'source_replaced',
+           format('table %s is not the one that was adopted, which %s: its points are not read', a.known_as,
+                  coalesce('is ' || _qualified(a.relation) || ' now', 'was dropped')),
+           format('If points are written to it, adopt it: SELECT * FROM adopt_source(%L, ...). If not: SELECT release_source(%L), and adopt that anew if it is to be read on.',
+                  a.known_as, coalesce(_qualified(a.relation), a.relation::oid::text))
+      FROM adopted_sources a
+     WHERE _replacement(a.relation, a.known_as) IS NOT NULL
+    UNION ALL
+    SELECT 'warning', 'adoption_undone',
+           format('the column "processed" of table %s may be null, or has no default: points where it is null are not found', a.relation),
+           format('UPDATE %1$s SET processed = false WHERE processed IS NULL; ALTER TABLE %1$s ALTER processed SET DEFAULT false, ALTER processed SET NOT NULL;', a.relation)
+      FROM adopted_sources a
+      JOIN pg_attribute c ON c.attrelid = a.relation AND c.attname = 'processed' AND NOT (c.attnotnull AND c.atthasdef)
+     WHERE a.set_aside_at IS NULL
+    UNION ALL
+    -- By its name alone: to look what it is of would wait for whoever has locked the table.
+    SELECT 'warning', 'adoption_undone',
+           format('table %s has no index %I, which adoption made: runs or pages may read all of it', a.relation, i.name),
+           format('CREATE INDEX %s%I ON %s %s;', CASE WHEN c.relkind = 'r' THEN 'CONCURRENTLY ' END, i.name, a.relation, i.definition)
+      FROM adopted_sources a
+     CROSS JOIN LATERAL _relation(a.relation) c
+     CROSS JOIN LATERAL _wanted_indexes(a) i
+     WHERE a.ready AND c.oid IS NOT NULL AND NOT i.there;
 END;
-COMMENT ON FUNCTION _adoption_alerts IS 'adopted tables that are not as adoption makes them; stable';
+COMMENT ON FUNCTION _adoption_alerts IS 'adopted tables that are not as adoption makes them, or whose name another one has; stable';
 
 CREATE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',

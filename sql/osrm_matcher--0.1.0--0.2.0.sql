@@ -183,12 +183,13 @@ DROP ROUTINE _lock_table;
 DROP ROUTINE _sources;
 
 ALTER TABLE adopted_sources ADD COLUMN device_key text, ADD COLUMN holds int8range, ADD COLUMN shard_of regclass,
-    ADD COLUMN readable text, ADD COLUMN column_types jsonb;
+    ADD COLUMN readable text, ADD COLUMN column_types jsonb, ADD COLUMN known_as text;
 COMMENT ON COLUMN adopted_sources.device_key IS 'an expression over device_id that gives a number';
 COMMENT ON COLUMN adopted_sources.holds IS 'which of these numbers the table''s devices have; empty: a distributed table, which is not read itself; null: it may hold any device';
 COMMENT ON COLUMN adopted_sources.shard_of IS 'the distributed table that it is a shard of';
 COMMENT ON COLUMN adopted_sources.readable IS 'the condition on row p that keeps compressed chunks of a hypertable, and older ones, from being read; null: all are read';
 COMMENT ON COLUMN adopted_sources.column_types IS 'the columns that its points are read from, with the type that each had when the table was adopted';
+COMMENT ON COLUMN adopted_sources.known_as IS 'its name when a run saw it last: another table may have that since';
 
 CREATE FUNCTION _relation(relation oid) RETURNS pg_catalog.pg_class
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_relation_wrapper';
@@ -2547,6 +2548,7 @@ BEGIN
     PERFORM @extschema@._check_key(device_key, holds);
     source.device_key := device_key;
     source.holds := holds;
+    source.known_as := @extschema@._qualified(relation);
     PERFORM @extschema@._warn_of_unusable(source);
     IF NOT dry_run THEN
         PERFORM @extschema@._lock_table(relation, busy, writers => false);
@@ -2637,16 +2639,36 @@ $$;
 COMMENT ON FUNCTION release_source IS
     'makes an adopted table what it was: columns and indexes that adoption added go, those that were there before stay, and so do paths; forgets one that is gone, and the shards of a distributed one; false if it was not adopted; volatile, strict';
 
+CREATE FUNCTION _replacement(relation regclass, known_as text) RETURNS regclass
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT c.oid::regclass
+      FROM _relation(to_regclass(_replacement.known_as)) c
+     WHERE c.oid <> _replacement.relation AND c.relkind IN ('r', 'p')
+       AND NOT EXISTS (SELECT FROM adopted_sources o
+                        WHERE o.relation = c.oid OR o.relation IN (SELECT p.relid FROM pg_partition_ancestors(c.oid) p));
+END;
+COMMENT ON FUNCTION _replacement IS
+    'the table that has taken the name of an adopted one since, and is not read; null if there is none; stable';
+
 CREATE OR REPLACE FUNCTION _use_ready_sources() RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- A table that has become a partition of an adopted one is read with that.
+    -- A table that has become a partition of an adopted one is read with that. One that was dropped may be made anew, as by a
+    -- restore: until its name is adopted again it stays on record, for the alert.
     DELETE FROM @extschema@.adopted_sources a
      WHERE (@extschema@._relation(a.relation)).oid IS NULL
+           AND (a.known_as IS NULL OR a.holds IS NOT NULL
+                OR EXISTS (SELECT FROM @extschema@.adopted_sources o WHERE o.relation = to_regclass(a.known_as)))
         OR EXISTS (SELECT FROM pg_partition_ancestors(a.relation) p JOIN @extschema@.adopted_sources o ON o.relation = p.relid
                     WHERE p.relid <> a.relation);
+    UPDATE @extschema@.adopted_sources a
+       SET known_as = n.name
+      FROM (SELECT s.relation, @extschema@._qualified(s.relation) AS name FROM @extschema@.adopted_sources s) n
+     WHERE n.relation = a.relation AND n.name <> coalesce(a.known_as, '')
+       AND @extschema@._replacement(a.relation, a.known_as) IS NULL;
     IF EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE NOT a.ready) THEN
         UPDATE @extschema@.adopted_sources a
            SET ready = true
@@ -2662,7 +2684,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _use_ready_sources IS
-    'takes adopted tables into use that have their indexes by now, forgets those that were dropped, and looks what of them is compressed; volatile';
+    'takes adopted tables into use that have their indexes by now, learns their names, forgets those that were dropped and adopted anew, and looks what of them is compressed; volatile';
 
 CREATE FUNCTION _check_key(device_key text, holds int8range) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -3103,9 +3125,33 @@ BEGIN ATOMIC
     SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but has no index to read it by', a.relation),
            'Run the statements that adopt_source() gave.'
       FROM adopted_sources a
-     WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty' AND a.adopted_at < now() - interval '1 hour';
+     WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty' AND a.adopted_at < now() - interval '1 hour'
+    UNION ALL
+    SELECT 'critical', 'source_replaced',
+           format('table %s is not the one that was adopted, which %s: its points are not read', a.known_as,
+                  coalesce('is ' || _qualified(a.relation) || ' now', 'was dropped')),
+           format('If points are written to it, adopt it: SELECT * FROM adopt_source(%L, ...). If not: SELECT release_source(%L), and adopt that anew if it is to be read on.',
+                  a.known_as, coalesce(_qualified(a.relation), a.relation::oid::text))
+      FROM adopted_sources a
+     WHERE _replacement(a.relation, a.known_as) IS NOT NULL
+    UNION ALL
+    SELECT 'warning', 'adoption_undone',
+           format('the column "processed" of table %s may be null, or has no default: points where it is null are not found', a.relation),
+           format('UPDATE %1$s SET processed = false WHERE processed IS NULL; ALTER TABLE %1$s ALTER processed SET DEFAULT false, ALTER processed SET NOT NULL;', a.relation)
+      FROM adopted_sources a
+      JOIN pg_attribute c ON c.attrelid = a.relation AND c.attname = 'processed' AND NOT (c.attnotnull AND c.atthasdef)
+     WHERE a.set_aside_at IS NULL
+    UNION ALL
+    -- By its name alone: to look what it is of would wait for whoever has locked the table.
+    SELECT 'warning', 'adoption_undone',
+           format('table %s has no index %I, which adoption made: runs or pages may read all of it', a.relation, i.name),
+           format('CREATE INDEX %s%I ON %s %s;', CASE WHEN c.relkind = 'r' THEN 'CONCURRENTLY ' END, i.name, a.relation, i.definition)
+      FROM adopted_sources a
+     CROSS JOIN LATERAL _relation(a.relation) c
+     CROSS JOIN LATERAL _wanted_indexes(a) i
+     WHERE a.ready AND c.oid IS NOT NULL AND NOT i.there;
 END;
-COMMENT ON FUNCTION _adoption_alerts IS 'adopted tables that are not as adoption makes them; stable';
+COMMENT ON FUNCTION _adoption_alerts IS 'adopted tables that are not as adoption makes them, or whose name another one has; stable';
 
 CREATE OR REPLACE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',

@@ -202,6 +202,18 @@ END
 $$;
 COMMENT ON FUNCTION _require_points IS 'raises an error, with what to do, where points cannot be read from gps_coordinates; stable';
 
+CREATE FUNCTION _replacement(relation regclass, known_as text) RETURNS regclass
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT c.oid::regclass
+      FROM _relation(to_regclass(_replacement.known_as)) c
+     WHERE c.oid <> _replacement.relation AND c.relkind IN ('r', 'p')
+       AND NOT EXISTS (SELECT FROM adopted_sources o
+                        WHERE o.relation = c.oid OR o.relation IN (SELECT p.relid FROM pg_partition_ancestors(c.oid) p));
+END;
+COMMENT ON FUNCTION _replacement IS
+    'the table that has taken the name of an adopted one since, and is not read; null if there is none; stable';
+
 -- ---------------------------------------------------------------------------------------------
 -- Points that are in no path yet
 -- ---------------------------------------------------------------------------------------------

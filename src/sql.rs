@@ -145,7 +145,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/alerts.sql",
     name = "alerts",
-    requires = ["status", "groups", "cron"]
+    requires = ["status", "groups", "cron", "adoption"]
 );
 extension_sql_file!(
     "../sql/partitions.sql",

@@ -2320,6 +2320,67 @@ UPDATE adopted_sources SET column_types = _types_of(relation, ARRAY[device_colum
 COMMENT ON FUNCTION _changed_columns IS
     'which columns of an adopted table have not the types that they had, and what to do; null where all have; stable';
 
+CREATE OR REPLACE FUNCTION _pair_expressions(relation regclass, column_name name, coordinate_order text,
+                                  OUT longitude text, OUT latitude text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    type_id regtype := @extschema@._column_type(relation, column_name);
+    type_name name;
+    type_schema name;
+    element text;
+    number text;
+    other text;
+BEGIN
+    SELECT t.typname, n.nspname INTO type_name, type_schema
+      FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid = type_id;
+    CASE
+        WHEN type_id IN ('float8[]'::regtype, 'float4[]', 'int2[]', 'int4[]', 'int8[]') THEN
+            element := 'CASE WHEN cardinality(p.%1$I) = 2 THEN p.%1$I[%2$s]::double precision END';
+            longitude := format(element, column_name, 1);
+            latitude := format(element, column_name, 2);
+        WHEN type_id = 'numeric[]'::regtype THEN
+            element := 'CASE WHEN cardinality(p.%1$I) = 2 AND p.%1$I[%2$s] BETWEEN -180 AND 180 '
+                    || 'THEN p.%1$I[%2$s]::double precision END';
+            longitude := format(element, column_name, 1);
+            latitude := format(element, column_name, 2);
+        WHEN type_id = 'point'::regtype THEN
+            longitude := format('p.%I[0]', column_name);
+            latitude := format('p.%I[1]', column_name);
+        WHEN type_name IN ('geometry', 'geography')
+             AND EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+                          WHERE d.classid = 'pg_type'::regclass AND d.objid = type_id
+                            AND d.refclassid = 'pg_extension'::regclass AND e.extname = 'postgis') THEN
+            EXECUTE format('SELECT %I.postgis_typmod_srid(a.atttypmod) FROM pg_attribute a
+                             WHERE a.attrelid = $1 AND a.attname = $2', type_schema)
+               INTO number USING relation, column_name;
+            IF number NOT IN ('0', '4326') THEN
+                RAISE EXCEPTION 'column "%" of table % has SRID %, not 4326', column_name, relation, number
+                    USING ERRCODE = 'feature_not_supported',
+                          HINT = format('Add generated columns with longitude and latitude, and name those: GENERATED ALWAYS AS (%1$I.ST_X(%1$I.ST_Transform(%2$I::%1$I.geometry, 4326))) STORED, and ST_Y.',
+                                        type_schema, column_name);
+            END IF;
+            element := 'CASE WHEN %2$I.ST_GeometryType(p.%1$I::%2$I.geometry) = ''ST_Point'' '
+                    || 'AND NOT %2$I.ST_IsEmpty(p.%1$I::%2$I.geometry) THEN %2$I.%3$I(p.%1$I::%2$I.geometry) END';
+            longitude := format(element, column_name, type_schema, 'st_x');
+            latitude := format(element, column_name, type_schema, 'st_y');
+        ELSE
+            PERFORM @extschema@._refuse_type(relation, column_name, type_id,
+                'a pair of coordinates (an array of numbers, a point, or a geometry or geography of PostGIS)');
+    END CASE;
+    IF coordinate_order = 'latlon' THEN
+        other := longitude;
+        longitude := latitude;
+        latitude := other;
+    ELSIF coordinate_order IS DISTINCT FROM 'lonlat' THEN
+        RAISE EXCEPTION 'coordinate_order is "%", and must be lonlat or latlon', coordinate_order
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _pair_expressions IS 'the expressions of a column that holds a pair of coordinates; stable';
+
 CREATE OR REPLACE FUNCTION _describe_source(
     relation regclass, device_column name, time_column name, coordinates_column name, longitude_column name,
     latitude_column name, accuracy_column name, coordinate_order text, time_zone text, time_unit text,

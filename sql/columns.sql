@@ -63,7 +63,7 @@ AS $$
 BEGIN
     RAISE EXCEPTION 'column "%" of table % is of type %, which cannot serve as %', column_name, relation, type_id, wanted
         USING ERRCODE = 'datatype_mismatch',
-              HINT = 'Add a generated column (GENERATED ALWAYS AS ... STORED) of a type that can, and name that one.';
+              HINT = 'Add a generated column (GENERATED ALWAYS AS ... STORED) of a type that can, or one that a trigger fills where PostgreSQL says that the expression is not immutable, and name that one.';
 END
 $$;
 COMMENT ON FUNCTION _refuse_type IS 'raises datatype_mismatch; immutable';

@@ -3206,13 +3206,23 @@ BEGIN ATOMIC
     -- By its name alone: to look what it is of would wait for whoever has locked the table.
     SELECT 'warning', 'adoption_undone',
            format('table %s has no index %I, which adoption made: runs or pages may read all of it', a.relation, i.name),
-           format('CREATE INDEX %s%I ON %s %s;', CASE WHEN c.relkind = 'r' THEN 'CONCURRENTLY ' END, i.name, a.relation, i.definition)
+           format('CREATE INDEX %s%I ON %s %s;', CASE WHEN c.relkind = 'r' AND NOT _is_hypertable(c.oid) THEN 'CONCURRENTLY ' END,
+                  i.name, a.relation, i.definition)
       FROM adopted_sources a
      CROSS JOIN LATERAL _relation(a.relation) c
      CROSS JOIN LATERAL _wanted_indexes(a) i
-     WHERE a.ready AND c.oid IS NOT NULL AND NOT i.there;
+     WHERE a.ready AND c.oid IS NOT NULL AND NOT i.there
+    UNION ALL
+    SELECT 'warning', 'index_missing', format('table %s has no index %s: each run reads all of it', p.relation, i.name),
+           format('CREATE INDEX %s%I ON %s %s;', CASE WHEN c.relkind = 'r' THEN 'CONCURRENTLY ' END, i.name, p.relation, i.definition)
+      FROM (SELECT to_regclass('@extschema@.gps_coordinates')) AS p (relation)
+     CROSS JOIN LATERAL _relation(p.relation) c
+     CROSS JOIN (VALUES ('gps_coordinates_unprocessed', '(device_id, recorded_at) WHERE NOT processed'),
+                        ('gps_coordinates_waiting', '(recorded_at) WHERE processed::int = 0')) AS i (name, definition)
+     WHERE NOT _is_index_of(i.name, p.relation);
 END;
-COMMENT ON FUNCTION _adoption_alerts IS 'adopted tables that are not as adoption makes them, or whose name another one has; stable';
+COMMENT ON FUNCTION _adoption_alerts IS
+    'adopted tables that are not as adoption makes them, or whose name another one has, and what gps_coordinates lacks; stable';
 
 CREATE OR REPLACE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',

@@ -101,6 +101,23 @@ def test_an_index_of_a_partitioned_table_is_made_again_too(db):
     assert db.rows(ALERTS) == []
 
 
+@pytest.mark.parametrize("partitioned", [False, True])
+@pytest.mark.parametrize("index", ["gps_coordinates_unprocessed", "gps_coordinates_waiting"])
+def test_an_index_of_our_own_table_is_told_of_too(db, index, partitioned):
+    """As a migration drops it whose model of the table does not have it."""
+    missing = "SELECT message, hint FROM worker_alerts() WHERE problem = 'index_missing'"
+    if partitioned:
+        db.rows("SELECT partition_points()")
+    definition = "SELECT replace(pg_get_indexdef(%s::regclass), 'ON ONLY', 'ON')"
+    before = db.value(definition, (index,))
+    assert db.rows(missing) == []
+    db.rows(f"DROP INDEX {index}")
+    ((message, hint),) = db.rows(missing)
+    assert index in message
+    db.rows(hint)
+    assert db.rows(missing) == [] and db.value(definition, (index,)) == before
+
+
 def test_points_that_say_nothing_of_being_processed_are_told_of(adopted, osrm):
     db = adopted
     db.rows("ALTER TABLE markers ALTER processed DROP NOT NULL, ALTER processed DROP DEFAULT")

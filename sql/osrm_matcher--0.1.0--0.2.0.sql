@@ -3060,7 +3060,8 @@ DECLARE
     named regclass := to_regclass('@extschema@.gps_coordinates');
     ours record;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = named AND d.deptype = 'e') THEN
+    -- By the number of pg_class: its name may be that of a view over it.
+    IF NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 1259 AND d.objid = named AND d.deptype = 'e') THEN
         -- No other table of the extension has such a column.
         SELECT c.oid::regclass AS relation, n.nspname, c.relname INTO ours
           FROM pg_extension e
@@ -3071,10 +3072,10 @@ BEGIN
           JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE e.extname = 'osrm_matcher';
         problem := concat(format('table %s is not there', '@extschema@.gps_coordinates'), ': it has become ' || ours.relation);
-        hint := coalesce(concat_ws(' ',
+        hint := coalesce(nullif(concat_ws(' ',
             CASE WHEN ours.relname <> 'gps_coordinates' THEN format('ALTER TABLE %s RENAME TO gps_coordinates;', ours.relation) END,
             CASE WHEN ours.nspname::regnamespace <> '@extschema@'::regnamespace
-                 THEN format('ALTER TABLE %I.gps_coordinates SET SCHEMA @extschema@;', ours.nspname) END),
+                 THEN format('ALTER TABLE %I.gps_coordinates SET SCHEMA @extschema@;', ours.nspname) END), ''),
             'Restore it, or take the paths out with keep_paths() and create the extension anew.');
         RETURN;
     END IF;

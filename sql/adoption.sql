@@ -262,6 +262,7 @@ BEGIN
     PERFORM @extschema@._check_key(device_key, holds);
     source.device_key := device_key;
     source.holds := holds;
+    source.known_as := @extschema@._qualified(relation);
     PERFORM @extschema@._warn_of_unusable(source);
     IF NOT dry_run THEN
         PERFORM @extschema@._lock_table(relation, busy, writers => false);
@@ -360,11 +361,19 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- A table that has become a partition of an adopted one is read with that.
+    -- A table that has become a partition of an adopted one is read with that. One that was dropped may be made anew, as by a
+    -- restore: until its name is adopted again it stays on record, for the alert.
     DELETE FROM @extschema@.adopted_sources a
      WHERE (@extschema@._relation(a.relation)).oid IS NULL
+           AND (a.known_as IS NULL OR a.holds IS NOT NULL
+                OR EXISTS (SELECT FROM @extschema@.adopted_sources o WHERE o.relation = to_regclass(a.known_as)))
         OR EXISTS (SELECT FROM pg_partition_ancestors(a.relation) p JOIN @extschema@.adopted_sources o ON o.relation = p.relid
                     WHERE p.relid <> a.relation);
+    UPDATE @extschema@.adopted_sources a
+       SET known_as = n.name
+      FROM (SELECT s.relation, @extschema@._qualified(s.relation) AS name FROM @extschema@.adopted_sources s) n
+     WHERE n.relation = a.relation AND n.name <> coalesce(a.known_as, '')
+       AND @extschema@._replacement(a.relation, a.known_as) IS NULL;
     IF EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE NOT a.ready) THEN
         UPDATE @extschema@.adopted_sources a
            SET ready = true
@@ -380,4 +389,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _use_ready_sources IS
-    'takes adopted tables into use that have their indexes by now, forgets those that were dropped, and looks what of them is compressed; volatile';
+    'takes adopted tables into use that have their indexes by now, learns their names, forgets those that were dropped and adopted anew, and looks what of them is compressed; volatile';

@@ -160,6 +160,50 @@ END;
 COMMENT ON FUNCTION _server_alerts IS
     'OSRM servers that are left out while others of their group answer, groups by a column that is nowhere, and devices in a group that is not there, with their reasons; stable';
 
+CREATE FUNCTION _adoption_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but has no index to read it by', a.relation),
+           'Run the statements that adopt_source() gave.'
+      FROM adopted_sources a
+     WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty' AND a.adopted_at < now() - interval '1 hour'
+    UNION ALL
+    SELECT 'critical', 'source_replaced',
+           format('table %s is not the one that was adopted, which %s: its points are not read', a.known_as,
+                  coalesce('is ' || _qualified(a.relation) || ' now', 'was dropped')),
+           format('If points are written to it, adopt it: SELECT * FROM adopt_source(%L, ...). If not: SELECT release_source(%L), and adopt that anew if it is to be read on.',
+                  a.known_as, coalesce(_qualified(a.relation), a.relation::oid::text))
+      FROM adopted_sources a
+     WHERE _replacement(a.relation, a.known_as) IS NOT NULL
+    UNION ALL
+    SELECT 'warning', 'adoption_undone',
+           format('the column "processed" of table %s may be null, or has no default: points where it is null are not found', a.relation),
+           format('UPDATE %1$s SET processed = false WHERE processed IS NULL; ALTER TABLE %1$s ALTER processed SET DEFAULT false, ALTER processed SET NOT NULL;', a.relation)
+      FROM adopted_sources a
+      JOIN pg_attribute c ON c.attrelid = a.relation AND c.attname = 'processed' AND NOT (c.attnotnull AND c.atthasdef)
+     WHERE a.set_aside_at IS NULL
+    UNION ALL
+    -- By its name alone: to look what it is of would wait for whoever has locked the table.
+    SELECT 'warning', 'adoption_undone',
+           format('table %s has no index %I, which adoption made: runs or pages may read all of it', a.relation, i.name),
+           format('CREATE INDEX %s%I ON %s %s;', CASE WHEN c.relkind = 'r' AND NOT _is_hypertable(c.oid) THEN 'CONCURRENTLY ' END,
+                  i.name, a.relation, i.definition)
+      FROM adopted_sources a
+     CROSS JOIN LATERAL _relation(a.relation) c
+     CROSS JOIN LATERAL _wanted_indexes(a) i
+     WHERE a.ready AND c.oid IS NOT NULL AND NOT i.there
+    UNION ALL
+    SELECT 'warning', 'index_missing', format('table %s has no index %s: each run reads all of it', p.relation, i.name),
+           format('CREATE INDEX %s%I ON %s %s;', CASE WHEN c.relkind = 'r' THEN 'CONCURRENTLY ' END, i.name, p.relation, i.definition)
+      FROM (SELECT to_regclass('@extschema@.gps_coordinates')) AS p (relation)
+     CROSS JOIN LATERAL _relation(p.relation) c
+     CROSS JOIN (VALUES ('gps_coordinates_unprocessed', '(device_id, recorded_at) WHERE NOT processed'),
+                        ('gps_coordinates_waiting', '(recorded_at) WHERE processed::int = 0')) AS i (name, definition)
+     WHERE NOT _is_index_of(i.name, p.relation);
+END;
+COMMENT ON FUNCTION _adoption_alerts IS
+    'adopted tables that are not as adoption makes them, or whose name another one has, and what gps_coordinates lacks; stable';
+
 CREATE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',
     max_failures double precision DEFAULT 0.01,
@@ -173,6 +217,10 @@ DECLARE
     waiting_for interval;
     cache_size bigint := pg_total_relation_size('@extschema@.cached_polylines');
 BEGIN
+    -- All else that there is to tell begins with what waits.
+    RETURN QUERY SELECT 'critical', 'points_unreadable', format('nothing is processed: %s', p.problem), p.hint
+      FROM @extschema@._points_problem() p WHERE p.problem IS NOT NULL;
+    IF FOUND THEN RETURN; END IF;
     SELECT * INTO now_is FROM @extschema@.worker_status();
     waiting_for := date_trunc('second', now() - now_is.waiting_since);
 
@@ -221,12 +269,7 @@ BEGIN
     END IF;
 
     RETURN QUERY SELECT a.* FROM @extschema@._set_aside_alerts() a;
-
-    RETURN QUERY
-    SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but has no index to read it by', a.relation),
-           'Run the statements that adopt_source() gave.'
-      FROM @extschema@.adopted_sources a
-     WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty' AND a.adopted_at < now() - interval '1 hour';
+    RETURN QUERY SELECT a.* FROM @extschema@._adoption_alerts() a;
 END
 $$;
 COMMENT ON FUNCTION worker_alerts IS

@@ -63,7 +63,7 @@ AS $$
 BEGIN
     RAISE EXCEPTION 'column "%" of table % is of type %, which cannot serve as %', column_name, relation, type_id, wanted
         USING ERRCODE = 'datatype_mismatch',
-              HINT = 'Add a generated column (GENERATED ALWAYS AS ... STORED) of a type that can, and name that one.';
+              HINT = 'Add a generated column (GENERATED ALWAYS AS ... STORED) of a type that can, or one that a trigger fills where PostgreSQL says that the expression is not immutable, and name that one.';
 END
 $$;
 COMMENT ON FUNCTION _refuse_type IS 'raises datatype_mismatch; immutable';
@@ -156,15 +156,14 @@ BEGIN
              AND EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
                           WHERE d.classid = 'pg_type'::regclass AND d.objid = type_id
                             AND d.refclassid = 'pg_extension'::regclass AND e.extname = 'postgis') THEN
-            IF type_name = 'geometry' THEN
-                EXECUTE format('SELECT %I.postgis_typmod_srid(a.atttypmod) FROM pg_attribute a
-                                 WHERE a.attrelid = $1 AND a.attname = $2', type_schema)
-                   INTO number USING relation, column_name;
-                IF number NOT IN ('0', '4326') THEN
-                    RAISE EXCEPTION 'column "%" of table % has SRID %, not 4326', column_name, relation, number
-                        USING ERRCODE = 'feature_not_supported',
-                              HINT = 'Add generated columns with longitude and latitude, and name those.';
-                END IF;
+            EXECUTE format('SELECT %I.postgis_typmod_srid(a.atttypmod) FROM pg_attribute a
+                             WHERE a.attrelid = $1 AND a.attname = $2', type_schema)
+               INTO number USING relation, column_name;
+            IF number NOT IN ('0', '4326') THEN
+                RAISE EXCEPTION 'column "%" of table % has SRID %, not 4326', column_name, relation, number
+                    USING ERRCODE = 'feature_not_supported',
+                          HINT = format('Add generated columns with longitude and latitude, and name those: GENERATED ALWAYS AS (%1$I.ST_X(%1$I.ST_Transform(%2$I::%1$I.geometry, 4326))) STORED, and ST_Y.',
+                                        type_schema, column_name);
             END IF;
             element := 'CASE WHEN %2$I.ST_GeometryType(p.%1$I::%2$I.geometry) = ''ST_Point'' '
                     || 'AND NOT %2$I.ST_IsEmpty(p.%1$I::%2$I.geometry) THEN %2$I.%3$I(p.%1$I::%2$I.geometry) END';

@@ -40,7 +40,7 @@ BEGIN
       FROM pg_proc p
      WHERE p.pronamespace = '@extschema@'::regnamespace AND p.oid NOT IN (SELECT m.oid FROM members m)
        AND (p.proname IN (SELECT m.proname FROM members m) OR p.proname = ANY ('{
-           _add_device, _add_path, _add_to_extension, _added_columns, _added_indexes, _adopt_moved, _advance_job, _attempt,
+           _add_device, _add_path, _add_to_extension, _added_columns, _added_indexes, _adopt_moved, _adoption_alerts, _advance_job, _attempt,
            _batch_devices, _behind_look_back, _between, _came_late, _changed_columns, _check_forgetting, _check_key,
            _check_range, _cron_workers, _cut_stops, _delete_points, _delete_step, _density, _device_keys, _device_lots,
            _device_slot, _devices_on_record, _distances, _distribution, _distribution_refusals, _driven, _drop_partition,
@@ -51,8 +51,8 @@ BEGIN
            _make_left_due, _make_partition, _make_partitions, _map_file, _map_template, _marking_refusals, _name_of,
            _oldest_point, _osrm_problem, _osrm_servers, _partition_steps, _path_parts, _paths_json, _period_of,
            _period_start, _periods, _point_partitions, _points_are_partitioned, _points_obstacles, _points_parts,
-           _points_rights, _put_off, _qualified, _readable, _referred_to, _relation, _remake_points,
-           _require_read_committed, _require_shardable, _require_simple_points, _require_superuser,
+           _points_problem, _points_rights, _put_off, _qualified, _readable, _referred_to, _relation, _remake_points,
+           _replacement, _require_commits, _require_points, _require_read_committed, _require_shardable, _require_simple_points, _require_superuser,
            _restore_device_locks, _rights_of_no_other, _schedule_jobs, _server_alerts, _server_list, _step_job,
            _stops_of, _stored_columns, _stored_paths, _suffix, _tables_of, _types_of, _unschedule_workers,
            _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _warn_of_locks, _warn_of_unusable,
@@ -183,12 +183,13 @@ DROP ROUTINE _lock_table;
 DROP ROUTINE _sources;
 
 ALTER TABLE adopted_sources ADD COLUMN device_key text, ADD COLUMN holds int8range, ADD COLUMN shard_of regclass,
-    ADD COLUMN readable text, ADD COLUMN column_types jsonb;
+    ADD COLUMN readable text, ADD COLUMN column_types jsonb, ADD COLUMN known_as text;
 COMMENT ON COLUMN adopted_sources.device_key IS 'an expression over device_id that gives a number';
 COMMENT ON COLUMN adopted_sources.holds IS 'which of these numbers the table''s devices have; empty: a distributed table, which is not read itself; null: it may hold any device';
 COMMENT ON COLUMN adopted_sources.shard_of IS 'the distributed table that it is a shard of';
 COMMENT ON COLUMN adopted_sources.readable IS 'the condition on row p that keeps compressed chunks of a hypertable, and older ones, from being read; null: all are read';
 COMMENT ON COLUMN adopted_sources.column_types IS 'the columns that its points are read from, with the type that each had when the table was adopted';
+COMMENT ON COLUMN adopted_sources.known_as IS 'its name when a run saw it last: another table may have that since';
 
 CREATE FUNCTION _relation(relation oid) RETURNS pg_catalog.pg_class
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_relation_wrapper';
@@ -930,6 +931,7 @@ DECLARE
     newest @extschema@.worker_runs;
     reopened bigint;
 BEGIN
+    PERFORM @extschema@._require_points();
     SELECT * INTO waiting FROM @extschema@._backlog();
     unprocessed_points := waiting.points;
     oldest_waiting := waiting.oldest;
@@ -1478,6 +1480,16 @@ END
 $$;
 COMMENT ON FUNCTION _delete_step IS 'delete_old(), but for what has failed before, to which it adds what fails; volatile';
 
+CREATE FUNCTION "_require_commits"(
+	"call" TEXT,
+	"instead" TEXT
+) RETURNS VOID
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', '_require_commits_wrapper';
+COMMENT ON FUNCTION _require_commits(text, text) IS
+    'raises an error, with what to call instead, where the procedure that calls cannot commit; volatile, strict';
+
 CREATE FUNCTION "_put_off"() RETURNS oid[]
 VOLATILE STRICT PARALLEL UNSAFE
 LANGUAGE c
@@ -1972,6 +1984,7 @@ DECLARE
     devices pg_catalog.text[];
     failures pg_catalog.text[];
 BEGIN
+    PERFORM @extschema@._require_commits('upkeep()', 'SELECT * FROM @extschema@.delete_old(); does a step of it.');
     IF pg_catalog.pg_is_in_recovery() THEN
         RAISE NOTICE 'nothing done: this server is a standby';
         RETURN;
@@ -2184,7 +2197,7 @@ AS $$
 BEGIN
     RAISE EXCEPTION 'column "%" of table % is of type %, which cannot serve as %', column_name, relation, type_id, wanted
         USING ERRCODE = 'datatype_mismatch',
-              HINT = 'Add a generated column (GENERATED ALWAYS AS ... STORED) of a type that can, and name that one.';
+              HINT = 'Add a generated column (GENERATED ALWAYS AS ... STORED) of a type that can, or one that a trigger fills where PostgreSQL says that the expression is not immutable, and name that one.';
 END
 $$;
 CREATE OR REPLACE FUNCTION _device_value(relation regclass, column_name name) RETURNS text
@@ -2306,6 +2319,67 @@ END;
 UPDATE adopted_sources SET column_types = _types_of(relation, ARRAY[device_column, time_column]);
 COMMENT ON FUNCTION _changed_columns IS
     'which columns of an adopted table have not the types that they had, and what to do; null where all have; stable';
+
+CREATE OR REPLACE FUNCTION _pair_expressions(relation regclass, column_name name, coordinate_order text,
+                                  OUT longitude text, OUT latitude text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    type_id regtype := @extschema@._column_type(relation, column_name);
+    type_name name;
+    type_schema name;
+    element text;
+    number text;
+    other text;
+BEGIN
+    SELECT t.typname, n.nspname INTO type_name, type_schema
+      FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid = type_id;
+    CASE
+        WHEN type_id IN ('float8[]'::regtype, 'float4[]', 'int2[]', 'int4[]', 'int8[]') THEN
+            element := 'CASE WHEN cardinality(p.%1$I) = 2 THEN p.%1$I[%2$s]::double precision END';
+            longitude := format(element, column_name, 1);
+            latitude := format(element, column_name, 2);
+        WHEN type_id = 'numeric[]'::regtype THEN
+            element := 'CASE WHEN cardinality(p.%1$I) = 2 AND p.%1$I[%2$s] BETWEEN -180 AND 180 '
+                    || 'THEN p.%1$I[%2$s]::double precision END';
+            longitude := format(element, column_name, 1);
+            latitude := format(element, column_name, 2);
+        WHEN type_id = 'point'::regtype THEN
+            longitude := format('p.%I[0]', column_name);
+            latitude := format('p.%I[1]', column_name);
+        WHEN type_name IN ('geometry', 'geography')
+             AND EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+                          WHERE d.classid = 'pg_type'::regclass AND d.objid = type_id
+                            AND d.refclassid = 'pg_extension'::regclass AND e.extname = 'postgis') THEN
+            EXECUTE format('SELECT %I.postgis_typmod_srid(a.atttypmod) FROM pg_attribute a
+                             WHERE a.attrelid = $1 AND a.attname = $2', type_schema)
+               INTO number USING relation, column_name;
+            IF number NOT IN ('0', '4326') THEN
+                RAISE EXCEPTION 'column "%" of table % has SRID %, not 4326', column_name, relation, number
+                    USING ERRCODE = 'feature_not_supported',
+                          HINT = format('Add generated columns with longitude and latitude, and name those: GENERATED ALWAYS AS (%1$I.ST_X(%1$I.ST_Transform(%2$I::%1$I.geometry, 4326))) STORED, and ST_Y.',
+                                        type_schema, column_name);
+            END IF;
+            element := 'CASE WHEN %2$I.ST_GeometryType(p.%1$I::%2$I.geometry) = ''ST_Point'' '
+                    || 'AND NOT %2$I.ST_IsEmpty(p.%1$I::%2$I.geometry) THEN %2$I.%3$I(p.%1$I::%2$I.geometry) END';
+            longitude := format(element, column_name, type_schema, 'st_x');
+            latitude := format(element, column_name, type_schema, 'st_y');
+        ELSE
+            PERFORM @extschema@._refuse_type(relation, column_name, type_id,
+                'a pair of coordinates (an array of numbers, a point, or a geometry or geography of PostGIS)');
+    END CASE;
+    IF coordinate_order = 'latlon' THEN
+        other := longitude;
+        longitude := latitude;
+        latitude := other;
+    ELSIF coordinate_order IS DISTINCT FROM 'lonlat' THEN
+        RAISE EXCEPTION 'coordinate_order is "%", and must be lonlat or latlon', coordinate_order
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _pair_expressions IS 'the expressions of a column that holds a pair of coordinates; stable';
 
 CREATE OR REPLACE FUNCTION _describe_source(
     relation regclass, device_column name, time_column name, coordinates_column name, longitude_column name,
@@ -2535,6 +2609,7 @@ BEGIN
     PERFORM @extschema@._check_key(device_key, holds);
     source.device_key := device_key;
     source.holds := holds;
+    source.known_as := @extschema@._qualified(relation);
     PERFORM @extschema@._warn_of_unusable(source);
     IF NOT dry_run THEN
         PERFORM @extschema@._lock_table(relation, busy, writers => false);
@@ -2625,16 +2700,36 @@ $$;
 COMMENT ON FUNCTION release_source IS
     'makes an adopted table what it was: columns and indexes that adoption added go, those that were there before stay, and so do paths; forgets one that is gone, and the shards of a distributed one; false if it was not adopted; volatile, strict';
 
+CREATE FUNCTION _replacement(relation regclass, known_as text) RETURNS regclass
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT c.oid::regclass
+      FROM _relation(to_regclass(_replacement.known_as)) c
+     WHERE c.oid <> _replacement.relation AND c.relkind IN ('r', 'p')
+       AND NOT EXISTS (SELECT FROM adopted_sources o
+                        WHERE o.relation = c.oid OR o.relation IN (SELECT p.relid FROM pg_partition_ancestors(c.oid) p));
+END;
+COMMENT ON FUNCTION _replacement IS
+    'the table that has taken the name of an adopted one since, and is not read; null if there is none; stable';
+
 CREATE OR REPLACE FUNCTION _use_ready_sources() RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- A table that has become a partition of an adopted one is read with that.
+    -- A table that has become a partition of an adopted one is read with that. One that was dropped may be made anew, as by a
+    -- restore: until its name is adopted again it stays on record, for the alert.
     DELETE FROM @extschema@.adopted_sources a
      WHERE (@extschema@._relation(a.relation)).oid IS NULL
+           AND (a.known_as IS NULL OR a.holds IS NOT NULL
+                OR EXISTS (SELECT FROM @extschema@.adopted_sources o WHERE o.relation = to_regclass(a.known_as)))
         OR EXISTS (SELECT FROM pg_partition_ancestors(a.relation) p JOIN @extschema@.adopted_sources o ON o.relation = p.relid
                     WHERE p.relid <> a.relation);
+    UPDATE @extschema@.adopted_sources a
+       SET known_as = n.name
+      FROM (SELECT s.relation, @extschema@._qualified(s.relation) AS name FROM @extschema@.adopted_sources s) n
+     WHERE n.relation = a.relation AND n.name <> coalesce(a.known_as, '')
+       AND @extschema@._replacement(a.relation, a.known_as) IS NULL;
     IF EXISTS (SELECT FROM @extschema@.adopted_sources a WHERE NOT a.ready) THEN
         UPDATE @extschema@.adopted_sources a
            SET ready = true
@@ -2650,7 +2745,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _use_ready_sources IS
-    'takes adopted tables into use that have their indexes by now, forgets those that were dropped, and looks what of them is compressed; volatile';
+    'takes adopted tables into use that have their indexes by now, learns their names, forgets those that were dropped and adopted anew, and looks what of them is compressed; volatile';
 
 CREATE FUNCTION _check_key(device_key text, holds int8range) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -2957,6 +3052,66 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION _points_problem(OUT problem text, OUT hint text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    named regclass := to_regclass('@extschema@.gps_coordinates');
+    ours record;
+BEGIN
+    -- By the number of pg_class: its name may be that of a view over it.
+    IF NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 1259 AND d.objid = named AND d.deptype = 'e') THEN
+        -- No other table of the extension has such a column.
+        SELECT c.oid::regclass AS relation, n.nspname, c.relname INTO ours
+          FROM pg_extension e
+          JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+                          AND d.classid = 'pg_class'::regclass AND d.deptype = 'e'
+          JOIN pg_attribute a ON a.attrelid = d.objid AND a.attname = 'recorded_at'
+          JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE e.extname = 'osrm_matcher';
+        problem := concat(format('table %s is not there', '@extschema@.gps_coordinates'), ': it has become ' || ours.relation);
+        hint := coalesce(nullif(concat_ws(' ',
+            CASE WHEN ours.relname <> 'gps_coordinates' THEN format('ALTER TABLE %s RENAME TO gps_coordinates;', ours.relation) END,
+            CASE WHEN ours.nspname::regnamespace <> '@extschema@'::regnamespace
+                 THEN format('ALTER TABLE %I.gps_coordinates SET SCHEMA @extschema@;', ours.nspname) END), ''),
+            'Restore it, or take the paths out with keep_paths() and create the extension anew.');
+        RETURN;
+    END IF;
+    SELECT format('columns of table %s are not what they were: %s', named,
+                  string_agg(CASE WHEN a.attname IS NULL THEN format('%s is gone', w.name)
+                                  ELSE format('%s is %s', w.name, format_type(a.atttypid, a.atttypmod)) END, ', ')),
+           format('Give them their names and types back: %s.', string_agg(w.name || ' ' || w.type, ', ')) INTO problem, hint
+      FROM (VALUES ('device_id', 'text', 'S'), ('longitude', 'double precision', 'N'), ('latitude', 'double precision', 'N'),
+                   ('recorded_at', 'timestamptz', NULL), ('created_at', 'timestamptz', NULL), ('processed', 'boolean', NULL),
+                   ('batch_id', 'uuid', NULL), ('accuracy', 'double precision', 'N'), ('course', 'double precision', 'N'),
+                   ('speed', 'double precision', 'N')) AS w (name, type, kind)
+      LEFT JOIN pg_attribute a ON a.attrelid = named AND a.attname = w.name AND NOT a.attisdropped
+      LEFT JOIN pg_type t ON t.oid = a.atttypid
+     WHERE (t.oid = w.type::regtype OR t.typcategory = w.kind) IS NOT TRUE
+    HAVING count(*) > 0;
+END
+$$;
+COMMENT ON FUNCTION _points_problem IS
+    'why points cannot be read from gps_coordinates, which somebody has moved or altered, and what to do; null where they can; stable';
+
+CREATE FUNCTION _require_points() RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found record;
+BEGIN
+    SELECT p.* INTO found FROM @extschema@._points_problem() p;
+    IF found.problem IS NOT NULL THEN
+        RAISE EXCEPTION 'nothing is processed: %', found.problem
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = found.hint;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _require_points IS 'raises an error, with what to do, where points cannot be read from gps_coordinates; stable';
+
 CREATE OR REPLACE FUNCTION _set_aside_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -3026,6 +3181,50 @@ END;
 COMMENT ON FUNCTION _server_alerts IS
     'OSRM servers that are left out while others of their group answer, groups by a column that is nowhere, and devices in a group that is not there, with their reasons; stable';
 
+CREATE FUNCTION _adoption_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but has no index to read it by', a.relation),
+           'Run the statements that adopt_source() gave.'
+      FROM adopted_sources a
+     WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty' AND a.adopted_at < now() - interval '1 hour'
+    UNION ALL
+    SELECT 'critical', 'source_replaced',
+           format('table %s is not the one that was adopted, which %s: its points are not read', a.known_as,
+                  coalesce('is ' || _qualified(a.relation) || ' now', 'was dropped')),
+           format('If points are written to it, adopt it: SELECT * FROM adopt_source(%L, ...). If not: SELECT release_source(%L), and adopt that anew if it is to be read on.',
+                  a.known_as, coalesce(_qualified(a.relation), a.relation::oid::text))
+      FROM adopted_sources a
+     WHERE _replacement(a.relation, a.known_as) IS NOT NULL
+    UNION ALL
+    SELECT 'warning', 'adoption_undone',
+           format('the column "processed" of table %s may be null, or has no default: points where it is null are not found', a.relation),
+           format('UPDATE %1$s SET processed = false WHERE processed IS NULL; ALTER TABLE %1$s ALTER processed SET DEFAULT false, ALTER processed SET NOT NULL;', a.relation)
+      FROM adopted_sources a
+      JOIN pg_attribute c ON c.attrelid = a.relation AND c.attname = 'processed' AND NOT (c.attnotnull AND c.atthasdef)
+     WHERE a.set_aside_at IS NULL
+    UNION ALL
+    -- By its name alone: to look what it is of would wait for whoever has locked the table.
+    SELECT 'warning', 'adoption_undone',
+           format('table %s has no index %I, which adoption made: runs or pages may read all of it', a.relation, i.name),
+           format('CREATE INDEX %s%I ON %s %s;', CASE WHEN c.relkind = 'r' AND NOT _is_hypertable(c.oid) THEN 'CONCURRENTLY ' END,
+                  i.name, a.relation, i.definition)
+      FROM adopted_sources a
+     CROSS JOIN LATERAL _relation(a.relation) c
+     CROSS JOIN LATERAL _wanted_indexes(a) i
+     WHERE a.ready AND c.oid IS NOT NULL AND NOT i.there
+    UNION ALL
+    SELECT 'warning', 'index_missing', format('table %s has no index %s: each run reads all of it', p.relation, i.name),
+           format('CREATE INDEX %s%I ON %s %s;', CASE WHEN c.relkind = 'r' THEN 'CONCURRENTLY ' END, i.name, p.relation, i.definition)
+      FROM (SELECT to_regclass('@extschema@.gps_coordinates')) AS p (relation)
+     CROSS JOIN LATERAL _relation(p.relation) c
+     CROSS JOIN (VALUES ('gps_coordinates_unprocessed', '(device_id, recorded_at) WHERE NOT processed'),
+                        ('gps_coordinates_waiting', '(recorded_at) WHERE processed::int = 0')) AS i (name, definition)
+     WHERE NOT _is_index_of(i.name, p.relation);
+END;
+COMMENT ON FUNCTION _adoption_alerts IS
+    'adopted tables that are not as adoption makes them, or whose name another one has, and what gps_coordinates lacks; stable';
+
 CREATE OR REPLACE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',
     max_failures double precision DEFAULT 0.01,
@@ -3039,6 +3238,10 @@ DECLARE
     waiting_for interval;
     cache_size bigint := pg_total_relation_size('@extschema@.cached_polylines');
 BEGIN
+    -- All else that there is to tell begins with what waits.
+    RETURN QUERY SELECT 'critical', 'points_unreadable', format('nothing is processed: %s', p.problem), p.hint
+      FROM @extschema@._points_problem() p WHERE p.problem IS NOT NULL;
+    IF FOUND THEN RETURN; END IF;
     SELECT * INTO now_is FROM @extschema@.worker_status();
     waiting_for := date_trunc('second', now() - now_is.waiting_since);
 
@@ -3087,12 +3290,7 @@ BEGIN
     END IF;
 
     RETURN QUERY SELECT a.* FROM @extschema@._set_aside_alerts() a;
-
-    RETURN QUERY
-    SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but has no index to read it by', a.relation),
-           'Run the statements that adopt_source() gave.'
-      FROM @extschema@.adopted_sources a
-     WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty' AND a.adopted_at < now() - interval '1 hour';
+    RETURN QUERY SELECT a.* FROM @extschema@._adoption_alerts() a;
 END
 $$;
 COMMENT ON FUNCTION worker_alerts IS
@@ -3186,7 +3384,7 @@ DECLARE
     source record;
 BEGIN
     RETURN QUERY
-    SELECT p.recorded_at, p.longitude, p.latitude
+    SELECT p.recorded_at, p.longitude::double precision, p.latitude::double precision
       FROM @extschema@.gps_coordinates p
      WHERE NOT p.processed AND p.device_id = _waiting_points.device_id
        AND p.recorded_at >= from_time AND p.recorded_at < to_time
@@ -5082,6 +5280,7 @@ DECLARE
     more   pg_catalog.bool := true;
     left_s pg_catalog.int4;
 BEGIN
+    PERFORM @extschema@._require_commits('process_pending()', 'SELECT * FROM @extschema@.process_pending_gps();');
     IF every OPERATOR(pg_catalog.<) pg_catalog.make_interval(secs => 1) THEN
         RAISE EXCEPTION 'a run cannot look for new points every %', every
             USING ERRCODE = 'invalid_parameter_value', HINT = 'A second is the least; null looks once.';
@@ -5346,10 +5545,10 @@ BEGIN ATOMIC
     SELECT r.functions, r.relations
       FROM (VALUES
         ('reader',
-         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_stops_of,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_known_devices,_map_template,_path_parts,_driven,_periods,_period_of,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines}'::text[],
+         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_stops_of,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_known_devices,_map_template,_path_parts,_driven,_periods,_period_of,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines,encode_polyline,decode_polyline}'::text[],
          '{cached_polylines,stops,processing_batches,device_days}'::text[]),
         ('worker',
-         '{process_pending_gps,process_pending,_process_round,make_batches,claim_batches,match_batches}', '{}'),
+         '{process_pending_gps,process_pending,_process_round,_require_commits,make_batches,claim_batches,match_batches}', '{}'),
         ('monitor',
          '{worker_status,worker_alerts,osrm_health,get_osrm_servers,get_osrm_groups,storage_advice,get_jobs,_cache_performance}',
          '{worker_health,cache_performance,matching_jobs,processing_batches,worker_runs}'))

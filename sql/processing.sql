@@ -16,6 +16,7 @@ DECLARE
     more   pg_catalog.bool := true;
     left_s pg_catalog.int4;
 BEGIN
+    PERFORM @extschema@._require_commits('process_pending()', 'SELECT * FROM @extschema@.process_pending_gps();');
     IF every OPERATOR(pg_catalog.<) pg_catalog.make_interval(secs => 1) THEN
         RAISE EXCEPTION 'a run cannot look for new points every %', every
             USING ERRCODE = 'invalid_parameter_value', HINT = 'A second is the least; null looks once.';
@@ -52,6 +53,8 @@ $$;
 COMMENT ON PROCEDURE process_pending(integer, integer, interval) IS
     'processes what is pending in rounds, with a commit after each, until nothing is left or max_seconds have passed, and looks again so often; what a schedule should call';
 
+COMMENT ON FUNCTION _require_commits(text, text) IS
+    'raises an error, with what to call instead, where the procedure that calls cannot commit; volatile, strict';
 COMMENT ON FUNCTION process_pending_gps(integer, integer) IS
     'processes what is pending, at most max_windows windows and max_seconds seconds, in the caller''s transaction; returns what was done';
 COMMENT ON FUNCTION _process_round(bigint, integer, integer) IS

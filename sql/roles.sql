@@ -40,17 +40,18 @@ END
 $$;
 COMMENT ON FUNCTION _grant IS 'grants or revokes functions and reading of relations; volatile';
 
--- What each kind of role needs; the functions that theirs call are among them.
+-- What each kind of role needs; the functions that theirs call are among them, PUBLIC's own too: the owner's default
+-- privileges may keep those from PUBLIC.
 CREATE FUNCTION _rights(kind text, OUT functions text[], OUT relations text[])
 LANGUAGE sql IMMUTABLE
 BEGIN ATOMIC
     SELECT r.functions, r.relations
       FROM (VALUES
         ('reader',
-         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_stops_of,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_known_devices,_map_template,_path_parts,_driven,_periods,_period_of,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines}'::text[],
+         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_stops_of,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_known_devices,_map_template,_path_parts,_driven,_periods,_period_of,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines,encode_polyline,decode_polyline}'::text[],
          '{cached_polylines,stops,processing_batches,device_days}'::text[]),
         ('worker',
-         '{process_pending_gps,process_pending,_process_round,make_batches,claim_batches,match_batches}', '{}'),
+         '{process_pending_gps,process_pending,_process_round,_require_commits,make_batches,claim_batches,match_batches}', '{}'),
         ('monitor',
          '{worker_status,worker_alerts,osrm_health,get_osrm_servers,get_osrm_groups,storage_advice,get_jobs,_cache_performance}',
          '{worker_health,cache_performance,matching_jobs,processing_batches,worker_runs}'))

@@ -99,13 +99,12 @@ CREATE TABLE adopted_sources (
     set_aside_at         timestamptz,
     set_aside_until      timestamptz,
     reason               text,
-    course_expression    text,
-    speed_expression     text,
+    course_expression    text, speed_expression text,
     device_key           text,
     holds                int8range,
     shard_of             regclass,
-    readable             text,
-    column_types         jsonb
+    readable             text, column_types jsonb,
+    known_as             text
 );
 COMMENT ON TABLE adopted_sources IS 'tables of the user that points are read from; written by adopt_source() and release_source() only';
 COMMENT ON COLUMN adopted_sources.device_value IS 'the text $value as a value that the device column is compared with; null where it cannot be one';
@@ -121,6 +120,7 @@ COMMENT ON COLUMN adopted_sources.holds IS 'which of these numbers the table''s 
 COMMENT ON COLUMN adopted_sources.shard_of IS 'the distributed table that it is a shard of';
 COMMENT ON COLUMN adopted_sources.readable IS 'the condition on row p that keeps compressed chunks of a hypertable, and older ones, from being read; null: all are read';
 COMMENT ON COLUMN adopted_sources.column_types IS 'the columns that its points are read from, with the type that each had when the table was adopted';
+COMMENT ON COLUMN adopted_sources.known_as IS 'its name when a run saw it last: another table may have that since';
 COMMENT ON COLUMN adopted_sources.ready IS 'whether the indexes are there; a table is read only then';
 
 -- ---------------------------------------------------------------------------------------------

@@ -139,6 +139,83 @@ COMMENT ON FUNCTION _require_answer IS
     'what _ask_source() says; an error where the source fails, for those who cannot go on without it; immutable';
 
 -- ---------------------------------------------------------------------------------------------
+-- Whether the table of our own is what it was
+-- ---------------------------------------------------------------------------------------------
+-- PostgreSQL lets it be moved, renamed and altered. A run would find no points then, without a word, or end with an
+-- error that names a column and no remedy.
+CREATE FUNCTION _points_problem(OUT problem text, OUT hint text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    named regclass := to_regclass('@extschema@.gps_coordinates');
+    ours record;
+BEGIN
+    -- By the number of pg_class: its name may be that of a view over it.
+    IF NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 1259 AND d.objid = named AND d.deptype = 'e') THEN
+        -- No other table of the extension has such a column.
+        SELECT c.oid::regclass AS relation, n.nspname, c.relname INTO ours
+          FROM pg_extension e
+          JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+                          AND d.classid = 'pg_class'::regclass AND d.deptype = 'e'
+          JOIN pg_attribute a ON a.attrelid = d.objid AND a.attname = 'recorded_at'
+          JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE e.extname = 'osrm_matcher';
+        problem := concat(format('table %s is not there', '@extschema@.gps_coordinates'), ': it has become ' || ours.relation);
+        hint := coalesce(nullif(concat_ws(' ',
+            CASE WHEN ours.relname <> 'gps_coordinates' THEN format('ALTER TABLE %s RENAME TO gps_coordinates;', ours.relation) END,
+            CASE WHEN ours.nspname::regnamespace <> '@extschema@'::regnamespace
+                 THEN format('ALTER TABLE %I.gps_coordinates SET SCHEMA @extschema@;', ours.nspname) END), ''),
+            'Restore it, or take the paths out with keep_paths() and create the extension anew.');
+        RETURN;
+    END IF;
+    SELECT format('columns of table %s are not what they were: %s', named,
+                  string_agg(CASE WHEN a.attname IS NULL THEN format('%s is gone', w.name)
+                                  ELSE format('%s is %s', w.name, format_type(a.atttypid, a.atttypmod)) END, ', ')),
+           format('Give them their names and types back: %s.', string_agg(w.name || ' ' || w.type, ', ')) INTO problem, hint
+      FROM (VALUES ('device_id', 'text', 'S'), ('longitude', 'double precision', 'N'), ('latitude', 'double precision', 'N'),
+                   ('recorded_at', 'timestamptz', NULL), ('created_at', 'timestamptz', NULL), ('processed', 'boolean', NULL),
+                   ('batch_id', 'uuid', NULL), ('accuracy', 'double precision', 'N'), ('course', 'double precision', 'N'),
+                   ('speed', 'double precision', 'N')) AS w (name, type, kind)
+      LEFT JOIN pg_attribute a ON a.attrelid = named AND a.attname = w.name AND NOT a.attisdropped
+      LEFT JOIN pg_type t ON t.oid = a.atttypid
+     WHERE (t.oid = w.type::regtype OR t.typcategory = w.kind) IS NOT TRUE
+    HAVING count(*) > 0;
+END
+$$;
+COMMENT ON FUNCTION _points_problem IS
+    'why points cannot be read from gps_coordinates, which somebody has moved or altered, and what to do; null where they can; stable';
+
+CREATE FUNCTION _require_points() RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found record;
+BEGIN
+    SELECT p.* INTO found FROM @extschema@._points_problem() p;
+    IF found.problem IS NOT NULL THEN
+        RAISE EXCEPTION 'nothing is processed: %', found.problem
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = found.hint;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _require_points IS 'raises an error, with what to do, where points cannot be read from gps_coordinates; stable';
+
+CREATE FUNCTION _replacement(relation regclass, known_as text) RETURNS regclass
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT c.oid::regclass
+      FROM _relation(to_regclass(_replacement.known_as)) c
+     WHERE c.oid <> _replacement.relation AND c.relkind IN ('r', 'p')
+       AND NOT EXISTS (SELECT FROM adopted_sources o
+                        WHERE o.relation = c.oid OR o.relation IN (SELECT p.relid FROM pg_partition_ancestors(c.oid) p));
+END;
+COMMENT ON FUNCTION _replacement IS
+    'the table that has taken the name of an adopted one since, and is not read; null if there is none; stable';
+
+-- ---------------------------------------------------------------------------------------------
 -- Points that are in no path yet
 -- ---------------------------------------------------------------------------------------------
 -- Both run with their owner's rights: whoever may read paths may see the newest of a device's
@@ -185,7 +262,7 @@ DECLARE
     source record;
 BEGIN
     RETURN QUERY
-    SELECT p.recorded_at, p.longitude, p.latitude
+    SELECT p.recorded_at, p.longitude::double precision, p.latitude::double precision
       FROM @extschema@.gps_coordinates p
      WHERE NOT p.processed AND p.device_id = _waiting_points.device_id
        AND p.recorded_at >= from_time AND p.recorded_at < to_time

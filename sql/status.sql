@@ -50,6 +50,7 @@ DECLARE
     newest @extschema@.worker_runs;
     reopened bigint;
 BEGIN
+    PERFORM @extschema@._require_points();
     SELECT * INTO waiting FROM @extschema@._backlog();
     unprocessed_points := waiting.points;
     oldest_waiting := waiting.oldest;

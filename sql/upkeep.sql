@@ -212,6 +212,7 @@ DECLARE
     devices pg_catalog.text[];
     failures pg_catalog.text[];
 BEGIN
+    PERFORM @extschema@._require_commits('upkeep()', 'SELECT * FROM @extschema@.delete_old(); does a step of it.');
     IF pg_catalog.pg_is_in_recovery() THEN
         RAISE NOTICE 'nothing done: this server is a standby';
         RETURN;

@@ -59,6 +59,11 @@ pub enum Error {
     ReadOnly {
         standby: bool,
     },
+    /// The call commits as it goes, and may not where it is called.
+    CannotCommit {
+        call: String,
+        instead: String,
+    },
     /// The library was replaced, and the extension's tables and functions were not.
     OtherVersion {
         library: &'static str,
@@ -130,6 +135,7 @@ impl From<Error> for ErrorReport {
                 Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
                 "cannot process points in a read-only transaction".into(),
             ),
+            Error::CannotCommit { call, instead } => cannot_commit(&call, &instead),
             Error::OtherVersion { library, extension } => report(
                 Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 format!(
@@ -150,6 +156,18 @@ impl From<Error> for ErrorReport {
             Error::Defect(what) => report(Code::ERRCODE_INTERNAL_ERROR, what),
         }
     }
+}
+
+fn cannot_commit(call: &str, instead: &str) -> ErrorReport {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_INVALID_TRANSACTION_TERMINATION,
+        format!("{call} commits as it goes, and cannot do so inside a transaction"),
+        function_name!(),
+    )
+    .set_hint(format!(
+        "With autocommit on, call it as a statement of its own: outside of BEGIN, of a function, and of a block with \
+         EXCEPTION. Inside a transaction: {instead}"
+    ))
 }
 
 /// What somebody else's code keeps as it is.

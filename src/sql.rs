@@ -59,6 +59,7 @@ extension_sql_file!(
     requires = [
         api::process_pending_gps,
         api::_process_round,
+        internal::_require_commits,
         api::make_batches,
         api::claim_batches,
         api::match_batches,
@@ -144,7 +145,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/alerts.sql",
     name = "alerts",
-    requires = ["status", "groups", "cron"]
+    requires = ["status", "groups", "cron", "adoption"]
 );
 extension_sql_file!(
     "../sql/partitions.sql",

@@ -112,6 +112,16 @@ fn _ask_source(
     Ok(store::ask_source(&fragments, query, &args, for_reader)?)
 }
 
+/// Refuses a transaction that a procedure cannot commit, before anything is done: `instead` serves there.
+#[pg_extern(volatile, parallel_unsafe, strict)]
+fn _require_commits(call: String, instead: String) -> Result<(), ErrorReport> {
+    if backend::may_commit() {
+        Ok(())
+    } else {
+        Err(Error::CannotCommit { call, instead }.into())
+    }
+}
+
 /// Whether the transaction has written nothing so far but notes of what was read.
 #[pg_extern(volatile, parallel_unsafe)]
 fn _writes_but_notes() -> bool {

@@ -34,6 +34,12 @@ pub fn require_writable() -> Result<(), Error> {
     }
 }
 
+/// Whether the procedure that calls may commit.
+pub fn may_commit() -> bool {
+    // SAFETY: a plain read of the backend's state.
+    unsafe { pg_sys::SPI_inside_nonatomic_context() }
+}
+
 /// Does a part of a run and gives back what Postgres allocated for it: the arguments of statements
 /// would otherwise stay until the call ends, and a call may be long.
 pub fn in_own_memory<T>(part: impl FnOnce() -> T) -> T {

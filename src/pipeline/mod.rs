@@ -207,6 +207,7 @@ impl Run {
         let begun = Instant::now();
         backend::require_writable()?;
         store::require_version()?;
+        store::require_points()?;
         let settings = Settings::read();
         let report = RunRow {
             started: backend::now(),

@@ -125,6 +125,15 @@ pub fn reject_unusable(source: &Source, devices: Vec<String>) -> Result<(), Erro
     Ok(())
 }
 
+/// Whether the table of our own can be read: an error that says what to do, if not.
+pub fn require_points() -> Result<(), Error> {
+    execute(
+        "look at the table of points",
+        "SELECT @extschema@._require_points()",
+        &[],
+    )
+}
+
 /// Takes adopted tables into use that have their indexes by now.
 pub fn use_ready_sources() -> Result<(), Error> {
     execute(

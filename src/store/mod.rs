@@ -16,7 +16,7 @@ mod schema;
 mod source;
 mod statement;
 
-pub use adopted::{reject_unusable, take_back, use_ready_sources};
+pub use adopted::{reject_unusable, require_points, take_back, use_ready_sources};
 pub use batches::{BatchRow, Status, take_back_put_off, write_batches, write_onward};
 pub use checks::Checks;
 pub use claims::{

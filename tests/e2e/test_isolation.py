@@ -7,6 +7,7 @@ from contextlib import closing
 import psycopg2
 import pytest
 from drives import drive, insert, process_all, recent_window, waiting
+from harness.fault_server import FaultServer
 from harness.outcome import leftovers
 
 START = recent_window(60)
@@ -88,15 +89,26 @@ def test_each_transaction_of_a_procedure_sees_what_others_commit(strict_db, osrm
     assert len(levels) > 1 and set(levels) == {("read committed",)}
 
 
-def test_a_call_inside_a_transaction_says_what_is_wrong(strict_db, osrm):
-    insert(strict_db, "car", drive(osrm, START, 300))
-    with closing(strict_db.connect(autocommit=False)) as session:
-        with pytest.raises(psycopg2.Error) as caught:
-            session.cursor().execute("CALL process_pending()")
-    assert caught.value.pgcode == "2D000"
-    assert waiting(strict_db) == 60
-    process_all(strict_db)
-    assert leftovers(strict_db) == {}
+@pytest.mark.parametrize("call, instead", [("process_pending()", "process_pending_gps()"), ("upkeep()", "delete_old()")])
+@pytest.mark.parametrize("where", [
+    "BEGIN; CALL public.{}", "SELECT 1; CALL public.{}", "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS 'BEGIN CALL public.{}; END'; SELECT f()",
+    "DO 'BEGIN CALL public.{}; EXCEPTION WHEN division_by_zero THEN NULL; END'"])
+@pytest.mark.parametrize("level", ["read committed", "serializable"])
+def test_a_call_inside_a_transaction_says_what_to_do_before_anything_is_done(db, osrm, call, instead, where, level):
+    db.set("default_transaction_isolation", level)
+    insert(db, "car", drive(osrm, START, 300))
+    with FaultServer(upstream=osrm) as server:
+        db.set("osrm_matcher.osrm_url", server.url)
+        with closing(db.connect()) as session, pytest.raises(psycopg2.errors.InvalidTransactionTermination) as caught:
+            session.cursor().execute(where.format(call))
+        assert not server.requests
+    assert call in caught.value.diag.message_primary
+    assert "autocommit" in caught.value.diag.message_hint and instead in caught.value.diag.message_hint
+    assert waiting(db) == 60
+    db.set("osrm_matcher.osrm_url", osrm.url)
+    db.rows("DO 'BEGIN CALL public.process_pending(); END'")
+    assert waiting(db) == 0
+    db.rows("DO 'BEGIN CALL public.upkeep(); END'")
 
 
 def test_workers_and_a_writer_are_in_nobodys_way(strict_db, osrm):

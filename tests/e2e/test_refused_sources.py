@@ -1,9 +1,13 @@
 """What cannot be a source of points is refused at adoption, in its own words and with what to do instead."""
 
+import re
 from contextlib import closing
 
 import psycopg2
 import pytest
+
+from drives import drive, recent_window
+from optional import need
 
 COLUMNS = "(id integer, username text, coords float8[], created_at timestamptz)"
 
@@ -112,12 +116,32 @@ def test_a_type_that_cannot_serve_is_refused_with_a_way_to_one_that_can(db):
     db.rows("CREATE TABLE markers (username text, place jsonb, created_at timestamptz)")
     with pytest.raises(psycopg2.errors.DatatypeMismatch) as told:
         db.rows("SELECT * FROM adopt_source('markers', coordinates_column => 'place')")
-    assert "generated column" in told.value.diag.message_hint
+    assert "generated column" in told.value.diag.message_hint and "trigger" in told.value.diag.message_hint
     db.rows("""ALTER TABLE markers ADD COLUMN coords double precision[] GENERATED ALWAYS AS
                    (ARRAY[(place ->> 'lon')::double precision, (place ->> 'lat')::double precision]) STORED;
                INSERT INTO markers VALUES ('bus', '{"lon": 24.94, "lat": 60.17}', now() - interval '1 hour')""")
     db.rows("SELECT * FROM adopt_source('markers')")
     assert db.rows("SELECT points, rejected FROM process_pending_gps()") == [(1, 0)]
+
+
+@pytest.mark.parametrize("column", ["geometry(Point, 3857)", "geography(Point, 4267)"])
+def test_places_that_are_not_in_wgs_84_are_refused_with_a_way_to_some_that_are(db, osrm, column):
+    need("postgis")
+    (kind, srid) = re.match(r"(\w+)\(Point, (\d+)\)", column).groups()
+    fixes = drive(osrm, recent_window(60), 300)
+    db.rows(f"CREATE EXTENSION postgis; CREATE TABLE markers (username text, coords {column}, created_at timestamptz)")
+    for lon, lat, at in fixes:
+        db.rows(f"INSERT INTO markers VALUES ('car', ST_Transform(ST_SetSRID(ST_MakePoint(%s, %s), 4326), {srid})::{kind}, %s)", (lon, lat, at))
+    with pytest.raises(psycopg2.errors.FeatureNotSupported) as refusal:
+        db.rows("SELECT * FROM adopt_source('markers')")
+    assert srid in refusal.value.diag.message_primary
+    generated = re.search(r"GENERATED .* STORED", refusal.value.diag.message_hint)[0]
+    db.rows(f"""ALTER TABLE markers ADD COLUMN lon double precision {generated},
+                                    ADD COLUMN lat double precision {generated.replace('ST_X', 'ST_Y')};
+                SELECT adopt_source('markers', longitude_column => 'lon', latitude_column => 'lat')""")
+    assert db.rows("SELECT points, rejected, paths FROM process_pending_gps()") == [(60, 0, 1)]
+    assert all(abs(lon - fix[0]) + abs(lat - fix[1]) < 1e-6
+               for (lon, lat), fix in zip(db.rows("SELECT lon, lat FROM markers ORDER BY created_at"), fixes))
 
 
 @pytest.mark.parametrize(("ddl", "row", "arguments"), [

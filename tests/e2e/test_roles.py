@@ -102,6 +102,28 @@ def test_a_reader_can_read_and_no_more(db, osrm, role):
     assert allowed(reader, READS) == []
 
 
+def test_roles_have_what_they_need_where_public_has_nothing(empty_db, osrm):
+    """As where an administrator takes EXECUTE, which PostgreSQL gives to all, away by default."""
+    db = empty_db
+    db.rows("""ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+               ALTER DEFAULT PRIVILEGES REVOKE USAGE ON TYPES FROM PUBLIC;
+               REVOKE ALL ON SCHEMA public FROM PUBLIC; CREATE EXTENSION osrm_matcher""")
+    insert(db, "bus", drive(osrm, recent_window(), seconds=300))
+    process_all(db)
+    insert(db, "bus", drive(osrm, recent_window(), seconds=300, seed=2))
+    for kind, calls in (("reader", READS), ("monitor", WATCHES), ("worker", WORKS)):
+        name = f"osrm_test_bare_{kind}"
+        db.rows(f"DROP ROLE IF EXISTS {name}; CREATE ROLE {name} LOGIN; SELECT grant_{kind}('{name}')")
+        try:
+            with closing(db.connect(user=name)) as session:
+                for call in calls:
+                    session.cursor().execute(f"SELECT * FROM {call}")
+                if kind == "worker":
+                    session.cursor().execute("CALL process_pending()")
+        finally:
+            db.rows(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
 def test_a_worker_can_run_and_nothing_else(db, osrm, role):
     insert(db, "bus", drive(osrm, recent_window(), seconds=300))
     worker = role("worker")

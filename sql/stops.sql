@@ -136,18 +136,21 @@ BEGIN
         RETURNING s.device_id, s.start_time, s.end_time, s.longitude, s.latitude, s.source_coordinates_count
     )
     INSERT INTO @extschema@.stops (device_id, start_time, end_time, longitude, latitude, source_coordinates_count)
-    SELECT g.device_id, lower(left_over), upper(left_over), g.longitude, g.latitude,
-           greatest(1, round(g.source_coordinates_count * extract(epoch FROM upper(left_over) - lower(left_over))
+    SELECT g.device_id, part.first, part.last, g.longitude, g.latitude,
+           greatest(1, round(g.source_coordinates_count * extract(epoch FROM part.last - part.first)
                                                         / extract(epoch FROM g.end_time - g.start_time)))::integer
       FROM gone g
      CROSS JOIN LATERAL unnest(tstzmultirange(tstzrange(g.start_time, g.end_time))
                                - (SELECT range_agg(tstzrange(w.start_time, w.end_time)) FROM windows w
                                    WHERE w.device_id = g.device_id)) AS left_over
-     -- A silence between two of the windows was bridged by them alone.
-     WHERE lower(left_over) = g.start_time OR upper(left_over) = g.end_time
-        OR EXISTS (SELECT FROM @extschema@.processing_batches b
-                    WHERE b.device_id = g.device_id AND b.start_time < upper(left_over) AND b.end_time > lower(left_over)
-                      AND b.start_time > lower(left_over) - interval '1 day' AND b.coordinate_count > 0);
+     -- A silence that the row bridged is borne out by points on both sides of it alone.
+     CROSS JOIN LATERAL (
+            SELECT greatest(lower(left_over), min(b.start_time)) AS first, least(upper(left_over), max(b.end_time)) AS last
+              FROM @extschema@.processing_batches b
+             WHERE b.device_id = g.device_id AND b.start_time < upper(left_over) AND b.end_time > lower(left_over)
+               AND b.start_time > lower(left_over) - interval '1 day'
+               AND (b.coordinate_count > 0 OR b.status IN ('pending', 'processing'))
+            HAVING count(*) > 0) AS part;
 END
 $$;
 COMMENT ON FUNCTION _cut_stops IS

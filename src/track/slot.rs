@@ -96,9 +96,14 @@ pub fn match_slot(
         // The slot before runs on beyond this one.
         stretches.clear();
     }
+    // The line of the slot before runs on to the seam: nobody stands there until then, whatever later fixes make of it.
+    let standing = Window {
+        start: ends.start.seam().map_or(slot.start, |seam| seam.time),
+        ..slot
+    };
     Ok(MatchedSlot {
         stretches,
-        standings: prepared.standings_in(slot),
+        standings: prepared.standings_in(standing),
         cleaned: prepared.cleaned,
         context,
         refusal: refusal.or(ends.start.refusal.clone()),

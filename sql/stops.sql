@@ -1,13 +1,15 @@
 -- Where devices stood. A row of the table ends with its window, and a tracker that sleeps leaves a moment each time it
 -- wakes, most of them every hour at least: rows that follow each other at one place are one stop.
 
--- A drive between parts them; a moment alone is no stop.
+-- A drive between parts them; a moment alone is no stop. No fix need have been taken in a window that a stop lies over: its
+-- place counts all the same.
 CREATE FUNCTION _stops_of(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (id bigint, start_time timestamptz, end_time timestamptz, longitude double precision,
-               latitude double precision, source_coordinates_count integer, stop bigint)
+               latitude double precision, source_coordinates_count integer, weight integer, stop bigint)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
 BEGIN ATOMIC
     SELECT r.id, r.start_time, r.end_time, r.longitude, r.latitude, r.source_coordinates_count,
+           greatest(1, r.source_coordinates_count),
            count(*) FILTER (WHERE coalesce(
                r.start_time - r.stood_until > interval '75 min'
                OR 111320 * sqrt((r.latitude - r.stood_lat) ^ 2
@@ -35,10 +37,8 @@ RETURNS TABLE (start_time timestamptz, end_time timestamptz, longitude double pr
                latitude double precision, source_coordinates_count bigint)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT min(n.start_time), max(n.end_time),
-           sum(n.longitude * n.source_coordinates_count) / sum(n.source_coordinates_count),
-           sum(n.latitude * n.source_coordinates_count) / sum(n.source_coordinates_count),
-           sum(n.source_coordinates_count)
+    SELECT min(n.start_time), max(n.end_time), sum(n.longitude * n.weight) / sum(n.weight),
+           sum(n.latitude * n.weight) / sum(n.weight), sum(n.source_coordinates_count)
       FROM (SELECT greatest((SELECT p.start_time FROM cached_polylines p
                               WHERE p.device_id = get_device_stops.device_id AND p.start_time < get_device_stops.from_time
                               ORDER BY p.start_time DESC LIMIT 1), get_device_stops.from_time - interval '31 days') AS first,
@@ -78,8 +78,8 @@ BEGIN
     SELECT array_agg(d) INTO ours FROM unnest(device_ids) d WHERE @extschema@._lock_device(d);
     WITH one AS (
         SELECT array_agg(n.id ORDER BY n.start_time) AS ids, max(n.end_time) AS end_time,
-               sum(n.longitude * n.source_coordinates_count) / sum(n.source_coordinates_count) AS longitude,
-               sum(n.latitude * n.source_coordinates_count) / sum(n.source_coordinates_count) AS latitude,
+               sum(n.longitude * n.weight) / sum(n.weight) AS longitude,
+               sum(n.latitude * n.weight) / sum(n.weight) AS latitude,
                sum(n.source_coordinates_count) AS source_coordinates_count
           FROM unnest(ours) AS device
          CROSS JOIN LATERAL @extschema@._stops_of(device, '-infinity', today) n

@@ -1,0 +1,43 @@
+"""A vehicle stands or drives: of no second does one reader tell that it stood and another that it drove."""
+
+import random
+from datetime import timedelta
+
+from drives import drive, insert, process_all, recent_window
+from harness.route import moved
+
+BOTH = """
+    SELECT s.device_id, s.start_time, s.end_time, p.start_time, p.end_time
+      FROM stops s JOIN cached_polylines p USING (device_id)
+     WHERE greatest(s.start_time, p.start_time) < least(s.end_time, p.end_time)"""
+
+
+def test_a_parked_receiver_that_wanders_over_a_slots_edge_stands_or_drives(db, osrm):
+    """What a few fixes around the edge make of it is not what all of a slot do."""
+    start = recent_window(minutes_ago=420)
+    place = drive(osrm, start, seconds=60)[0][:2]
+    for number in range(12):
+        chance = random.Random(number)
+        insert(db, f"parked-{number}", [
+            (*moved(place, chance.gauss(0, 25), chance.gauss(0, 25)), start + timedelta(seconds=30 * n + number))
+            for n in range(720)])
+    process_all(db)
+    assert db.value("SELECT count(*) FROM cached_polylines") > 0 and db.value("SELECT count(*) FROM stops") > 0
+    assert db.rows(BOTH) == []
+
+
+def test_a_stop_over_a_window_without_a_usable_fix_is_one_alone_too(db):
+    """A parked receiver said (0, 0) for a whole window, and what was before and after that is forgotten."""
+    start = recent_window(minutes_ago=60)
+    at = [start + timedelta(seconds=30 * n) for n in range(60)]
+    silent = [second for second in at if timedelta(minutes=10) <= second - start < timedelta(minutes=15)]
+    insert(db, "van", [(0, 0, t) if t in silent else (24.9414, 60.1719, t) for t in at])
+    process_all(db)
+    counts = dict(db.rows("SELECT start_time, source_coordinates_count FROM stops"))
+    assert counts[silent[0]] == 0 and sum(counts.values()) == 50
+    ((_, _, lon, lat, count),) = db.rows("SELECT * FROM get_device_stops('van', '-infinity', 'infinity')")
+    assert (round(lon, 4), round(lat, 4), count) == (24.9414, 60.1719, 50)
+    db.rows("SELECT forget_device('van', to_time => %s), forget_device('van', from_time => %s)",
+            (silent[0], start + timedelta(minutes=15)))
+    ((begin, _, lon, lat, count),) = db.rows("SELECT * FROM get_device_stops('van', '-infinity', 'infinity')")
+    assert (begin, round(lon, 4), round(lat, 4), count) == (silent[0], 24.9414, 60.1719, 0)

@@ -41,3 +41,16 @@ def test_a_stop_over_a_window_without_a_usable_fix_is_one_alone_too(db):
             (silent[0], start + timedelta(minutes=15)))
     ((begin, _, lon, lat, count),) = db.rows("SELECT * FROM get_device_stops('van', '-infinity', 'infinity')")
     assert (begin, round(lon, 4), round(lat, 4), count) == (silent[0], 24.9414, 60.1719, 0)
+
+
+def test_a_wrong_place_at_a_slots_edge_draws_no_line(db, osrm):
+    """Latitude and longitude are swapped now and then. Few fixes around the edge do not show it; all of a slot do."""
+    db.set("osrm_matcher.max_gap", "60s")
+    edge = recent_window(minutes_ago=420)
+    for seed in range(8):
+        fixes = drive(osrm, edge - timedelta(seconds=891), seconds=1800, interval=15.0, seed=seed)
+        wrong = {edge + timedelta(seconds=seconds) for seconds in (-51, -21, 39)}
+        insert(db, f"van-{seed}", [(lat, lon, at) if at in wrong else (lon, lat, at) for lon, lat, at in fixes])
+    process_all(db)
+    lengths = db.rows("SELECT device_id, max(length_m) FROM cached_polylines GROUP BY device_id")
+    assert len(lengths) == 8 and all(metres < 20_000 for _, metres in lengths), lengths

@@ -54,3 +54,15 @@ def test_a_wrong_place_at_a_slots_edge_draws_no_line(db, osrm):
     process_all(db)
     lengths = db.rows("SELECT device_id, max(length_m) FROM cached_polylines GROUP BY device_id")
     assert len(lengths) == 8 and all(metres < 20_000 for _, metres in lengths), lengths
+
+
+def test_no_path_is_faster_than_a_vehicle(db, osrm):
+    """A tracker that wakes for three seconds each 50 s, the last of its fixes just after a slot's edge."""
+    start = recent_window(minutes_ago=420)
+    for seed in range(6):
+        fixes = drive(osrm, start, seconds=7200, interval=1.0, noise=10.0, seed=seed)
+        insert(db, f"van-{seed}", [fix for n, fix in enumerate(fixes) if n % 50 < 3])
+    process_all(db)
+    assert db.value("SELECT count(*) FROM cached_polylines") > 100
+    assert db.rows("""SELECT * FROM (SELECT device_id, start_time, length_m, extract(epoch FROM end_time - start_time)::float8 AS seconds
+                                       FROM cached_polylines) p WHERE length_m > 70 * seconds + 100""") == []

@@ -220,18 +220,18 @@ BEGIN
         WINDOW earlier AS (ORDER BY p.start_time)
     ), numbered AS (
         SELECT m.*, count(*) FILTER (WHERE m.begins) OVER (ORDER BY m.start_time) AS trip FROM marked m
-    ), trips AS (
-        SELECT min(n.start_time) AS begin, max(n.end_time) AS until,
-               @extschema@._join_lines(array_agg(n.encoded_polyline ORDER BY n.start_time),
-                                       max(n.cut_before), max(n.cut_after)) AS lines
-          FROM numbered n
-         GROUP BY n.trip
     )
-    SELECT t.begin, t.until, d.distance_m, d.matched_m, d.doubtful_m, d.raw_m, d.driving_time, d.max_speed_mps,
-           (d.matched_m + d.doubtful_m) / nullif(d.distance_m, 0), t.lines
-      FROM trips t
-     CROSS JOIN LATERAL @extschema@._driven(get_device_trips.device_id, t.begin, t.until) d
-     ORDER BY t.begin;
+    SELECT min(n.start_time), max(n.end_time), sum(n.metres),
+           coalesce(sum(n.metres) FILTER (WHERE n.grade = 'good'), 0),
+           coalesce(sum(n.metres) FILTER (WHERE n.grade = 'doubtful'), 0),
+           coalesce(sum(n.metres) FILTER (WHERE n.grade = 'raw'), 0),
+           sum(n.end_time - n.start_time), max(n.max_speed_mps) FILTER (WHERE n.grade = 'good'),
+           coalesce(sum(n.metres) FILTER (WHERE n.grade <> 'raw'), 0) / nullif(sum(n.metres), 0),
+           @extschema@._join_lines(array_agg(n.encoded_polyline ORDER BY n.start_time),
+                                   max(n.cut_before), max(n.cut_after))
+      FROM numbered n
+     GROUP BY n.trip
+     ORDER BY 1;
 END
 $$;
 COMMENT ON FUNCTION get_device_trips IS

@@ -4409,10 +4409,11 @@ END;
 
 CREATE FUNCTION _stops_of(device_id text, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (id bigint, start_time timestamptz, end_time timestamptz, longitude double precision,
-               latitude double precision, source_coordinates_count integer, stop bigint)
+               latitude double precision, source_coordinates_count integer, weight integer, stop bigint)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 300
 BEGIN ATOMIC
     SELECT r.id, r.start_time, r.end_time, r.longitude, r.latitude, r.source_coordinates_count,
+           greatest(1, r.source_coordinates_count),
            count(*) FILTER (WHERE coalesce(
                r.start_time - r.stood_until > interval '75 min'
                OR 111320 * sqrt((r.latitude - r.stood_lat) ^ 2
@@ -4438,10 +4439,8 @@ RETURNS TABLE (start_time timestamptz, end_time timestamptz, longitude double pr
                latitude double precision, source_coordinates_count bigint)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT min(n.start_time), max(n.end_time),
-           sum(n.longitude * n.source_coordinates_count) / sum(n.source_coordinates_count),
-           sum(n.latitude * n.source_coordinates_count) / sum(n.source_coordinates_count),
-           sum(n.source_coordinates_count)
+    SELECT min(n.start_time), max(n.end_time), sum(n.longitude * n.weight) / sum(n.weight),
+           sum(n.latitude * n.weight) / sum(n.weight), sum(n.source_coordinates_count)
       FROM (SELECT greatest((SELECT p.start_time FROM cached_polylines p
                               WHERE p.device_id = get_device_stops.device_id AND p.start_time < get_device_stops.from_time
                               ORDER BY p.start_time DESC LIMIT 1), get_device_stops.from_time - interval '31 days') AS first,
@@ -4476,8 +4475,8 @@ BEGIN
     SELECT array_agg(d) INTO ours FROM unnest(device_ids) d WHERE @extschema@._lock_device(d);
     WITH one AS (
         SELECT array_agg(n.id ORDER BY n.start_time) AS ids, max(n.end_time) AS end_time,
-               sum(n.longitude * n.source_coordinates_count) / sum(n.source_coordinates_count) AS longitude,
-               sum(n.latitude * n.source_coordinates_count) / sum(n.source_coordinates_count) AS latitude,
+               sum(n.longitude * n.weight) / sum(n.weight) AS longitude,
+               sum(n.latitude * n.weight) / sum(n.weight) AS latitude,
                sum(n.source_coordinates_count) AS source_coordinates_count
           FROM unnest(ours) AS device
          CROSS JOIN LATERAL @extschema@._stops_of(device, '-infinity', today) n
@@ -4523,18 +4522,21 @@ BEGIN
         RETURNING s.device_id, s.start_time, s.end_time, s.longitude, s.latitude, s.source_coordinates_count
     )
     INSERT INTO @extschema@.stops (device_id, start_time, end_time, longitude, latitude, source_coordinates_count)
-    SELECT g.device_id, lower(left_over), upper(left_over), g.longitude, g.latitude,
-           greatest(1, round(g.source_coordinates_count * extract(epoch FROM upper(left_over) - lower(left_over))
+    SELECT g.device_id, part.first, part.last, g.longitude, g.latitude,
+           greatest(1, round(g.source_coordinates_count * extract(epoch FROM part.last - part.first)
                                                         / extract(epoch FROM g.end_time - g.start_time)))::integer
       FROM gone g
      CROSS JOIN LATERAL unnest(tstzmultirange(tstzrange(g.start_time, g.end_time))
                                - (SELECT range_agg(tstzrange(w.start_time, w.end_time)) FROM windows w
                                    WHERE w.device_id = g.device_id)) AS left_over
-     -- A silence between two of the windows was bridged by them alone.
-     WHERE lower(left_over) = g.start_time OR upper(left_over) = g.end_time
-        OR EXISTS (SELECT FROM @extschema@.processing_batches b
-                    WHERE b.device_id = g.device_id AND b.start_time < upper(left_over) AND b.end_time > lower(left_over)
-                      AND b.start_time > lower(left_over) - interval '1 day' AND b.coordinate_count > 0);
+     -- A silence that the row bridged is borne out by points on both sides of it alone.
+     CROSS JOIN LATERAL (
+            SELECT greatest(lower(left_over), min(b.start_time)) AS first, least(upper(left_over), max(b.end_time)) AS last
+              FROM @extschema@.processing_batches b
+             WHERE b.device_id = g.device_id AND b.start_time < upper(left_over) AND b.end_time > lower(left_over)
+               AND b.start_time > lower(left_over) - interval '1 day'
+               AND (b.coordinate_count > 0 OR b.status IN ('pending', 'processing'))
+            HAVING count(*) > 0) AS part;
 END
 $$;
 COMMENT ON FUNCTION _cut_stops IS
@@ -4912,18 +4914,18 @@ BEGIN
         WINDOW earlier AS (ORDER BY p.start_time)
     ), numbered AS (
         SELECT m.*, count(*) FILTER (WHERE m.begins) OVER (ORDER BY m.start_time) AS trip FROM marked m
-    ), trips AS (
-        SELECT min(n.start_time) AS begin, max(n.end_time) AS until,
-               @extschema@._join_lines(array_agg(n.encoded_polyline ORDER BY n.start_time),
-                                       max(n.cut_before), max(n.cut_after)) AS lines
-          FROM numbered n
-         GROUP BY n.trip
     )
-    SELECT t.begin, t.until, d.distance_m, d.matched_m, d.doubtful_m, d.raw_m, d.driving_time, d.max_speed_mps,
-           (d.matched_m + d.doubtful_m) / nullif(d.distance_m, 0), t.lines
-      FROM trips t
-     CROSS JOIN LATERAL @extschema@._driven(get_device_trips.device_id, t.begin, t.until) d
-     ORDER BY t.begin;
+    SELECT min(n.start_time), max(n.end_time), sum(n.metres),
+           coalesce(sum(n.metres) FILTER (WHERE n.grade = 'good'), 0),
+           coalesce(sum(n.metres) FILTER (WHERE n.grade = 'doubtful'), 0),
+           coalesce(sum(n.metres) FILTER (WHERE n.grade = 'raw'), 0),
+           sum(n.end_time - n.start_time), max(n.max_speed_mps) FILTER (WHERE n.grade = 'good'),
+           coalesce(sum(n.metres) FILTER (WHERE n.grade <> 'raw'), 0) / nullif(sum(n.metres), 0),
+           @extschema@._join_lines(array_agg(n.encoded_polyline ORDER BY n.start_time),
+                                   max(n.cut_before), max(n.cut_after))
+      FROM numbered n
+     GROUP BY n.trip
+     ORDER BY 1;
 END
 $$;
 

@@ -8,11 +8,12 @@ use super::ask::{
     Asker, Calibration, Fitted, MatchedLeg, MatchedTrace, Noise, Observation, calibrate, side,
 };
 use super::geo::{self, Place};
-use super::model::{Fix, Fixes, Micros, Window};
-use super::prepare::{Prepared, around, clean};
+use super::model::{Fix, Fixes, Micros, Window, seconds};
+use super::prepare::{Prepared, Smoothed, around, clean};
 use super::recipe::Recipe;
 use super::recipe::ask::{CONTEXT, CONTEXT_SECONDS};
 use super::recipe::seam::{CHOICE, LATER, LOOSE, NOT_FINAL};
+use super::vehicle::can_travel;
 use crate::osrm::{MatchError, Refusal};
 
 /// What happens at the start of a slot.
@@ -49,6 +50,17 @@ impl Edge {
             EdgeKind::Seam(seam) => Some(seam),
             EdgeKind::Break | EdgeKind::Nothing => None,
         }
+    }
+}
+
+impl Seam {
+    /// Whether a line may lead to it from a fix beside it, or away. All of a slot may show the fix that it was made of to
+    /// be a wrong one, or taken at another time.
+    pub fn joins(&self, beside: Option<&Smoothed>) -> bool {
+        beside.is_some_and(|p| {
+            let apart = geo::distance(self.place, p.place);
+            can_travel(apart, seconds(self.time, p.time))
+        })
     }
 }
 

@@ -96,9 +96,14 @@ pub fn match_slot(
         // The slot before runs on beyond this one.
         stretches.clear();
     }
+    // The line of the slot before runs on to the seam: nobody stands there until then, whatever later fixes make of it.
+    let standing = Window {
+        start: ends.start.seam().map_or(slot.start, |seam| seam.time),
+        ..slot
+    };
     Ok(MatchedSlot {
         stretches,
-        standings: prepared.standings_in(slot),
+        standings: prepared.standings_in(standing),
         cleaned: prepared.cleaned,
         context,
         refusal: refusal.or(ends.start.refusal.clone()),
@@ -130,12 +135,17 @@ struct Piece {
 impl Piece {
     fn cut(segment: &[Smoothed], slot: Window, ends: &Ends) -> Option<Piece> {
         let (first, last) = (segment[0].time, segment[segment.len() - 1].time);
-        let seam = ends.start.seam();
-        let start = seam.filter(|seam| first <= seam.time && seam.time < last);
-        let end = ends.end.as_ref().and_then(Edge::seam);
-        let end = end.filter(|seam| first < slot.end && seam.time <= last);
         // Nothing else in the second of a seam.
         let second = |time: Micros| time.div_euclid(SECOND);
+        let seam = ends.start.seam();
+        let start = seam.filter(|seam| {
+            let after = segment.partition_point(|p| second(p.time) <= second(seam.time));
+            first <= seam.time && seam.joins(segment.get(after))
+        });
+        let end = ends.end.as_ref().and_then(Edge::seam).filter(|seam| {
+            let before = segment.partition_point(|p| second(p.time) < second(seam.time));
+            first < slot.end && seam.time <= last && seam.joins(segment[..before].last())
+        });
         let inside = |p: &&Smoothed| {
             let after = seam.map_or(p.time >= slot.start, |s| second(p.time) > second(s.time));
             let before = end.map_or(p.time < slot.end, |s| second(p.time) < second(s.time));

@@ -66,6 +66,15 @@ def test_points_that_are_moved_within_their_window_were_known_to_the_one_after_i
     assert history == decided(matched)
 
 
+def test_a_device_is_given_another_name(matched):
+    matched.rows("UPDATE gps_coordinates SET device_id = 'lorry', processed = false WHERE device_id = 'car'")
+    matched.rows("SELECT forget_device('car')")
+    process_all(matched)
+    assert lines_of(matched, "car") == [] and lines_of(matched, "lorry") != []
+    assert_as_from_scratch(matched)
+
+
+
 @pytest.mark.parametrize("begin, end", [(WINDOW, 2 * WINDOW), (WINDOW - MINUTE / 2, WINDOW),
                                         (3 * WINDOW, 4 * WINDOW)])
 def test_a_rematch_sees_that_points_were_deleted(matched, begin, end):

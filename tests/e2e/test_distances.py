@@ -107,3 +107,13 @@ def test_what_a_reader_asks_is_answered_in_parallel_plans_and_read_only(driven):
     assert driven.value(f"SELECT count(*) FROM get_device_trips('bus', {ALL})") == 2
     assert driven.value("SELECT count(*) FROM device_days") >= 1
     driven.disconnect()
+
+
+def test_trips_hold_lines_that_were_imported_as_of_one_moment(db):
+    """A path may end when it begins; one that does is the whole of a trip, or its end."""
+    for begin, end in [("10:00", "10:05"), ("10:05", "10:05"), ("11:00", "11:00"), ("12:00", "12:00"), ("12:01", "12:05")]:
+        db.rows(PATH, (f"2026-05-03 {begin}Z", f"2026-05-03 {end}Z"))
+    trips = db.rows(f"SELECT distance_m, matched_m, driving_time FROM get_device_trips('van', {ALL})")
+    assert [trip[:2] for trip in trips] == [(2000, 2000), (1000, 1000), (2000, 2000)]
+    assert db.rows(f"SELECT distance_m, matched_m, driving_time FROM get_device_distance('van', {ALL})") == [
+        (5000, 5000, sum((trip[2] for trip in trips), timedelta()))]

@@ -103,6 +103,29 @@ def test_of_a_silence_nothing_is_left_when_both_of_its_ends_are_matched_anew(db,
     assert stops(db) == []
 
 
+def test_a_silence_goes_though_its_ends_are_matched_anew_one_after_the_other(db, osrm):
+    start = db.value("SELECT date_trunc('day', now() - interval '2 days', 'UTC') + interval '3 hours'")
+    there = drive(osrm, start - timedelta(minutes=8), seconds=300, noise=0)
+    place = there[-1][:2]
+    stands = [(*place, start + timedelta(minutes=minute, seconds=10 * n)) for minute in (-3, 40) for n in range(18)]
+    insert(db, "van", [*there, *stands])
+    db.rows("SELECT start_backfill(%s, %s)", (start - timedelta(days=1), start + timedelta(days=1)))
+    process_all(db)
+    db.rows("CALL upkeep()")
+    assert db.value("SELECT end_time - start_time FROM stops") > timedelta(minutes=40)
+    # It had not come back: what is left of the row ends with the window in which it was heard of last.
+    db.rows("DELETE FROM gps_coordinates WHERE recorded_at > %s", (start + timedelta(minutes=20),))
+    db.rows("SELECT start_rematch(%s, %s)", (start + timedelta(minutes=30), start + timedelta(minutes=50)))
+    process_all(db)
+    (stop,) = stops(db)
+    assert stop[2] == start
+    # Nor had it stood.
+    db.rows("DELETE FROM gps_coordinates WHERE recorded_at > %s", (start - timedelta(minutes=2, seconds=30),))
+    db.rows("SELECT start_rematch(%s, %s)", (start - timedelta(minutes=10), start))
+    process_all(db)
+    assert stops(db) == []
+
+
 def test_a_device_that_a_worker_has_is_left_for_the_next_time(db, parked):
     with db.connect() as session, session.cursor() as cursor:
         cursor.execute("SELECT _lock_device('van')")

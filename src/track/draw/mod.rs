@@ -42,6 +42,7 @@ pub fn draw(
     let parted = |a: usize, b: usize| b <= last_in && window(a) != window(b);
     let drawn = strands(matched, trace, fixed, spike, &parted);
     let count = drawn.len();
+    let starts = starts_within(slot, drawn.iter().map(|strand| trace[strand.from].time));
     let reason = |strand: &Strand| {
         let holds =
             |gap: &RangeInclusive<usize>| *gap.start() <= strand.from && strand.to <= *gap.end();
@@ -52,14 +53,10 @@ pub fn draw(
     };
     let stretch = |(i, strand): (usize, Strand)| {
         let open = i + 1 == count && fixed.last.is_none();
-        // A strand that begins beyond the slot's end belongs to it all the same.
-        let clock = |i: usize, nth: usize| trace[i].time.min(slot.end - (count - nth) as Micros);
-        let start = clock(strand.from, i);
-        let end = if i + 1 < count {
-            clock(strand.to, i + 1)
-        } else {
-            trace[strand.to].time
-        };
+        let start = starts[i];
+        let end = starts
+            .get(i + 1)
+            .map_or(trace[strand.to].time, |next| *next);
         let until = if open { end.saturating_add(1) } else { end };
         let before = |time: Micros| moving.partition_point(|t| *t < time);
         Stretch {
@@ -74,6 +71,25 @@ pub fn draw(
         }
     };
     drawn.into_iter().enumerate().map(stretch).collect()
+}
+
+/// When strands begin, the first of them in the slot. Those that begin beyond its end belong to it all the same: they share
+/// what is left of it with the one that reaches over its end, each by the time that it takes.
+fn starts_within(slot: Window, starts: impl Iterator<Item = Micros>) -> Vec<Micros> {
+    let mut starts: Vec<Micros> = starts.collect();
+    let inside = starts.partition_point(|start| *start < slot.end);
+    let (Some(&over), Some(&last)) = (starts[..inside].last(), starts.last()) else {
+        return starts;
+    };
+    let count = starts.len();
+    let scale = (slot.end - over) as f64 / (last - over).max(1) as f64;
+    for (nth, start) in starts.iter_mut().enumerate() {
+        if nth >= inside {
+            *start = over + ((*start - over) as f64 * scale) as Micros;
+        }
+        *start = (*start).min(slot.end - (count - nth) as Micros);
+    }
+    starts
 }
 
 #[cfg(test)]
@@ -113,5 +129,17 @@ mod tests {
                 .all(|s| s[0].start < s[0].end && s[0].end == s[1].start)
         );
         assert_eq!(drawn[2].end, trace[4].time);
+    }
+
+    #[test]
+    fn none_that_begin_beyond_the_end_of_the_slot_take_no_time() {
+        let slot = Window { start: 0, end: 100 };
+        let starts = |times: &[Micros]| starts_within(slot, times.iter().copied());
+        assert!(starts(&[]).is_empty());
+        assert_eq!(starts(&[10, 70]), [10, 70]);
+        assert_eq!(starts(&[10, 70, 110]), [10, 70, 99]);
+        assert_eq!(starts(&[10, 70, 110, 130]), [10, 70, 90, 99]);
+        // However little is left.
+        assert_eq!(starts(&[10, 99, 110, 130]), [10, 97, 98, 99]);
     }
 }

@@ -11,7 +11,7 @@ use super::geo::{self, Place};
 use super::model::{Fix, Fixes, Micros, Window, seconds};
 use super::prepare::{Prepared, Smoothed, around, clean};
 use super::recipe::Recipe;
-use super::recipe::ask::{CONTEXT, CONTEXT_SECONDS};
+use super::recipe::ask::{CONTEXT, CONTEXT_SECONDS, LARGEST_RADIUS};
 use super::recipe::seam::{CHOICE, LATER, LOOSE, NOT_FINAL};
 use super::vehicle::can_travel;
 use crate::osrm::{MatchError, Refusal};
@@ -55,10 +55,10 @@ impl Edge {
 
 impl Seam {
     /// Whether a line may lead to it from a fix beside it, or away. All of a slot may show the fix that it was made of to
-    /// be a wrong one, or taken at another time.
+    /// be a wrong one, or taken at another time. It lies on the road, which may be as far from that fix as OSRM looks for one.
     pub fn joins(&self, beside: Option<&Smoothed>) -> bool {
         beside.is_some_and(|p| {
-            let apart = geo::distance(self.place, p.place);
+            let apart = geo::distance(self.place, p.place) - 3.0 * LARGEST_RADIUS;
             can_travel(apart, seconds(self.time, p.time))
         })
     }

@@ -99,11 +99,13 @@ CREATE TABLE adopted_sources (
     set_aside_at         timestamptz,
     set_aside_until      timestamptz,
     reason               text,
-    course_expression    text, speed_expression text,
+    course_expression    text,
+    speed_expression     text,
     device_key           text,
     holds                int8range,
     shard_of             regclass,
-    readable             text, column_types jsonb,
+    readable             text,
+    column_types         jsonb,
     known_as             text
 );
 COMMENT ON TABLE adopted_sources IS 'tables of the user that points are read from; written by adopt_source() and release_source() only';
@@ -350,34 +352,6 @@ COMMENT ON COLUMN matching_jobs.sources_done IS 'tables that the cursor has pass
 
 CREATE INDEX matching_jobs_open ON matching_jobs (job_id) WHERE status IN ('active', 'finishing');
 COMMENT ON INDEX matching_jobs_open IS 'finds the oldest job that has work left';
-
--- ---------------------------------------------------------------------------------------------
--- Notes of what was read
--- ---------------------------------------------------------------------------------------------
--- A note is one row for a device's range, at most every ten minutes, in a table that no reader waits
--- for: it has no unique index, so two readers never meet, and it is unlogged, so that a transaction that
--- wrote nothing else ends without waiting for the disk or for a standby. A crash loses a few notes.
-CREATE UNLOGGED TABLE path_reads (
-    device_id      text,
-    from_time      timestamptz NOT NULL,
-    to_time        timestamptz NOT NULL,
-    read_at        timestamptz NOT NULL DEFAULT now(),
-    points_cached  bigint NOT NULL DEFAULT 0,
-    points_waiting bigint NOT NULL DEFAULT 0,
-    stored         boolean NOT NULL DEFAULT false
-);
-COMMENT ON TABLE path_reads IS 'what was read lately, one row a device and ten minutes; kept for a day, emptied by a crash';
-COMMENT ON COLUMN path_reads.device_id IS 'null: all devices';
-COMMENT ON COLUMN path_reads.points_cached IS 'points of the range that paths stood for';
-COMMENT ON COLUMN path_reads.points_waiting IS 'points of the range that were in no path yet';
-COMMENT ON COLUMN path_reads.stored IS 'whether last_accessed of the paths has been set';
-
-CREATE INDEX path_reads_device ON path_reads (device_id, read_at);
-COMMENT ON INDEX path_reads_device IS 'finds a note that is recent enough to spare another';
-CREATE INDEX path_reads_read_at ON path_reads (read_at);
-COMMENT ON INDEX path_reads_read_at IS 'finds the notes that are too old';
-CREATE INDEX path_reads_new ON path_reads (read_at) WHERE NOT stored;
-COMMENT ON INDEX path_reads_new IS 'finds the notes that are not stored yet';
 
 -- ---------------------------------------------------------------------------------------------
 -- Rows and sequences go with pg_dump

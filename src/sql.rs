@@ -2,7 +2,7 @@
 //!
 //! `requires` names what must be there when a file is run: what its comments, types and
 //! SQL-standard bodies speak of. Bodies in PL/pgSQL look for their names when they are called. The
-//! tables come first, and rights last, for they are those of all functions.
+//! tables come first (but for the notes of reads), and rights last, for they are those of all functions.
 
 use pgrx::extension_sql_file;
 

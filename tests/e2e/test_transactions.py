@@ -101,7 +101,7 @@ def test_a_cancel_that_is_caught(db, osrm, pending):
     RUN, "SELECT make_batches()", "SELECT claim_batches()", "SELECT * FROM match_batches('{}')",
     "CALL process_pending()"])
 def test_read_only(db, session, pending, statement):
-    session.set_session(readonly=True)
+    session.set_session(readonly=True, autocommit=True)
     error = refusal(session, statement)
     assert error.pgcode == "25006"
     assert "cannot process points in a read-only transaction" in str(error)

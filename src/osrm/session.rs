@@ -71,7 +71,7 @@ impl Matcher for Session<'_> {
     }
 
     fn goes_on(&self) -> bool {
-        !self.client.is_winding_up()
+        self.client.may_begin()
     }
 }
 

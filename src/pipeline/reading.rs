@@ -167,13 +167,15 @@ fn read_scan(
     Ok((targets, fixes))
 }
 
-/// Cuts windows that were read together into jobs.
+/// Cuts windows that were read together into jobs. Those with new points come first, among the jobs and in each: where a
+/// round has no time for all, each round does some of them. The others would be claimed with them again and again.
 fn jobs(mut targets: Vec<Target>, fixes: Fixes) -> Vec<Job> {
     let share = fixes.all().len() / targets.len().div_ceil(JOB).max(1);
     let fixes = Arc::new(fixes);
     let mut jobs = Vec::new();
     while !targets.is_empty() {
         let rest = targets.split_off(targets.len().min(JOB));
+        targets.sort_by_key(|target| target.new.is_none());
         jobs.push(Job {
             targets,
             fixes: fixes.clone(),
@@ -182,6 +184,7 @@ fn jobs(mut targets: Vec<Target>, fixes: Fixes) -> Vec<Job> {
         });
         targets = rest;
     }
+    jobs.sort_by_key(|job| job.targets[0].new.is_none());
     jobs
 }
 
@@ -236,29 +239,29 @@ mod tests {
         assert!(sizes(&[]).is_empty());
     }
 
+    fn begins(jobs: &[Job]) -> Vec<Vec<Micros>> {
+        let of = |job: &Job| (job.targets.iter().map(|t| t.window.span.start / MINUTE)).collect();
+        jobs.iter().map(of).collect()
+    }
+
     #[test]
     fn jobs_hold_all_windows_once_in_their_order() {
         let minutes: Vec<i64> = (0..2 * JOB as i64 + 1).map(|n| 5 * n).collect();
         let jobs = jobs(targets(&minutes), Fixes::default());
         let sizes: Vec<usize> = jobs.iter().map(|job| job.targets.len()).collect();
         assert_eq!(sizes, [JOB, JOB, 1]);
-        let starts: Vec<Micros> = jobs
-            .iter()
-            .flat_map(|job| job.targets.iter().map(|t| t.window.span.start / MINUTE))
-            .collect();
-        assert_eq!(starts, minutes);
+        assert_eq!(begins(&jobs).concat(), minutes);
     }
 
     #[test]
-    fn a_point_counts_for_the_window_that_holds_it() {
-        let mut targets = targets(&[0, 10]);
-        let mut start_at = |minute: i64| {
-            target_at(&mut targets, minute * MINUTE).map(|t| t.window.span.start / MINUTE)
-        };
-        assert_eq!(start_at(0), Some(0));
-        assert_eq!(start_at(5), None);
-        assert_eq!(start_at(14), Some(10));
-        assert_eq!(start_at(15), None);
-        assert_eq!(start_at(-1), None);
+    fn windows_with_new_points_come_before_those_that_they_reach() {
+        let minutes: Vec<i64> = (0..2 * JOB as i64).collect();
+        let mut targets = targets(&minutes);
+        for nth in [JOB + 2, JOB + 4] {
+            targets[nth].new = Some((0, 0));
+        }
+        let begins = begins(&jobs(targets, Fixes::default()));
+        assert_eq!(begins[0], [10, 12, 8, 9, 11, 13, 14, 15]);
+        assert_eq!(begins[1], [0, 1, 2, 3, 4, 5, 6, 7]);
     }
 }

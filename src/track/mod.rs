@@ -74,10 +74,10 @@ pub fn context_reach(recipe: &Recipe) -> Micros {
 
 /// Matches windows of one device.
 ///
-/// `windows` ascend and do not overlap; `fixes` cover the union of their views.
+/// `windows` do not overlap, and come in the order in which they are wanted; `fixes` cover the union of their views.
 /// Each outcome is the same as if its window had been matched alone (but for `osrm_calls`: what
 /// two windows need is asked once); an error concerns its window only, except `Cancelled`, which
-/// ends the rest, as it does where there is no time to begin another window.
+/// ends the rest. Where there is no time to begin another window, those are done that nothing has to be asked for.
 pub fn match_windows(
     windows: &[Window],
     fixes: &Fixes,
@@ -87,7 +87,7 @@ pub fn match_windows(
     let mut timeline = Timeline::new(fixes, recipe, matcher);
     let mut cancelled = false;
     let mut outcome = |window: &Window| {
-        if cancelled || !matcher.goes_on() {
+        if cancelled || !timeline.holds(*window) && !matcher.goes_on() {
             return Err(MatchError::Cancelled);
         }
         let outcome = timeline.outcome(*window);

@@ -63,6 +63,19 @@ impl<'a> Timeline<'a> {
         Ok(outcome)
     }
 
+    /// Whether all slots of a window are matched already, so that nothing needs to be asked for it.
+    pub fn holds(&self, window: Window) -> bool {
+        let mut from = window.start;
+        while let Some(time) = self.fixes.next(from).filter(|time| *time < window.end) {
+            let span = slot::at(time);
+            if !self.slots.contains_key(&span.start) {
+                return false;
+            }
+            from = span.end;
+        }
+        true
+    }
+
     /// Two windows may need the same slot: it is matched once, and fails once.
     fn slot(&mut self, span: Window) -> Result<&MatchedSlot, MatchError> {
         if !self.slots.contains_key(&span.start) {
@@ -105,7 +118,11 @@ impl<'a> Timeline<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+    use crate::osrm::{MatchAnswer, MatchRequest};
+    use crate::track::match_windows;
     use crate::track::model::Fix;
     use crate::track::tests::city::{City, drive, fix, recipe, windows};
 
@@ -114,6 +131,33 @@ mod tests {
         let mut timeline = Timeline::new(&all, &recipe, city);
         let outcome = |window: &Window| timeline.outcome(*window).unwrap();
         windows(fixes, &recipe).iter().map(outcome).collect()
+    }
+
+    #[test]
+    fn without_time_for_more_a_slot_that_is_matched_ends_in_all_its_windows() {
+        /// Has time to begin one window.
+        struct Hurried(City, Cell<bool>);
+        impl Matcher for Hurried {
+            fn ask(&self, request: &MatchRequest) -> Result<MatchAnswer, MatchError> {
+                self.0.ask(request)
+            }
+            fn max_size(&self) -> usize {
+                self.0.max_size()
+            }
+            fn goes_on(&self) -> bool {
+                self.1.replace(false)
+            }
+        }
+        let (fixes, recipe) = (drive(3600, 5, 0.0), recipe(300));
+        let mut windows = windows(&fixes, &recipe);
+        windows.rotate_left(4);
+        let hurried = Hurried(City::default(), Cell::new(true));
+        let results = match_windows(&windows, &Fixes::from(fixes), &recipe, &hurried);
+        let of_the_first = |w: &Window| slot::at(w.start) == slot::at(windows[0].start);
+        let expected: Vec<bool> = windows.iter().map(of_the_first).collect();
+        let done: Vec<bool> = results.iter().map(Result::is_ok).collect();
+        assert_eq!(done, expected);
+        assert_eq!(done.iter().filter(|done| **done).count(), 3);
     }
 
     #[test]

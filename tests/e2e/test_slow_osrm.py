@@ -42,6 +42,14 @@ def test_a_run_commits_while_it_goes_on(db, osrm, slow, start):
         assert paths(db) == made
 
 
+def test_a_device_of_which_a_round_has_time_for_a_few_windows_only_gets_on(db, osrm, slow):
+    insert(db, "car", drive(osrm, recent_window(120), 3600))
+    db.rows("CALL process_pending(60)")
+    assert waiting(db) == 0
+    process_all(db)
+    assert leftovers(db) == {}
+
+
 def test_a_run_that_is_ended_by_a_timeout_has_got_on(db, osrm, slow):
     fill(db, osrm, recent_window())
     db.rows("SET statement_timeout = '3s'")

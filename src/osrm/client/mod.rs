@@ -46,6 +46,7 @@ pub struct Client {
     turn: AtomicUsize,
     max_size: AtomicUsize,
     calls: AtomicU64,
+    has_begun: AtomicBool,
     winding_up: AtomicBool,
     cancelled: Arc<AtomicBool>,
 }
@@ -72,6 +73,7 @@ impl Client {
             turn: AtomicUsize::new(0),
             max_size: AtomicUsize::new(settings.max_matching_size),
             calls: AtomicU64::new(0),
+            has_begun: AtomicBool::new(false),
             winding_up: AtomicBool::new(false),
             cancelled,
         })
@@ -101,8 +103,9 @@ impl Client {
         self.winding_up.store(true, Ordering::Relaxed);
     }
 
-    pub fn is_winding_up(&self) -> bool {
-        self.winding_up.load(Ordering::Relaxed)
+    /// Whether somebody who asks now may begin something: the first one may in any case, so that each run gets on.
+    pub fn may_begin(&self) -> bool {
+        !self.has_begun.swap(true, Ordering::Relaxed) || !self.winding_up.load(Ordering::Relaxed)
     }
 
     /// Requests sent so far, probes left out.

@@ -9,6 +9,11 @@ def need(extension):
         pytest.skip(f"{extension} is not installed for PostgreSQL {env.PG_MAJOR}")
 
 
+def need_module(name):
+    if not (env.PG_LIB / f"{name}.so").exists():
+        pytest.skip(f"{name} does not come with this PostgreSQL {env.PG_MAJOR}")
+
+
 def need_program(name, folder="usr/bin"):
     if not (env.UNPACKED / folder / name).exists():
         pytest.skip(f"{name} is not among the packages of this distribution")

@@ -4,6 +4,7 @@ from contextlib import closing
 
 import psycopg2
 import pytest
+from optional import need_module
 
 
 @pytest.fixture
@@ -40,6 +41,7 @@ def test_a_step_is_bounded_and_the_procedure_repeats_it(aged):
 
 
 def test_nothing_is_compiled_for_it(aged):
+    need_module("auto_explain")
     aged.rows("CREATE TABLE favourites (path bigint REFERENCES cached_polylines)")
     with closing(aged.connect()) as session, closing(session.cursor()) as cursor:
         cursor.execute("""LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_analyze = on;

@@ -218,9 +218,10 @@ impl Server {
         }
     }
 
-    fn fetch(&self, path: &str, limit: Duration) -> Result<Reply, HttpError> {
+    /// Asks over a connection that has not been idle for as long, or a new one.
+    fn fetch(&self, path: &str, limit: Duration, idle: Duration) -> Result<Reply, HttpError> {
         let url = format!("{}{path}", self.address);
-        let request = self.agent.get(&url).config();
+        let request = self.agent.get(&url).config().max_idle_age(idle);
         let mut response = request.timeout_global(Some(limit)).build().call()?;
         let retry_after = response.headers().get("retry-after");
         Ok(Reply {
@@ -237,18 +238,18 @@ impl Server {
     }
 
     /// The server closes a connection after 512 requests or 5 s, and a load balancer once the server behind it is
-    /// down; a request that meets this is repeated once on a new connection.
+    /// down; a request that meets this is repeated once on a new connection: the others that are kept may be closing, too.
     pub fn fetch_on_live_connection(
         &self,
         path: &str,
         limit: Duration,
     ) -> Result<Reply, HttpError> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let reply = match self.fetch(path, limit) {
+        let reply = match self.fetch(path, limit, IDLE) {
             Err(HttpError::Io(_) | HttpError::Protocol(_) | HttpError::ConnectionFailed)
                 if !self.is_cancelled() =>
             {
-                self.fetch(path, limit)
+                self.fetch(path, limit, Duration::ZERO)
             }
             other => other,
         };
@@ -273,5 +274,60 @@ pub fn describe(error: &HttpError) -> String {
         HttpError::BadUri(_) => "the address is not a valid URL".into(),
         HttpError::Io(cause) => cause.to_string().to_lowercase(),
         other => other.to_string().to_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    /// Reads a request, does something, and answers.
+    fn answer(mut stream: &TcpStream, before: impl FnOnce()) {
+        let lines = BufReader::new(stream).lines().map_while(Result::ok);
+        lines.take_while(|line| !line.is_empty()).for_each(drop);
+        before();
+        let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        stream.write_all(reply).unwrap();
+    }
+
+    #[test]
+    fn a_request_that_meets_a_closing_connection_is_not_repeated_on_another_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let settings = ClientSettings {
+            servers: String::new(),
+            profile: "driving".into(),
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(10),
+            max_matching_size: 100,
+            connections: 2,
+        };
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let server = Server::new(address, &settings, Arc::default());
+        // Two connections at once, each of which ends when it is asked once more; a third that does not.
+        thread::spawn(move || {
+            let both = Arc::new(Barrier::new(2));
+            for nth in 0..3 {
+                let (stream, both) = (listener.accept().unwrap().0, both.clone());
+                thread::spawn(move || {
+                    answer(&stream, || {
+                        if nth < 2 {
+                            both.wait();
+                        }
+                    });
+                    let _ = BufReader::new(&stream).read_line(&mut String::new());
+                });
+            }
+        });
+        let ask = || server.fetch_on_live_connection("/", Duration::from_secs(10));
+        thread::scope(|scope| {
+            let first = [scope.spawn(ask), scope.spawn(ask)];
+            assert!(first.into_iter().all(|asked| asked.join().unwrap().is_ok()));
+        });
+        assert!(ask().is_ok());
     }
 }

@@ -100,15 +100,8 @@ mod tests {
     fn a_job_gives_up_on_a_server_that_never_answers() {
         // The system takes connections that nobody serves.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        let client = Client::new(&ClientSettings {
-            servers: format!("http://{}", silent.local_addr().unwrap()),
-            profile: "driving".into(),
-            connect_timeout: Duration::from_secs(10),
-            request_timeout: Duration::from_secs(10),
-            max_matching_size: 100,
-            connections: 1,
-        })
-        .unwrap();
+        let address = format!("http://{}", silent.local_addr().unwrap());
+        let client = Client::new(&ClientSettings::of_tests(address)).unwrap();
         let session = Session::new(&client, Duration::from_millis(200));
         for size in [100, 50, 25, 12] {
             assert_eq!(session.max_size(), size);

@@ -264,4 +264,17 @@ mod tests {
         assert_eq!(begins[0], [10, 12, 8, 9, 11, 13, 14, 15]);
         assert_eq!(begins[1], [0, 1, 2, 3, 4, 5, 6, 7]);
     }
+
+    #[test]
+    fn a_point_counts_for_the_window_that_holds_it() {
+        let mut targets = targets(&[0, 10]);
+        let mut start_at = |minute: i64| {
+            target_at(&mut targets, minute * MINUTE).map(|t| t.window.span.start / MINUTE)
+        };
+        assert_eq!(start_at(0), Some(0));
+        assert_eq!(start_at(5), None);
+        assert_eq!(start_at(14), Some(10));
+        assert_eq!(start_at(15), None);
+        assert_eq!(start_at(-1), None);
+    }
 }

@@ -1,6 +1,7 @@
 //! The work on some windows of one device: which slots they need, and what each gets of them.
 
 use std::collections::BTreeMap;
+use std::iter::successors;
 
 use super::ask::Asker;
 use super::draw;
@@ -38,9 +39,7 @@ impl<'a> Timeline<'a> {
             ..Outcome::default()
         };
         let (mut stretches, mut stops) = (Vec::new(), Vec::new());
-        let mut from = window.start;
-        while let Some(time) = self.fixes.next(from).filter(|time| *time < window.end) {
-            let span = slot::at(time);
+        for span in slots_of(window, self.fixes) {
             let slot = self.slot(span)?;
             outcome.context.0 = outcome.context.0.min(slot.context.0);
             outcome.context.1 = outcome.context.1.max(slot.context.1);
@@ -54,7 +53,6 @@ impl<'a> Timeline<'a> {
             };
             let standings = slot.standings.iter();
             stops.extend(standings.filter_map(|s| draw::stop(s, &slot.cleaned, here)));
-            from = span.end;
         }
         outcome.dropped.duplicate += self.fixes.copies(window.start, window.end);
         outcome.paths = draw::paths(stretches, self.recipe.tolerance);
@@ -65,15 +63,7 @@ impl<'a> Timeline<'a> {
 
     /// Whether all slots of a window are matched already, so that nothing needs to be asked for it.
     pub fn holds(&self, window: Window) -> bool {
-        let mut from = window.start;
-        while let Some(time) = self.fixes.next(from).filter(|time| *time < window.end) {
-            let span = slot::at(time);
-            if !self.slots.contains_key(&span.start) {
-                return false;
-            }
-            from = span.end;
-        }
-        true
+        slots_of(window, self.fixes).all(|span| self.slots.contains_key(&span.start))
     }
 
     /// Two windows may need the same slot: it is matched once, and fails once.
@@ -114,6 +104,15 @@ impl<'a> Timeline<'a> {
         let decide = || seam::edge(span, self.fixes, self.recipe, &self.asker);
         self.edges.entry(span.start).or_insert_with(decide).clone()
     }
+}
+
+/// The slots that hold fixes of a window.
+fn slots_of(window: Window, fixes: &Fixes) -> impl Iterator<Item = Window> {
+    let from = move |from: Micros| {
+        let next = fixes.next(from).filter(|time| *time < window.end);
+        next.map(slot::at)
+    };
+    successors(from(window.start), move |span| from(span.end))
 }
 
 #[cfg(test)]

@@ -85,16 +85,22 @@ def test_what_is_matched_anew_or_forgotten_is_cut_out_of_it(db, osrm, parked, ch
     assert len(stops(db)) <= 4
 
 
-def test_of_a_silence_nothing_is_left_when_both_of_its_ends_are_matched_anew(db, osrm):
+def silent_stop(db, osrm, minutes):
+    """Stands for three minutes, is silent, and stands again from so many minutes after the silence's begin on: joined by
+    upkeep. Returns that begin."""
     start = db.value("SELECT date_trunc('day', now() - interval '2 days', 'UTC') + interval '3 hours'")
     there = drive(osrm, start - timedelta(minutes=8), seconds=300, noise=0)
     place = there[-1][:2]
-    # It stands for three minutes, is silent for a quarter of an hour, and stands for three minutes again.
-    stands = [(*place, start + timedelta(minutes=minute, seconds=10 * n)) for minute in (-3, 15) for n in range(18)]
+    stands = [(*place, start + timedelta(minutes=minute, seconds=10 * n)) for minute in (-3, minutes) for n in range(18)]
     insert(db, "van", [*there, *stands])
     db.rows("SELECT start_backfill(%s, %s)", (start - timedelta(days=1), start + timedelta(days=1)))
     process_all(db)
     db.rows("CALL upkeep()")
+    return start
+
+
+def test_of_a_silence_nothing_is_left_when_both_of_its_ends_are_matched_anew(db, osrm):
+    start = silent_stop(db, osrm, minutes=15)
     assert db.value("SELECT end_time - start_time FROM stops") > timedelta(minutes=17)
     # It had not stood at all.
     db.rows("DELETE FROM gps_coordinates WHERE recorded_at > %s", (start - timedelta(minutes=2, seconds=30),))
@@ -104,14 +110,7 @@ def test_of_a_silence_nothing_is_left_when_both_of_its_ends_are_matched_anew(db,
 
 
 def test_a_silence_goes_though_its_ends_are_matched_anew_one_after_the_other(db, osrm):
-    start = db.value("SELECT date_trunc('day', now() - interval '2 days', 'UTC') + interval '3 hours'")
-    there = drive(osrm, start - timedelta(minutes=8), seconds=300, noise=0)
-    place = there[-1][:2]
-    stands = [(*place, start + timedelta(minutes=minute, seconds=10 * n)) for minute in (-3, 40) for n in range(18)]
-    insert(db, "van", [*there, *stands])
-    db.rows("SELECT start_backfill(%s, %s)", (start - timedelta(days=1), start + timedelta(days=1)))
-    process_all(db)
-    db.rows("CALL upkeep()")
+    start = silent_stop(db, osrm, minutes=40)
     assert db.value("SELECT end_time - start_time FROM stops") > timedelta(minutes=40)
     # It had not come back: what is left of the row ends with the window in which it was heard of last.
     db.rows("DELETE FROM gps_coordinates WHERE recorded_at > %s", (start + timedelta(minutes=20),))

@@ -38,6 +38,21 @@ pub struct ClientSettings {
     pub connections: usize,
 }
 
+#[cfg(test)]
+impl ClientSettings {
+    /// Servers that tests ask.
+    pub fn of_tests(servers: impl Into<String>) -> Self {
+        Self {
+            servers: servers.into(),
+            profile: "driving".into(),
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(10),
+            max_matching_size: 100,
+            connections: 2,
+        }
+    }
+}
+
 /// A run's connections to OSRM.
 pub struct Client {
     servers: Vec<Server>,

@@ -298,15 +298,8 @@ mod tests {
     #[test]
     fn a_request_that_meets_a_closing_connection_is_not_repeated_on_another_one() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let settings = ClientSettings {
-            servers: String::new(),
-            profile: "driving".into(),
-            connect_timeout: Duration::from_secs(10),
-            request_timeout: Duration::from_secs(10),
-            max_matching_size: 100,
-            connections: 2,
-        };
         let address = format!("http://{}", listener.local_addr().unwrap());
+        let settings = ClientSettings::of_tests(&address);
         let server = Server::new(address, &settings, Arc::default());
         // Two connections at once, each of which ends when it is asked once more; a third that does not.
         thread::spawn(move || {

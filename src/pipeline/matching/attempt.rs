@@ -269,14 +269,7 @@ mod tests {
 
     /// What a thread shares; nothing here makes it ask.
     fn shared(max_retries: i32) -> Shared {
-        let settings = ClientSettings {
-            servers: "http://127.0.0.1:1".into(),
-            profile: "driving".into(),
-            connect_timeout: Duration::from_secs(1),
-            request_timeout: Duration::from_secs(1),
-            max_matching_size: 100,
-            connections: 1,
-        };
+        let settings = ClientSettings::of_tests("http://127.0.0.1:1");
         Shared {
             client: Client::new(&settings).unwrap(),
             recipe: RECIPE,

@@ -188,7 +188,7 @@ pub fn held_windows() -> Result<Vec<DeviceWindow>, Error> {
     )
 }
 
-pub(super) fn device_window(row: &Columns<'_, '_>, at: usize) -> Result<DeviceWindow, Error> {
+pub(super) fn device_window(row: &Columns, at: usize) -> Result<DeviceWindow, Error> {
     Ok(DeviceWindow {
         device: row.get(at)?,
         span: Window {

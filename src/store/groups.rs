@@ -145,7 +145,7 @@ fn newest_since(
             timestamp(backend::now() + CLOCK_AHEAD).into(),
         ]
     };
-    let row = |row: &Columns<'_, '_>| Ok((row.get(1)?, row.time(2)?, row.maybe(3)?));
+    let row = |row: &Columns| Ok((row.get(1)?, row.time(2)?, row.maybe(3)?));
     if let Ok(rows) = source.attempt(DOING, NEWEST, &args(devices), row) {
         return Ok(rows);
     }

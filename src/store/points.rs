@@ -77,7 +77,7 @@ fn with_columns(template: &str) -> String {
 }
 
 /// The point whose columns begin at `first`.
-fn point(row: &Columns<'_, '_>, first: usize) -> Result<Row, Error> {
+fn point(row: &Columns, first: usize) -> Result<Row, Error> {
     let time = row.time(first)?;
     let (lon, lat) = (row.maybe(first + 1)?, row.maybe(first + 2)?);
     // What is no accuracy, no course or no speed counts as unknown: devices report 0 or -1 for that.

@@ -137,7 +137,7 @@ impl Source {
         doing: &'static str,
         template: &str,
         args: &[DatumWithOid<'_>],
-        value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+        value: impl Fn(&Columns) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
         let sql = self.fragments.fill(template);
         let Some(reader) = self.fragments.reader() else {
@@ -159,7 +159,7 @@ impl Source {
         doing: &'static str,
         template: &str,
         args: &[DatumWithOid<'_>],
-        value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+        value: impl Fn(&Columns) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
         let _plans = self.fragments.plans();
         self.ask(doing, template, args, value)
@@ -171,7 +171,7 @@ impl Source {
         doing: &'static str,
         template: &str,
         args: &[DatumWithOid<'_>],
-        value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+        value: impl Fn(&Columns) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
         let _plans = self.fragments.plans();
         let sql = self.fragments.fill(template);
@@ -190,7 +190,7 @@ impl Source {
         doing: &'static str,
         template: &str,
         args: &[DatumWithOid<'_>],
-        value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+        value: impl Fn(&Columns) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
         if part == self.relation {
             return self.change_table(part, &self.fragments, doing, template, args, value);
@@ -206,7 +206,7 @@ impl Source {
         doing: &'static str,
         template: &str,
         args: &[DatumWithOid<'_>],
-        value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+        value: impl Fn(&Columns) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
         let sql = fragments.fill(template);
         let Some(writer) = fragments.writer() else {

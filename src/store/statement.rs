@@ -3,8 +3,10 @@
 //! All statements of a run take a fresh snapshot: a device that was locked a statement ago must be
 //! seen as its last worker left it.
 
+use std::slice;
+
 use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
-use pgrx::spi::{SpiHeapTupleData, SpiTupleTable};
+use pgrx::spi::{SpiError, SpiTupleTable};
 use pgrx::{FromDatum, IntoDatum, Spi, pg_sys};
 
 use super::plans::plan;
@@ -18,12 +20,23 @@ pub fn timestamps(micros: impl IntoIterator<Item = Micros>) -> Vec<TimestampWith
 }
 
 /// A row of a result, read by position from 1.
-pub struct Columns<'a, 'conn>(&'a SpiHeapTupleData<'conn>, &'static str);
+pub struct Columns {
+    doing: &'static str,
+    types: Vec<pg_sys::Oid>,
+    values: Vec<pg_sys::Datum>,
+    nulls: Vec<bool>,
+}
 
-impl Columns<'_, '_> {
+impl Columns {
     /// The value of a column that may be null.
     pub fn maybe<T: FromDatum + IntoDatum>(&self, at: usize) -> Result<Option<T>, Error> {
-        self.0.get::<T>(at).map_err(Error::query(self.1))
+        let at = at - 1;
+        if self.nulls[at] {
+            return Ok(None);
+        }
+        // SAFETY: the value is of the row that was taken apart last, which has not been freed, and of this type.
+        let value = unsafe { T::try_from_datum(self.values[at], false, self.types[at]) };
+        value.map_err(|error| Error::query(self.doing)(SpiError::DatumError(error)))
     }
 
     /// The value of a column that our own statement never leaves null.
@@ -31,7 +44,7 @@ impl Columns<'_, '_> {
         self.maybe(at)?.ok_or_else(|| {
             Error::Defect(format!(
                 "could not {}: column {at} of the result is null",
-                self.1
+                self.doing
             ))
         })
     }
@@ -51,7 +64,7 @@ pub fn rows<T>(
     doing: &'static str,
     template: &str,
     args: &[DatumWithOid<'_>],
-    value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+    value: impl Fn(&Columns) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
     run(doing, &qualified(template)?, args, value)
 }
@@ -61,7 +74,7 @@ pub fn read_rows<T>(
     doing: &'static str,
     template: &str,
     args: &[DatumWithOid<'_>],
-    value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+    value: impl Fn(&Columns) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
     read(doing, &qualified(template)?, args, value)
 }
@@ -71,7 +84,7 @@ pub fn run<T>(
     doing: &'static str,
     sql: &str,
     args: &[DatumWithOid<'_>],
-    value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+    value: impl Fn(&Columns) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
     Spi::connect_mut(|client| {
         let plan = plan(client, sql, args, true).map_err(Error::query(doing))?;
@@ -89,7 +102,7 @@ pub fn read<T>(
     doing: &'static str,
     sql: &str,
     args: &[DatumWithOid<'_>],
-    value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+    value: impl Fn(&Columns) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
     // SAFETY: pushed and popped in pairs; after an error, by the end of the subtransaction.
     unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
@@ -104,7 +117,7 @@ pub fn read_as_seen<T>(
     doing: &'static str,
     sql: &str,
     args: &[DatumWithOid<'_>],
-    value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+    value: impl Fn(&Columns) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
     Spi::connect(|client| {
         let plan = plan(client, sql, args, false).map_err(Error::query(doing))?;
@@ -124,14 +137,39 @@ pub fn command(doing: &'static str, sql: &str) -> Result<(), Error> {
     })
 }
 
+/// Points are read by this, a hundred thousand rows at a time: a row is taken apart at once, and not by a guarded call
+/// or two for each of its columns, as [`SpiTupleTable`] does it.
 fn values<T>(
     doing: &'static str,
     table: SpiTupleTable<'_>,
-    value: impl Fn(&Columns<'_, '_>) -> Result<T, Error>,
+    value: impl Fn(&Columns) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
-    let mut values = Vec::with_capacity(table.len());
-    for row in table {
-        values.push(value(&Columns(&row, doing))?);
+    // SAFETY: the statement was run last, so this is what it left, if it returns rows, and it is there as long as
+    // `table` is.
+    let Some(result) = (unsafe { pg_sys::SPI_tuptable.as_ref() }) else {
+        return Ok(Vec::new());
+    };
+    // SAFETY: so many rows are there, and each is of this description.
+    let (rows, description) = unsafe {
+        let rows = slice::from_raw_parts(result.vals, table.len());
+        (rows, result.tupdesc)
+    };
+    // SAFETY: as above.
+    let types: Vec<pg_sys::Oid> = (1..=unsafe { (*description).natts })
+        .map(|at| unsafe { pg_sys::SPI_gettypeid(description, at) })
+        .collect();
+    let mut columns = Columns {
+        doing,
+        values: vec![pg_sys::Datum::null(); types.len()],
+        nulls: vec![true; types.len()],
+        types,
+    };
+    let mut values = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (into, nulls) = (columns.values.as_mut_ptr(), columns.nulls.as_mut_ptr());
+        // SAFETY: both have room for each column of the description.
+        unsafe { pg_sys::heap_deform_tuple(*row, description, into, nulls) };
+        values.push(value(&columns)?);
     }
     Ok(values)
 }

@@ -12,7 +12,12 @@ def test_a_day_of_a_device_that_takes_longer_than_a_statement_may_holds_up_nobod
                  FROM generate_series(1, 500000) n""")
     insert(db, "live", drive(osrm, recent_window(), seconds=100))
     left = [waiting(db)]
-    for _ in range(4):
+
+    def shown():
+        return db.rows("SELECT match_status FROM get_device_paths('live')") == [("matched",)]
+
+    # On a machine that is busy a second may be over before the first commit.
+    for _ in range(40):
         with closing(db.connect()) as session:
             session.cursor().execute("SET statement_timeout = '1s'")
             try:
@@ -20,5 +25,7 @@ def test_a_day_of_a_device_that_takes_longer_than_a_statement_may_holds_up_nobod
             except psycopg2.errors.QueryCanceled:
                 pass
         left.append(waiting(db))
-    assert db.value("SELECT match_status FROM get_device_paths('live')") == "matched"
+        if shown() and len(set(left)) >= 4:
+            break
+    assert shown()
     assert left == sorted(left, reverse=True) and len(set(left)) >= 4, left

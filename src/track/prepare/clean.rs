@@ -31,21 +31,33 @@ impl Cleaned {
         self.lost.extend(fixes.iter().map(|f| (f.time, loss)));
     }
 
-    /// Those of the fixes that are not told to be where the vehicle was not; these are lost.
-    fn without(&mut self, fixes: &[Fix], untrue: Vec<bool>) -> Vec<Fix> {
+    /// Takes those of the fixes away that are lost.
+    fn take_away(
+        &mut self,
+        fixes: &mut Vec<Fix>,
+        loss: Loss,
+        mut is_lost: impl FnMut(&Fix) -> bool,
+    ) {
+        fixes.retain(|fix| {
+            let lost = is_lost(fix);
+            if lost {
+                self.lost.push((fix.time, loss));
+            }
+            !lost
+        });
+    }
+
+    /// The same of those that are told to be where the vehicle was not, one by one.
+    fn take_untrue(&mut self, fixes: &mut Vec<Fix>, untrue: Vec<bool>) {
         let mut untrue = untrue.into_iter();
-        let (lost, left) = (fixes.iter()).partition(|_| untrue.next() == Some(true));
-        let lost: Vec<Fix> = lost;
-        self.lose(&lost, Loss::Teleport);
-        left
+        self.take_away(fixes, Loss::Teleport, |_| untrue.next() == Some(true));
     }
 
     /// Leaves out the fixes that nothing is made of, given by their time: none before or after can be reached from them.
     pub fn lose_unreached(&mut self, mut is_used: impl FnMut(Micros) -> bool) {
-        let (used, unreached) = self.fixes.iter().partition(|fix| is_used(fix.time));
-        self.fixes = used;
-        let unreached: Vec<Fix> = unreached;
-        self.lose(&unreached, Loss::Teleport);
+        let mut fixes = std::mem::take(&mut self.fixes);
+        self.take_away(&mut fixes, Loss::Teleport, |fix| !is_used(fix.time));
+        self.fixes = fixes;
     }
 
     /// The losses of one window in one slot.
@@ -70,10 +82,10 @@ fn is_null_island(fix: &Fix) -> bool {
 /// Cleans fixes in the order of [`Fixes`](crate::track::Fixes).
 pub fn clean(sorted: &[Fix], recipe: &Recipe) -> Cleaned {
     let mut cleaned = Cleaned::default();
-    let (null_island, usable): (Vec<Fix>, Vec<Fix>) =
-        sorted.iter().partition(|fix| is_null_island(fix));
-    cleaned.lose(&null_island, Loss::NullIsland);
-    let mut usable = cleaned.without(&usable, repeats(&usable));
+    let mut usable = sorted.to_vec();
+    cleaned.take_away(&mut usable, Loss::NullIsland, is_null_island);
+    let repeated = repeats(&usable);
+    cleaned.take_untrue(&mut usable, repeated);
     late::spread(&mut usable, recipe);
     let mut each_second: Vec<Fix> = Vec::with_capacity(usable.len().min(1 << 16));
     let mut groups = usable.chunk_by(|a, b| a.second() == b.second()).peekable();
@@ -84,7 +96,7 @@ pub fn clean(sorted: &[Fix], recipe: &Recipe) -> Cleaned {
         cleaned.lose(&group[kept + 1..], Loss::Duplicate);
         each_second.push(group[kept]);
     }
-    drop_unbelievable(&each_second, &mut cleaned);
+    drop_unbelievable(each_second, &mut cleaned);
     cleaned
 }
 
@@ -108,12 +120,15 @@ fn best(group: &[Fix], before: Option<&Fix>, after: &[Fix]) -> usize {
 }
 
 /// Leaves out what a receiver repeated while the vehicle went on, and teleports.
-fn drop_unbelievable(fixes: &[Fix], cleaned: &mut Cleaned) {
-    let moving = cleaned.without(fixes, frozen(fixes));
+fn drop_unbelievable(mut fixes: Vec<Fix>, cleaned: &mut Cleaned) {
+    let frozen = frozen(&fixes);
+    cleaned.take_untrue(&mut fixes, frozen);
+    let believable = teleports::believable(&fixes);
+    cleaned.fixes.reserve(believable.len());
     let mut next = 0;
-    for at in teleports::believable(&moving) {
-        cleaned.lose(&moving[next..at], Loss::Teleport);
-        cleaned.fixes.push(moving[at]);
+    for at in believable {
+        cleaned.lose(&fixes[next..at], Loss::Teleport);
+        cleaned.fixes.push(fixes[at]);
         next = at + 1;
     }
 }

@@ -79,8 +79,8 @@ fn lay_over_silence(fixes: &mut [Fix], begin: usize, end: usize, recipe: &Recipe
     }
 }
 
-/// The run that ends before `begin`, if nothing is known from before it, is laid out as the next one, but within its
-/// window.
+/// The run that ends before `begin`, if nothing is known from shortly before it, is laid out as the next one, but within
+/// its window, and so that it is as unknown as before whether the vehicle drove there from what came long before.
 fn lay_back_first(fixes: &mut [Fix], begin: usize, recipe: &Recipe) {
     let next_run = &fixes[begin - 1..];
     let each = passed(next_run) / (next_run.len() - 1) as Micros;
@@ -91,10 +91,14 @@ fn lay_back_first(fixes: &mut [Fix], begin: usize, recipe: &Recipe) {
     if !is_first || !(FEWEST_LATE..=MOST_LATE).contains(&(begin - first)) {
         return;
     }
-    let (run, next) = fixes[first..].split_at_mut(begin - first);
+    let (before, run) = fixes.split_at_mut(first);
+    let (run, next) = run.split_at_mut(begin - first);
     let until = run[run.len() - 1].time;
     put_in_order(None, run, next.first());
-    let earliest = recipe.window_number(until) * recipe.window;
+    let silent_until =
+        |before: &Fix| (before.time.saturating_add(recipe.max_gap)).saturating_add(1);
+    let earliest = (before.last().map_or(Micros::MIN, silent_until))
+        .max(recipe.window_number(until) * recipe.window);
     for (left, fix) in (0..).zip(run.iter_mut().rev()) {
         fix.time = (until - left * each).max(earliest);
     }
@@ -242,6 +246,21 @@ mod tests {
             minutes(&laid)
         );
         assert!(off(fixes, LONG) < 1.0);
+    }
+
+    #[test]
+    fn what_comes_first_after_a_long_silence_stays_after_it() {
+        // After two fixes nothing comes for five minutes, then thirty each minute.
+        let sent = |n: usize| match n {
+            ..2 => n as f64,
+            _ => 310.0 + 60.0 * ((n - 2) / 30) as f64 + 0.02 * ((n - 2) % 30) as f64,
+        };
+        let drive = (0..482).map(|n| fix(sent(n), 20.0 * n as f64, 0.0));
+        let mut fixes: Vec<Fix> = drive.collect();
+        spread(&mut fixes, &recipe(LONG));
+        assert!(fixes.is_sorted_by_key(|fix| fix.time));
+        assert!(passed(&fixes[1..3]) > recipe(LONG).max_gap);
+        assert!(passed(&fixes[2..32]) > 5 * SECOND);
     }
 
     #[test]

@@ -243,10 +243,18 @@ BEGIN ATOMIC
                    count(*) FILTER (WHERE p.reason IN ('NoSegment', 'NoMatch')) AS raw, mode() WITHIN GROUP (ORDER BY p.reason) AS reason
               FROM (SELECT q.match_status, q.reason, q.created_at FROM cached_polylines q ORDER BY q.id DESC LIMIT 200) p
              WHERE p.created_at > now() - interval '1 hour') c
-     WHERE c.paths >= 10 AND c.raw > 0.9 * c.paths;
+     WHERE c.paths >= 10 AND c.raw > 0.9 * c.paths
+    UNION ALL
+    SELECT 'warning', 'points_rejected',
+           format('%s of %s points of the last hour hold no usable place, time or device', r.rejected, r.points),
+           'Places are degrees, longitude from -180 to 180, latitude from -90 to 90; for what adopted tables are read by, SELECT * FROM @extschema@.adopted_sources. '
+           'Another column, unit or order: release_source(), then adopt_source() once more; what is older than the look-back then takes start_backfill().'
+      FROM (SELECT sum(w.rejected) AS rejected, sum(w.points) AS points FROM worker_runs w
+             WHERE w.started_at BETWEEN now() - interval '1 hour' AND statement_timestamp()) r
+     WHERE r.rejected > 0.5 * r.points;
 END;
 COMMENT ON FUNCTION _points_alerts IS
-    'whether points wait for a time to come, lie in the future though runs take them, or where the map has no roads, fleet by fleet; stable';
+    'whether points wait for a time to come, lie in the future though runs take them, where the map has no roads, or nowhere; stable';
 
 CREATE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',

@@ -2571,15 +2571,16 @@ DECLARE
     looked bigint;
     usable bigint;
 BEGIN
-    EXECUTE format('SELECT count(*), count(*) FILTER (WHERE isfinite(q.at) AND q.lon BETWEEN -180 AND 180 AND q.lat BETWEEN -90 AND 90)
+    EXECUTE format('SELECT count(*), count(*) FILTER (WHERE q.at BETWEEN ''1980-01-06'' AND now() + interval ''1 day''
+                                                      AND q.lon BETWEEN -180 AND 180 AND q.lat BETWEEN -90 AND 90)
                       FROM (SELECT %s AS at, (%s)::double precision AS lon, (%s)::double precision AS lat FROM %s p LIMIT 100) q',
                    source.time_expression, source.longitude_expression, source.latitude_expression,
                    @extschema@._qualified(source.relation))
        INTO looked, usable;
     IF looked > 0 AND usable = 0 THEN
-        RAISE WARNING 'none of % rows of table % that were looked at holds a place and a time that can be used', looked, source.relation
-            USING DETAIL = 'Such rows are marked as processed and counted as rejected.',
-                  HINT = 'See that the columns named are those of places in degrees, longitude first, two numbers a point, and of times. release_source() takes it back.';
+        RAISE WARNING 'none of % rows of table % that were looked at holds a place and a time that can be a vehicle''s', looked, source.relation
+            USING DETAIL = 'Rows without a usable place or time are marked as processed and counted as rejected; those of 1970, or of the future, wait.',
+                  HINT = 'See that the columns named are those of places in degrees, longitude first, two numbers a point, and of times, and what time_unit says. release_source() takes it back.';
     END IF;
 -- A table that cannot be read is set aside by the first run, with the reason.
 EXCEPTION WHEN OTHERS THEN
@@ -3283,10 +3284,18 @@ BEGIN ATOMIC
                    count(*) FILTER (WHERE p.reason IN ('NoSegment', 'NoMatch')) AS raw, mode() WITHIN GROUP (ORDER BY p.reason) AS reason
               FROM (SELECT q.match_status, q.reason, q.created_at FROM cached_polylines q ORDER BY q.id DESC LIMIT 200) p
              WHERE p.created_at > now() - interval '1 hour') c
-     WHERE c.paths >= 10 AND c.raw > 0.9 * c.paths;
+     WHERE c.paths >= 10 AND c.raw > 0.9 * c.paths
+    UNION ALL
+    SELECT 'warning', 'points_rejected',
+           format('%s of %s points of the last hour hold no usable place, time or device', r.rejected, r.points),
+           'Places are degrees, longitude from -180 to 180, latitude from -90 to 90; for what adopted tables are read by, SELECT * FROM @extschema@.adopted_sources. '
+           'Another column, unit or order: release_source(), then adopt_source() once more; what is older than the look-back then takes start_backfill().'
+      FROM (SELECT sum(w.rejected) AS rejected, sum(w.points) AS points FROM worker_runs w
+             WHERE w.started_at BETWEEN now() - interval '1 hour' AND statement_timestamp()) r
+     WHERE r.rejected > 0.5 * r.points;
 END;
 COMMENT ON FUNCTION _points_alerts IS
-    'whether points wait for a time to come, lie in the future though runs take them, or where the map has no roads, fleet by fleet; stable';
+    'whether points wait for a time to come, lie in the future though runs take them, where the map has no roads, or nowhere; stable';
 
 CREATE OR REPLACE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',

@@ -84,3 +84,29 @@ def test_milliseconds_that_were_taken_for_seconds_are_an_alert(db):
     assert "milliseconds" in hint
     db.rows("UPDATE gps_coordinates SET recorded_at = to_timestamp(extract(epoch FROM recorded_at) / 1000)")
     assert alerts(db)["points_ahead"][0].startswith("20 points")
+
+
+def test_a_table_of_millionths_of_a_degree_is_an_alert_and_its_points_come_once_it_is_adopted_right(db):
+    """Adoption could not warn: there were no rows yet."""
+    db.rows("""CREATE TABLE markers (username text, lon integer, lat integer, created_at timestamptz);
+               SELECT adopt_source('markers', longitude_column => 'lon', latitude_column => 'lat')""")
+    db.rows("""INSERT INTO markers SELECT 'bus', 24943000 + n * 500, 60170300, now() - interval '5 min' + n * interval '10 s'
+                 FROM generate_series(0, 14) n""")
+    db.rows("CALL process_pending()")
+    assert alerts(db)["points_rejected"][0] == "15 of 15 points of the last hour hold no usable place, time or device"
+    db.rows("""SELECT release_source('markers');
+               ALTER TABLE markers ADD longitude float8 GENERATED ALWAYS AS (lon / 1e6) STORED,
+                                   ADD latitude float8 GENERATED ALWAYS AS (lat / 1e6) STORED;
+               SELECT adopt_source('markers', longitude_column => 'longitude', latitude_column => 'latitude')""")
+    db.rows("CALL process_pending()")
+    assert db.rows("SELECT DISTINCT match_status FROM cached_polylines") == [("matched",)]
+
+
+@pytest.mark.parametrize("unit, factor", [("ms", 1), ("s", 1000)])
+def test_a_wrong_unit_of_time_is_warned_of_at_adoption(db, unit, factor):
+    db.rows("""CREATE TABLE markers (username text, coords float8[], created_at bigint);
+               INSERT INTO markers SELECT 'bus', '{24.9,60.1}', extract(epoch FROM now()) * %s FROM generate_series(1, 5)""", (factor,))
+    connection = db.connect()
+    connection.cursor().execute("SELECT adopt_source('markers', time_unit => %s, dry_run => true)", (unit,))
+    assert "none of 5 rows of table" in connection.notices[-1] and "time_unit" in connection.notices[-1]
+    connection.close()

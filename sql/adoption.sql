@@ -203,15 +203,16 @@ DECLARE
     looked bigint;
     usable bigint;
 BEGIN
-    EXECUTE format('SELECT count(*), count(*) FILTER (WHERE isfinite(q.at) AND q.lon BETWEEN -180 AND 180 AND q.lat BETWEEN -90 AND 90)
+    EXECUTE format('SELECT count(*), count(*) FILTER (WHERE q.at BETWEEN ''1980-01-06'' AND now() + interval ''1 day''
+                                                      AND q.lon BETWEEN -180 AND 180 AND q.lat BETWEEN -90 AND 90)
                       FROM (SELECT %s AS at, (%s)::double precision AS lon, (%s)::double precision AS lat FROM %s p LIMIT 100) q',
                    source.time_expression, source.longitude_expression, source.latitude_expression,
                    @extschema@._qualified(source.relation))
        INTO looked, usable;
     IF looked > 0 AND usable = 0 THEN
-        RAISE WARNING 'none of % rows of table % that were looked at holds a place and a time that can be used', looked, source.relation
-            USING DETAIL = 'Such rows are marked as processed and counted as rejected.',
-                  HINT = 'See that the columns named are those of places in degrees, longitude first, two numbers a point, and of times. release_source() takes it back.';
+        RAISE WARNING 'none of % rows of table % that were looked at holds a place and a time that can be a vehicle''s', looked, source.relation
+            USING DETAIL = 'Rows without a usable place or time are marked as processed and counted as rejected; those of 1970, or of the future, wait.',
+                  HINT = 'See that the columns named are those of places in degrees, longitude first, two numbers a point, and of times, and what time_unit says. release_source() takes it back.';
     END IF;
 -- A table that cannot be read is set aside by the first run, with the reason.
 EXCEPTION WHEN OTHERS THEN

@@ -9,6 +9,7 @@ DECLARE
     job record;
     last_start timestamptz;
     due timestamptz;
+    ended record;
 BEGIN
     SELECT * INTO job FROM @extschema@._cron_job('osrm_matcher');
     -- What was last put on record, less what was while a clock was ahead. A run that was long under way comes after
@@ -30,10 +31,18 @@ BEGIN
         RETURN QUERY VALUES ('critical', 'schedule_inactive', 'the schedule is there but not active',
                              format('SELECT cron.alter_job(%s, active => true);', job.job_id));
     ELSIF due < now() - interval '3 min' THEN
+        SELECT * INTO ended FROM @extschema@._last_cron_run(job.job_id);
         RETURN QUERY SELECT 'critical', 'not_running',
             CASE WHEN last_start IS NULL THEN 'no run within a day'
-                 ELSE format('the last run began %s ago', date_trunc('second', now() - last_start)) END,
-            'Look at cron.job_run_details for the reason; without pg_cron, at what calls process_pending().';
+                 ELSE format('the last run began %s ago', date_trunc('second', now() - last_start)) END
+            || CASE WHEN ended.failed THEN format('; the last one of pg_cron failed: %s', ended.message)
+                    WHEN job.job_id IS NOT NULL AND ended.failed IS NULL THEN '; none of pg_cron has ended yet' ELSE '' END,
+            CASE WHEN ended.failed AND ended.message LIKE 'connection failed%'
+                 THEN 'pg_cron connects as a client does, and is not let in: set cron.use_background_workers = on in postgresql.conf and restart, or let it in by pg_hba.conf (cron.host).'
+                 WHEN job.job_id IS NOT NULL AND ended.failed IS NULL
+                 THEN format('A new schedule begins at %s. If it does not, see that pg_cron is at work: SELECT * FROM pg_stat_activity WHERE application_name = ''pg_cron scheduler'';',
+                             @extschema@._next_run(job.schedule))
+                 ELSE 'Look at cron.job_run_details for the reason; without pg_cron, at what calls process_pending().' END;
     END IF;
 END
 $$;
@@ -204,6 +213,49 @@ END;
 COMMENT ON FUNCTION _adoption_alerts IS
     'adopted tables that are not as adoption makes them, or whose name another one has, and what gps_coordinates lacks; stable';
 
+-- Looks at what was stored last: a fleet whose lines are all raw, or of a time to come, is one whose points are not what
+-- they seem, while a single vehicle may well be where no road is, or have a clock that is wrong.
+CREATE FUNCTION _points_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'warning', 'points_ahead',
+           format('%s points are of more than a day in the future, the first of %s: no run takes them before their time',
+                  CASE WHEN a.points < 5000 THEN a.points::text ELSE '5000 or more' END, a.oldest),
+           'Were milliseconds taken for seconds, or is a clock wrong? Correct the times of these points, or delete them.'
+      FROM _points_ahead() a
+     WHERE a.points > 0
+    UNION ALL
+    SELECT 'warning', 'clocks_ahead',
+           format('%s of %s devices have points of the future, of up to %s from now', d.ahead, d.devices, d.furthest),
+           'Were local times stored as UTC? Insert times with their zone, or give adopt_source() the time_zone. A page shows no line before its time.'
+      FROM (SELECT count(DISTINCT w.device_id) AS devices, date_trunc('minute', max(w.start_time) - now()) AS furthest,
+                   count(DISTINCT w.device_id) FILTER (WHERE w.start_time > now() + interval '30 min') AS ahead
+              FROM (SELECT b.device_id, b.start_time FROM processing_batches b
+                     WHERE b.processing_completed_at > now() - interval '15 min'
+                     ORDER BY b.processing_completed_at DESC LIMIT 1000) w) d
+     WHERE d.ahead > 0 AND d.ahead >= 0.1 * d.devices
+    UNION ALL
+    SELECT 'warning', 'few_matched',
+           format('%s of the last %s paths lie on roads, all others are raw, for %s mostly', c.matched, c.paths, c.reason),
+           'Has OSRM the map of where the vehicles drive? Are longitude and latitude swapped, or no degrees? See where they are: '
+           'SELECT p.device_id, l.longitude, l.latitude FROM @extschema@.cached_polylines p CROSS JOIN @extschema@.decode_polyline(p.encoded_polyline) l ORDER BY p.id DESC LIMIT 10;'
+      FROM (SELECT count(*) AS paths, count(*) FILTER (WHERE p.match_status = 'matched') AS matched,
+                   count(*) FILTER (WHERE p.reason IN ('NoSegment', 'NoMatch')) AS raw, mode() WITHIN GROUP (ORDER BY p.reason) AS reason
+              FROM (SELECT q.match_status, q.reason, q.created_at FROM cached_polylines q ORDER BY q.id DESC LIMIT 200) p
+             WHERE p.created_at > now() - interval '1 hour') c
+     WHERE c.paths >= 10 AND c.raw > 0.9 * c.paths
+    UNION ALL
+    SELECT 'warning', 'points_rejected',
+           format('%s of %s points of the last hour hold no usable place, time or device', r.rejected, r.points),
+           'Places are degrees, longitude from -180 to 180, latitude from -90 to 90; for what adopted tables are read by, SELECT * FROM @extschema@.adopted_sources. '
+           'Another column, unit or order: release_source(), then adopt_source() once more; what is older than the look-back then takes start_backfill().'
+      FROM (SELECT sum(w.rejected) AS rejected, sum(w.points) AS points FROM worker_runs w
+             WHERE w.started_at BETWEEN now() - interval '1 hour' AND statement_timestamp()) r
+     WHERE r.rejected > 0.5 * r.points;
+END;
+COMMENT ON FUNCTION _points_alerts IS
+    'whether points wait for a time to come, lie in the future though runs take them, where the map has no roads, or nowhere; stable';
+
 CREATE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',
     max_failures double precision DEFAULT 0.01,
@@ -260,6 +312,7 @@ BEGIN
                               AND j.device_ids IS NULL AND j.from_time <= b.oldest);
     END IF;
 
+    RETURN QUERY SELECT a.* FROM @extschema@._points_alerts() a;
     RETURN QUERY SELECT a.* FROM @extschema@._run_alerts(max_failures, waiting_for) a;
 
     IF cache_size > cache_budget THEN

@@ -173,6 +173,24 @@ $$;
 COMMENT ON FUNCTION _backlog IS
     'unprocessed points within the look-back; exact up to so many a source, estimated beyond; stable';
 
+CREATE FUNCTION _first_waiting(fragments json, since timestamptz, until timestamptz, most integer, OUT points bigint, OUT oldest timestamptz)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT * INTO points, oldest FROM json_to_recordset(@extschema@._ask_source(fragments,
+        'SELECT count(*) AS points, min(q.at) AS oldest
+           FROM (SELECT {time_expression} AS at FROM {relation} p
+                  WHERE p.processed::int = 0 AND {since:$2} AND {until:$3}
+                  ORDER BY p.{time} LIMIT $5) q', NULL, since, until, most))
+        AS c (points bigint, oldest timestamptz);
+    -- A source that fails says nothing.
+    points := coalesce(points, 0);
+END
+$$;
+COMMENT ON FUNCTION _first_waiting IS
+    'unprocessed points of a source in a range, counted up to so many, and the oldest of them; stable';
+
 -- Points that no run takes by itself any more: an outage was longer than the look-back, or they came later still.
 -- What lay in a table before it was adopted was never meant to be.
 CREATE FUNCTION _behind_look_back(most integer DEFAULT 5000, OUT points bigint, OUT oldest timestamptz)
@@ -183,26 +201,31 @@ SET enable_bitmapscan = off
 SET enable_sort = off
 SET jit = off
 AS $$
-DECLARE
-    source record;
-    counted record;
 BEGIN
-    points := 0;
-    FOR source IN
-        SELECT s.fragments, coalesce(a.adopted_at - @extschema@._look_back(), '-infinity') AS since
-          FROM @extschema@._sources() s LEFT JOIN @extschema@.adopted_sources a USING (relation)
-    LOOP
-        SELECT * INTO counted FROM json_to_recordset(@extschema@._ask_source(source.fragments,
-            'SELECT count(*) AS points, min(q.at) AS oldest
-               FROM (SELECT {time_expression} AS at FROM {relation} p
-                      WHERE p.processed::int = 0 AND {since:$2} AND {until:$3}
-                      ORDER BY p.{time} LIMIT $5) q', NULL, source.since, now() - @extschema@._look_back(), most))
-            AS c (points bigint, oldest timestamptz);
-        -- A source that fails says nothing.
-        points := points + coalesce(counted.points, 0);
-        oldest := least(oldest, counted.oldest);
-    END LOOP;
+    SELECT coalesce(sum(w.points), 0), min(w.oldest) INTO points, oldest
+      FROM @extschema@._sources() s
+      LEFT JOIN @extschema@.adopted_sources a USING (relation)
+     CROSS JOIN LATERAL @extschema@._first_waiting(
+                s.fragments, coalesce(a.adopted_at - @extschema@._look_back(), '-infinity'), now() - @extschema@._look_back(), most) w;
 END
 $$;
 COMMENT ON FUNCTION _behind_look_back IS
     'unprocessed points from before the look-back, counted up to so many a source, and the oldest of them; stable';
+
+-- Points that no run takes yet: a device's clock may be ahead by a day, and no more.
+CREATE FUNCTION _points_ahead(most integer DEFAULT 5000, OUT points bigint, OUT oldest timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET jit = off
+AS $$
+BEGIN
+    SELECT coalesce(sum(w.points), 0), min(w.oldest) INTO points, oldest
+      FROM @extschema@._sources() s
+     CROSS JOIN LATERAL @extschema@._first_waiting(s.fragments, now() + interval '1 day', 'infinity', most) w;
+END
+$$;
+COMMENT ON FUNCTION _points_ahead IS
+    'unprocessed points of more than a day in the future, counted up to so many a source, and the first of them; stable';

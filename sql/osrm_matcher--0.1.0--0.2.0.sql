@@ -44,13 +44,13 @@ BEGIN
            _batch_devices, _behind_look_back, _between, _came_late, _changed_columns, _check_forgetting, _check_key,
            _check_range, _cron_workers, _cut_stops, _delete_points, _delete_step, _density, _device_keys, _device_lots,
            _device_slot, _devices_on_record, _distances, _distribution, _distribution_refusals, _driven, _drop_partition,
-           _drop_partitions, _end_job, _family_refusals, _fleet_json, _follow_groups, _forget_reads, _grant_writing, _group_expression,
+           _drop_partitions, _end_job, _family_refusals, _first_waiting, _fleet_json, _follow_groups, _forget_reads, _grant_writing, _group_expression,
            _groups_of, _guard_osrm_groups, _has_indexes, _has_noted, _imported_line, _is_half_adopted, _is_held_up, _is_hypertable,
            _is_of_timescaledb, _is_profile, _is_shard, _is_source_column, _join_lines, _join_stops, _kind_refusals,
            _known_devices, _last_cron_run, _line_end, _line_length, _local_shards, _look_ahead, _make_checks,
            _make_left_due, _make_partition, _make_partitions, _map_file, _map_template, _marking_refusals, _name_of,
            _oldest_point, _osrm_problem, _osrm_servers, _partition_steps, _path_parts, _paths_json, _period_of,
-           _period_start, _periods, _point_partitions, _points_are_partitioned, _points_obstacles, _points_parts,
+           _period_start, _periods, _point_partitions, _points_ahead, _points_alerts, _points_are_partitioned, _points_obstacles, _points_parts,
            _points_problem, _points_rights, _put_off, _qualified, _readable, _referred_to, _relation, _remake_points,
            _replacement, _require_commits, _require_points, _require_read_committed, _require_shardable, _require_simple_points, _require_superuser,
            _restore_device_locks, _rights_of_no_other, _schedule_jobs, _server_alerts, _server_list, _step_job,
@@ -852,6 +852,24 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION _first_waiting(fragments json, since timestamptz, until timestamptz, most integer, OUT points bigint, OUT oldest timestamptz)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT * INTO points, oldest FROM json_to_recordset(@extschema@._ask_source(fragments,
+        'SELECT count(*) AS points, min(q.at) AS oldest
+           FROM (SELECT {time_expression} AS at FROM {relation} p
+                  WHERE p.processed::int = 0 AND {since:$2} AND {until:$3}
+                  ORDER BY p.{time} LIMIT $5) q', NULL, since, until, most))
+        AS c (points bigint, oldest timestamptz);
+    -- A source that fails says nothing.
+    points := coalesce(points, 0);
+END
+$$;
+COMMENT ON FUNCTION _first_waiting IS
+    'unprocessed points of a source in a range, counted up to so many, and the oldest of them; stable';
+
 CREATE OR REPLACE FUNCTION _behind_look_back(most integer DEFAULT 5000, OUT points bigint, OUT oldest timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -860,30 +878,33 @@ SET enable_bitmapscan = off
 SET enable_sort = off
 SET jit = off
 AS $$
-DECLARE
-    source record;
-    counted record;
 BEGIN
-    points := 0;
-    FOR source IN
-        SELECT s.fragments, coalesce(a.adopted_at - @extschema@._look_back(), '-infinity') AS since
-          FROM @extschema@._sources() s LEFT JOIN @extschema@.adopted_sources a USING (relation)
-    LOOP
-        SELECT * INTO counted FROM json_to_recordset(@extschema@._ask_source(source.fragments,
-            'SELECT count(*) AS points, min(q.at) AS oldest
-               FROM (SELECT {time_expression} AS at FROM {relation} p
-                      WHERE p.processed::int = 0 AND {since:$2} AND {until:$3}
-                      ORDER BY p.{time} LIMIT $5) q', NULL, source.since, now() - @extschema@._look_back(), most))
-            AS c (points bigint, oldest timestamptz);
-        -- A source that fails says nothing.
-        points := points + coalesce(counted.points, 0);
-        oldest := least(oldest, counted.oldest);
-    END LOOP;
+    SELECT coalesce(sum(w.points), 0), min(w.oldest) INTO points, oldest
+      FROM @extschema@._sources() s
+      LEFT JOIN @extschema@.adopted_sources a USING (relation)
+     CROSS JOIN LATERAL @extschema@._first_waiting(
+                s.fragments, coalesce(a.adopted_at - @extschema@._look_back(), '-infinity'), now() - @extschema@._look_back(), most) w;
 END
 $$;
-
 COMMENT ON FUNCTION _behind_look_back IS
     'unprocessed points from before the look-back, counted up to so many a source, and the oldest of them; stable';
+
+CREATE FUNCTION _points_ahead(most integer DEFAULT 5000, OUT points bigint, OUT oldest timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET jit = off
+AS $$
+BEGIN
+    SELECT coalesce(sum(w.points), 0), min(w.oldest) INTO points, oldest
+      FROM @extschema@._sources() s
+     CROSS JOIN LATERAL @extschema@._first_waiting(s.fragments, now() + interval '1 day', 'infinity', most) w;
+END
+$$;
+COMMENT ON FUNCTION _points_ahead IS
+    'unprocessed points of more than a day in the future, counted up to so many a source, and the first of them; stable';
 
 CREATE OR REPLACE FUNCTION _count(relation regclass, fragments json DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -2550,15 +2571,16 @@ DECLARE
     looked bigint;
     usable bigint;
 BEGIN
-    EXECUTE format('SELECT count(*), count(*) FILTER (WHERE isfinite(q.at) AND q.lon BETWEEN -180 AND 180 AND q.lat BETWEEN -90 AND 90)
+    EXECUTE format('SELECT count(*), count(*) FILTER (WHERE q.at BETWEEN ''1980-01-06'' AND now() + interval ''1 day''
+                                                      AND q.lon BETWEEN -180 AND 180 AND q.lat BETWEEN -90 AND 90)
                       FROM (SELECT %s AS at, (%s)::double precision AS lon, (%s)::double precision AS lat FROM %s p LIMIT 100) q',
                    source.time_expression, source.longitude_expression, source.latitude_expression,
                    @extschema@._qualified(source.relation))
        INTO looked, usable;
     IF looked > 0 AND usable = 0 THEN
-        RAISE WARNING 'none of % rows of table % that were looked at holds a place and a time that can be used', looked, source.relation
-            USING DETAIL = 'Such rows are marked as processed and counted as rejected.',
-                  HINT = 'See that the columns named are those of places in degrees, longitude first, two numbers a point, and of times. release_source() takes it back.';
+        RAISE WARNING 'none of % rows of table % that were looked at holds a place and a time that can be a vehicle''s', looked, source.relation
+            USING DETAIL = 'Rows without a usable place or time are marked as processed and counted as rejected; those of 1970, or of the future, wait.',
+                  HINT = 'See that the columns named are those of places in degrees, longitude first, two numbers a point, and of times, and what time_unit says. release_source() takes it back.';
     END IF;
 -- A table that cannot be read is set aside by the first run, with the reason.
 EXCEPTION WHEN OTHERS THEN
@@ -2991,6 +3013,7 @@ DECLARE
     job record;
     last_start timestamptz;
     due timestamptz;
+    ended record;
 BEGIN
     SELECT * INTO job FROM @extschema@._cron_job('osrm_matcher');
     -- What was last put on record, less what was while a clock was ahead. A run that was long under way comes after
@@ -3012,10 +3035,18 @@ BEGIN
         RETURN QUERY VALUES ('critical', 'schedule_inactive', 'the schedule is there but not active',
                              format('SELECT cron.alter_job(%s, active => true);', job.job_id));
     ELSIF due < now() - interval '3 min' THEN
+        SELECT * INTO ended FROM @extschema@._last_cron_run(job.job_id);
         RETURN QUERY SELECT 'critical', 'not_running',
             CASE WHEN last_start IS NULL THEN 'no run within a day'
-                 ELSE format('the last run began %s ago', date_trunc('second', now() - last_start)) END,
-            'Look at cron.job_run_details for the reason; without pg_cron, at what calls process_pending().';
+                 ELSE format('the last run began %s ago', date_trunc('second', now() - last_start)) END
+            || CASE WHEN ended.failed THEN format('; the last one of pg_cron failed: %s', ended.message)
+                    WHEN job.job_id IS NOT NULL AND ended.failed IS NULL THEN '; none of pg_cron has ended yet' ELSE '' END,
+            CASE WHEN ended.failed AND ended.message LIKE 'connection failed%'
+                 THEN 'pg_cron connects as a client does, and is not let in: set cron.use_background_workers = on in postgresql.conf and restart, or let it in by pg_hba.conf (cron.host).'
+                 WHEN job.job_id IS NOT NULL AND ended.failed IS NULL
+                 THEN format('A new schedule begins at %s. If it does not, see that pg_cron is at work: SELECT * FROM pg_stat_activity WHERE application_name = ''pg_cron scheduler'';',
+                             @extschema@._next_run(job.schedule))
+                 ELSE 'Look at cron.job_run_details for the reason; without pg_cron, at what calls process_pending().' END;
     END IF;
 END
 $$;
@@ -3225,6 +3256,47 @@ END;
 COMMENT ON FUNCTION _adoption_alerts IS
     'adopted tables that are not as adoption makes them, or whose name another one has, and what gps_coordinates lacks; stable';
 
+CREATE FUNCTION _points_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'warning', 'points_ahead',
+           format('%s points are of more than a day in the future, the first of %s: no run takes them before their time',
+                  CASE WHEN a.points < 5000 THEN a.points::text ELSE '5000 or more' END, a.oldest),
+           'Were milliseconds taken for seconds, or is a clock wrong? Correct the times of these points, or delete them.'
+      FROM _points_ahead() a
+     WHERE a.points > 0
+    UNION ALL
+    SELECT 'warning', 'clocks_ahead',
+           format('%s of %s devices have points of the future, of up to %s from now', d.ahead, d.devices, d.furthest),
+           'Were local times stored as UTC? Insert times with their zone, or give adopt_source() the time_zone. A page shows no line before its time.'
+      FROM (SELECT count(DISTINCT w.device_id) AS devices, date_trunc('minute', max(w.start_time) - now()) AS furthest,
+                   count(DISTINCT w.device_id) FILTER (WHERE w.start_time > now() + interval '30 min') AS ahead
+              FROM (SELECT b.device_id, b.start_time FROM processing_batches b
+                     WHERE b.processing_completed_at > now() - interval '15 min'
+                     ORDER BY b.processing_completed_at DESC LIMIT 1000) w) d
+     WHERE d.ahead > 0 AND d.ahead >= 0.1 * d.devices
+    UNION ALL
+    SELECT 'warning', 'few_matched',
+           format('%s of the last %s paths lie on roads, all others are raw, for %s mostly', c.matched, c.paths, c.reason),
+           'Has OSRM the map of where the vehicles drive? Are longitude and latitude swapped, or no degrees? See where they are: '
+           'SELECT p.device_id, l.longitude, l.latitude FROM @extschema@.cached_polylines p CROSS JOIN @extschema@.decode_polyline(p.encoded_polyline) l ORDER BY p.id DESC LIMIT 10;'
+      FROM (SELECT count(*) AS paths, count(*) FILTER (WHERE p.match_status = 'matched') AS matched,
+                   count(*) FILTER (WHERE p.reason IN ('NoSegment', 'NoMatch')) AS raw, mode() WITHIN GROUP (ORDER BY p.reason) AS reason
+              FROM (SELECT q.match_status, q.reason, q.created_at FROM cached_polylines q ORDER BY q.id DESC LIMIT 200) p
+             WHERE p.created_at > now() - interval '1 hour') c
+     WHERE c.paths >= 10 AND c.raw > 0.9 * c.paths
+    UNION ALL
+    SELECT 'warning', 'points_rejected',
+           format('%s of %s points of the last hour hold no usable place, time or device', r.rejected, r.points),
+           'Places are degrees, longitude from -180 to 180, latitude from -90 to 90; for what adopted tables are read by, SELECT * FROM @extschema@.adopted_sources. '
+           'Another column, unit or order: release_source(), then adopt_source() once more; what is older than the look-back then takes start_backfill().'
+      FROM (SELECT sum(w.rejected) AS rejected, sum(w.points) AS points FROM worker_runs w
+             WHERE w.started_at BETWEEN now() - interval '1 hour' AND statement_timestamp()) r
+     WHERE r.rejected > 0.5 * r.points;
+END;
+COMMENT ON FUNCTION _points_alerts IS
+    'whether points wait for a time to come, lie in the future though runs take them, where the map has no roads, or nowhere; stable';
+
 CREATE OR REPLACE FUNCTION worker_alerts(
     max_delay interval DEFAULT '2 min',
     max_failures double precision DEFAULT 0.01,
@@ -3281,6 +3353,7 @@ BEGIN
                               AND j.device_ids IS NULL AND j.from_time <= b.oldest);
     END IF;
 
+    RETURN QUERY SELECT a.* FROM @extschema@._points_alerts() a;
     RETURN QUERY SELECT a.* FROM @extschema@._run_alerts(max_failures, waiting_for) a;
 
     IF cache_size > cache_budget THEN

@@ -172,8 +172,15 @@ fn osrm_health() -> Result<
                     Some(_) => "its group in osrm_groups",
                     None => "osrm_matcher.osrm_url",
                 };
+                let https = match server.starts_with("https:") {
+                    true => {
+                        " osrm-routed itself speaks http: https takes a proxy before it, with a certificate \
+                         of a public authority."
+                    }
+                    false => "",
+                };
                 let advice = format!(
-                    "See that osrm-routed runs and that {named_by} names it; points wait until it answers."
+                    "See that osrm-routed runs and that {named_by} names it; points wait until it answers.{https}"
                 );
                 let (problem, advice) = (Some(away.why), Some(advice));
                 (false, None, None, size, problem, advice, server, group)

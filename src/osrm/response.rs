@@ -136,7 +136,10 @@ pub fn parse(body: &[u8]) -> Result<MatchAnswer, MatchError> {
             message: bounded(body.message),
         })),
         // Also `InvalidService` and its like: the server is set up wrongly, the points are not.
-        _ => Err(unavailable("an answer with a code that is none of /match")),
+        _ => Err(MatchError::Unavailable(format!(
+            "an answer with code {:?}, which is none of /match",
+            bounded(body.code)
+        ))),
     }
 }
 
@@ -145,7 +148,7 @@ fn unavailable(what: &str) -> MatchError {
 }
 
 /// A message that goes into a table must not be as long as a body can be.
-fn bounded(message: String) -> String {
+pub fn bounded(message: String) -> String {
     message
         .chars()
         .filter(|c| !c.is_control())
@@ -303,7 +306,7 @@ mod tests {
         assert_eq!(seen("[]"), "an answer that lacks a part of what OSRM sends");
         assert_eq!(
             seen(r#"{"code":"Tired"}"#),
-            "an answer with a code that is none of /match"
+            "an answer with code \"Tired\", which is none of /match"
         );
     }
 

@@ -117,6 +117,17 @@ def test_a_certificate_that_is_not_valid(db, osrm, pending, tmp_path):
     assert_drains(db)
 
 
+@pytest.mark.parametrize("path", ["/route/v1/driving", "/match/v1", "/match/v1/driving/"])
+def test_an_address_that_ends_elsewhere_than_before_match_spends_no_points(db, osrm, pending, path):
+    """OSRM is there and refuses whatever it is asked: lines would be raw, as if the map had no roads."""
+    db.set("osrm_matcher.osrm_url", osrm.url + path)
+    assert_nothing_spent(db, *run(db), "OSRM refuses every request: InvalidUrl: ")
+    health = db.row("SELECT reachable, problem FROM osrm_health()")
+    assert not health["reachable"] and "an address ends before /match" in health["problem"]
+    db.set("osrm_matcher.osrm_url", osrm.url)
+    assert_drains(db)
+
+
 def test_the_procedure_ends_too(db, faults, pending):
     faults.fault = "hang"
     begin = time.monotonic()

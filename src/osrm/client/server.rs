@@ -10,6 +10,7 @@ use ureq::{Agent, Error as HttpError, Timeout};
 use super::ClientSettings;
 use super::resolver::Once;
 use crate::osrm::reply::{Away, Reply};
+use crate::osrm::response::bounded;
 
 /// A server closes idle connections after 5 s; ours must be given up before.
 const IDLE: Duration = Duration::from_secs(4);
@@ -179,12 +180,13 @@ impl Server {
         self.sign_of_life("nearest", "0,0?generate_hints=false")
     }
 
-    /// One small request; any answer that is OSRM's own will do.
+    /// One small request, about a place where hardly a map has a road: that there is none is an answer, too.
     fn sign_of_life(&self, service: &str, question: &str) -> Result<Health, Away> {
         #[derive(serde::Deserialize)]
         struct Sign {
-            #[serde(rename = "code")]
-            _code: String,
+            code: String,
+            #[serde(default)]
+            message: String,
             data_version: Option<String>,
         }
         let begin = Instant::now();
@@ -197,10 +199,18 @@ impl Server {
             return Err(away);
         }
         match serde_json::from_slice::<Sign>(&reply.body) {
-            Ok(sign) if reply.status < 500 => Ok(Health {
-                round_trip,
-                data_version: sign.data_version,
-            }),
+            Ok(sign) if reply.status < 500 => match sign.code.as_str() {
+                "Ok" | "NoSegment" | "NoMatch" => Ok(Health {
+                    round_trip,
+                    data_version: sign.data_version,
+                }),
+                // It would refuse every window alike, which is not what their points deserve.
+                _ => Err(Away::because(format!(
+                    "OSRM refuses every request: {}: {}; an address ends before /match, as http://10.0.0.1:5000 does",
+                    bounded(sign.code),
+                    bounded(sign.message)
+                ))),
+            },
             _ => Err(Away::because(reply.describe())),
         }
     }

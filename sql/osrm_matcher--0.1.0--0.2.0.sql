@@ -53,7 +53,7 @@ BEGIN
            _period_start, _periods, _point_partitions, _points_are_partitioned, _points_obstacles, _points_parts,
            _points_problem, _points_rights, _put_off, _qualified, _readable, _referred_to, _relation, _remake_points,
            _replacement, _require_commits, _require_points, _require_read_committed, _require_shardable, _require_simple_points, _require_superuser,
-           _restore_device_locks, _rights_of_no_other, _schedule_jobs, _server_alerts, _server_list, _step_job,
+           _restore_device_locks, _rights_of_no_other, _schedule_jobs, _server_alerts, _server_list, _shown_until, _step_job,
            _stops_of, _stored_columns, _stored_paths, _suffix, _tables_of, _types_of, _unschedule_workers,
            _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _warn_of_locks, _warn_of_unusable,
            _writes_but_notes, _written_fleet, _written_paths, adopt_shards, attach_indexes, forget_departed, get_device_distance,
@@ -5000,13 +5000,21 @@ END;
 COMMENT ON FUNCTION get_changes IS
     'windows of some devices (null: all) whose outcome was committed since a moment, a row a path; path columns are null where a window holds none; stable, parallel safe';
 
+-- What a standby that is behind shows is as old as what it has replayed. To it that is the present: what it catches up with
+-- all at once bears times that are over by then.
+CREATE FUNCTION _shown_until() RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN coalesce(CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp() END, now());
+COMMENT ON FUNCTION _shown_until IS
+    'until when this server knows what was committed: now, or on a standby the time of what was replayed last; stable, parallel safe';
+
 CREATE OR REPLACE FUNCTION _changed_windows(since timestamptz, device_ids text[]) RETURNS SETOF processing_batches
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
 DECLARE
-    early timestamptz := CASE WHEN since < now() THEN since WHEN since IS NOT NULL THEN now() END - interval '2 min';
+    early timestamptz := CASE WHEN since IS NOT NULL THEN least(since, @extschema@._shown_until()) END - interval '2 min';
     next_xid xid8 := pg_snapshot_xmax(pg_current_snapshot());
     before record;
 BEGIN
@@ -5034,8 +5042,8 @@ LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT json_build_object(
                'since', greatest(max(w.processing_completed_at),
-                                 CASE WHEN get_page_changes.since < now() THEN get_page_changes.since
-                                      WHEN get_page_changes.since IS NOT NULL THEN now() END),
+                                 CASE WHEN get_page_changes.since IS NOT NULL
+                                      THEN least(get_page_changes.since, _shown_until()) END),
                'windows', coalesce(json_agg(json_build_object(
                               'device', w.device_id, 'start_time', w.start_time, 'end_time', w.end_time,
                               'paths', _known_json(concat('[', held.paths, ']')))
@@ -5547,7 +5555,7 @@ BEGIN ATOMIC
     SELECT r.functions, r.relations
       FROM (VALUES
         ('reader',
-         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_stops_of,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_known_devices,_map_template,_path_parts,_driven,_periods,_period_of,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines,encode_polyline,decode_polyline}'::text[],
+         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_stops_of,_changed_windows,_shown_until,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_known_devices,_map_template,_path_parts,_driven,_periods,_period_of,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines,encode_polyline,decode_polyline}'::text[],
          '{cached_polylines,stops,processing_batches,device_days}'::text[]),
         ('worker',
          '{process_pending_gps,process_pending,_process_round,_require_commits,make_batches,claim_batches,match_batches}', '{}'),

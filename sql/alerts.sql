@@ -56,7 +56,9 @@ BEGIN ATOMIC
       FROM _cron_job('osrm_matcher_upkeep') j
      CROSS JOIN LATERAL _last_cron_run(j.job_id) r
      CROSS JOIN LATERAL (VALUES
-        (r.failed, 'upkeep_failed', format('upkeep failed %s ago: %s', date_trunc('second', now() - r.began), r.message),
+        -- What could not begin, as where no connection was left, has no time.
+        (r.failed, 'upkeep_failed',
+         format('upkeep failed%s: %s', ' ' || date_trunc('second', now() - r.began) || ' ago', r.message),
          format('Mend that; the next upkeep tries again (%s).', j.schedule)),
         (_next_run(j.schedule, r.began) < now() - interval '1 day', 'upkeep_not_running',
          format('the last upkeep began %s ago', date_trunc('second', now() - r.began)),

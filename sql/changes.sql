@@ -4,6 +4,14 @@
 -- names the windows whose outcome was stored since, each with all that it holds now; whoever keeps a copy
 -- replaces what it has of them.
 
+-- What a standby that is behind shows is as old as what it has replayed. To it that is the present: what it catches up with
+-- all at once bears times that are over by then.
+CREATE FUNCTION _shown_until() RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN coalesce(CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp() END, now());
+COMMENT ON FUNCTION _shown_until IS
+    'until when this server knows what was committed: now, or on a standby the time of what was replayed last; stable, parallel safe';
+
 -- An outcome becomes visible when its transaction commits, which may be long after the time it bears. Each run
 -- notes which transactions had ended by then: whatever was committed after the last run before `since` is told.
 -- (That run's own outcomes are, too: it had not committed when it made the note.) Clocks differ, so the search
@@ -15,7 +23,7 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
 DECLARE
-    early timestamptz := CASE WHEN since < now() THEN since WHEN since IS NOT NULL THEN now() END - interval '2 min';
+    early timestamptz := CASE WHEN since IS NOT NULL THEN least(since, @extschema@._shown_until()) END - interval '2 min';
     next_xid xid8 := pg_snapshot_xmax(pg_current_snapshot());
     before record;
 BEGIN
@@ -77,8 +85,8 @@ LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT json_build_object(
                'since', greatest(max(w.processing_completed_at),
-                                 CASE WHEN get_page_changes.since < now() THEN get_page_changes.since
-                                      WHEN get_page_changes.since IS NOT NULL THEN now() END),
+                                 CASE WHEN get_page_changes.since IS NOT NULL
+                                      THEN least(get_page_changes.since, _shown_until()) END),
                'windows', coalesce(json_agg(json_build_object(
                               'device', w.device_id, 'start_time', w.start_time, 'end_time', w.end_time,
                               'paths', _known_json(concat('[', held.paths, ']')))

@@ -127,7 +127,10 @@ BEGIN
     FOREACH job_name IN ARRAY job_names LOOP
         EXECUTE 'SELECT * FROM cron.job j WHERE j.jobname = $1 AND j.username = current_user AND j.database <> current_database()'
            INTO taken USING job_name;
-        IF taken.jobid IS NOT NULL THEN
+        -- A database that is gone is this one under its old name, or was here before it: nothing runs there any more.
+        IF taken.jobid IS NOT NULL AND NOT EXISTS (SELECT FROM pg_database d WHERE d.datname = taken.database) THEN
+            PERFORM @extschema@._end_job(taken.jobid, taken.username);
+        ELSIF taken.jobid IS NOT NULL THEN
             RAISE EXCEPTION 'pg_cron has a job "%" already, which is one of database "%"', job_name, taken.database
                 USING ERRCODE = 'object_not_in_prerequisite_state',
                       HINT = format('Give that a name of its own, then try again: SELECT cron.unschedule(%s), %s;', taken.jobid,

@@ -53,7 +53,7 @@ BEGIN
            _period_start, _periods, _point_partitions, _points_ahead, _points_alerts, _points_are_partitioned, _points_obstacles, _points_parts,
            _points_problem, _points_rights, _put_off, _qualified, _readable, _referred_to, _relation, _remake_points,
            _replacement, _require_commits, _require_points, _require_read_committed, _require_shardable, _require_simple_points, _require_superuser,
-           _restore_device_locks, _rights_of_no_other, _schedule_jobs, _server_alerts, _server_list, _step_job,
+           _restore_device_locks, _rights_of_no_other, _schedule_jobs, _server_alerts, _server_list, _shown_until, _step_job,
            _stops_of, _stored_columns, _stored_paths, _suffix, _tables_of, _types_of, _unschedule_workers,
            _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _warn_of_locks, _warn_of_unusable,
            _writes_but_notes, _written_fleet, _written_paths, adopt_shards, attach_indexes, forget_departed, get_device_distance,
@@ -5073,13 +5073,21 @@ END;
 COMMENT ON FUNCTION get_changes IS
     'windows of some devices (null: all) whose outcome was committed since a moment, a row a path; path columns are null where a window holds none; stable, parallel safe';
 
+-- What a standby that is behind shows is as old as what it has replayed. To it that is the present: what it catches up with
+-- all at once bears times that are over by then.
+CREATE FUNCTION _shown_until() RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN coalesce(CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp() END, now());
+COMMENT ON FUNCTION _shown_until IS
+    'until when this server knows what was committed: now, or on a standby the time of what was replayed last; stable, parallel safe';
+
 CREATE OR REPLACE FUNCTION _changed_windows(since timestamptz, device_ids text[]) RETURNS SETOF processing_batches
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
 DECLARE
-    early timestamptz := CASE WHEN since < now() THEN since WHEN since IS NOT NULL THEN now() END - interval '2 min';
+    early timestamptz := CASE WHEN since IS NOT NULL THEN least(since, @extschema@._shown_until()) END - interval '2 min';
     next_xid xid8 := pg_snapshot_xmax(pg_current_snapshot());
     before record;
 BEGIN
@@ -5107,8 +5115,8 @@ LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT json_build_object(
                'since', greatest(max(w.processing_completed_at),
-                                 CASE WHEN get_page_changes.since < now() THEN get_page_changes.since
-                                      WHEN get_page_changes.since IS NOT NULL THEN now() END),
+                                 CASE WHEN get_page_changes.since IS NOT NULL
+                                      THEN least(get_page_changes.since, _shown_until()) END),
                'windows', coalesce(json_agg(json_build_object(
                               'device', w.device_id, 'start_time', w.start_time, 'end_time', w.end_time,
                               'paths', _known_json(concat('[', held.paths, ']')))
@@ -5354,6 +5362,10 @@ DECLARE
     run_id pg_catalog.int8;
     more   pg_catalog.bool := true;
     left_s pg_catalog.int4;
+    -- What statement_timeout would end ends by itself before: a round begins windows for a third of that, or two seconds.
+    may_last pg_catalog.interval := pg_catalog.current_setting('statement_timeout');
+    spare    pg_catalog.interval :=
+        least(may_last OPERATOR(pg_catalog./) 2, pg_catalog.make_interval(secs => 3));
 BEGIN
     PERFORM @extschema@._require_commits('process_pending()', 'SELECT * FROM @extschema@.process_pending_gps();');
     IF every OPERATOR(pg_catalog.<) pg_catalog.make_interval(secs => 1) THEN
@@ -5363,6 +5375,10 @@ BEGIN
     IF pg_catalog.pg_is_in_recovery() THEN
         RAISE NOTICE 'nothing done: this server is a standby';
         RETURN;
+    END IF;
+    IF may_last OPERATOR(pg_catalog.>) pg_catalog.make_interval() THEN
+        until := least(until, pg_catalog.statement_timestamp() OPERATOR(pg_catalog.+)
+                              (may_last OPERATOR(pg_catalog.-) spare));
     END IF;
     -- Workers that share the work see what the others have committed, whatever the default is; CHAIN keeps it so.
     IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed' THEN
@@ -5444,7 +5460,10 @@ BEGIN
     FOREACH job_name IN ARRAY job_names LOOP
         EXECUTE 'SELECT * FROM cron.job j WHERE j.jobname = $1 AND j.username = current_user AND j.database <> current_database()'
            INTO taken USING job_name;
-        IF taken.jobid IS NOT NULL THEN
+        -- A database that is gone is this one under its old name, or was here before it: nothing runs there any more.
+        IF taken.jobid IS NOT NULL AND NOT EXISTS (SELECT FROM pg_database d WHERE d.datname = taken.database) THEN
+            PERFORM @extschema@._end_job(taken.jobid, taken.username);
+        ELSIF taken.jobid IS NOT NULL THEN
             RAISE EXCEPTION 'pg_cron has a job "%" already, which is one of database "%"', job_name, taken.database
                 USING ERRCODE = 'object_not_in_prerequisite_state',
                       HINT = format('Give that a name of its own, then try again: SELECT cron.unschedule(%s), %s;', taken.jobid,
@@ -5484,7 +5503,9 @@ BEGIN ATOMIC
       FROM _cron_job('osrm_matcher_upkeep') j
      CROSS JOIN LATERAL _last_cron_run(j.job_id) r
      CROSS JOIN LATERAL (VALUES
-        (r.failed, 'upkeep_failed', format('upkeep failed %s ago: %s', date_trunc('second', now() - r.began), r.message),
+        -- What could not begin, as where no connection was left, has no time.
+        (r.failed, 'upkeep_failed',
+         format('upkeep failed%s: %s', ' ' || date_trunc('second', now() - r.began) || ' ago', r.message),
          format('Mend that; the next upkeep tries again (%s).', j.schedule)),
         (_next_run(j.schedule, r.began) < now() - interval '1 day', 'upkeep_not_running',
          format('the last upkeep began %s ago', date_trunc('second', now() - r.began)),
@@ -5528,6 +5549,8 @@ DECLARE
     command text := format('CALL @extschema@.process_pending(%s)', concat_ws(', ',
         '58, every => ' || quote_literal(every),
         CASE WHEN workers > 1 THEN 'windows_per_round => ' || greatest(500 / workers, 50) END));
+    -- In a new session of this role, as pg_cron's is.
+    may_last interval := (SELECT s.reset_val::bigint * interval '1 ms' FROM pg_settings s WHERE s.name = 'statement_timeout');
     first_job bigint;
 BEGIN
     IF every < interval '1 s' THEN
@@ -5541,6 +5564,10 @@ BEGIN
     first_job := @extschema@._schedule_jobs(
         ARRAY(SELECT 'osrm_matcher' || CASE WHEN n > 1 THEN '_' || n ELSE '' END FROM generate_series(1, workers) n), schedule, command);
     PERFORM @extschema@._unschedule_workers(workers);
+    IF every IS NOT NULL AND may_last BETWEEN interval '1 ms' AND interval '1 min' THEN
+        RAISE WARNING 'in each minute, new points are looked for until shortly before statement_timeout, which is %', may_last
+            USING HINT = format('ALTER ROLE %I IN DATABASE %I SET statement_timeout = 0;', current_user, current_database());
+    END IF;
     RETURN first_job;
 END
 $$;
@@ -5620,7 +5647,7 @@ BEGIN ATOMIC
     SELECT r.functions, r.relations
       FROM (VALUES
         ('reader',
-         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_stops_of,_changed_windows,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_known_devices,_map_template,_path_parts,_driven,_periods,_period_of,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines,encode_polyline,decode_polyline}'::text[],
+         '{get_device_paths,get_paths_between,get_fleet_paths,get_devices,get_device_tail,get_device_stops,get_path_points,get_device_distance,get_distances,get_device_trips,get_device_page,get_device_page_between,get_fleet_page,get_device_geojson,get_paths_geojson,holds_device,get_changes,get_page_changes,get_device_positions,get_device_fixes,get_map_page,note_read,_stored_paths,_stops_of,_changed_windows,_shown_until,_window_paths,_max_gap,_look_back,_oldest_waiting,_waiting_points,_device_page,_fleet_json,_feature,_paths_json,_page_json,_known_json,_batch_devices,_known_devices,_map_template,_path_parts,_driven,_periods,_period_of,_period_start,_distances,_check_range,_line_length,_line_end,_join_lines,encode_polyline,decode_polyline}'::text[],
          '{cached_polylines,stops,processing_batches,device_days}'::text[]),
         ('worker',
          '{process_pending_gps,process_pending,_process_round,_require_commits,make_batches,claim_batches,match_batches}', '{}'),

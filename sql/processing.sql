@@ -15,6 +15,10 @@ DECLARE
     run_id pg_catalog.int8;
     more   pg_catalog.bool := true;
     left_s pg_catalog.int4;
+    -- What statement_timeout would end ends by itself before: a round begins windows for a third of that, or two seconds.
+    may_last pg_catalog.interval := pg_catalog.current_setting('statement_timeout');
+    spare    pg_catalog.interval :=
+        least(may_last OPERATOR(pg_catalog./) 2, pg_catalog.make_interval(secs => 3));
 BEGIN
     PERFORM @extschema@._require_commits('process_pending()', 'SELECT * FROM @extschema@.process_pending_gps();');
     IF every OPERATOR(pg_catalog.<) pg_catalog.make_interval(secs => 1) THEN
@@ -24,6 +28,10 @@ BEGIN
     IF pg_catalog.pg_is_in_recovery() THEN
         RAISE NOTICE 'nothing done: this server is a standby';
         RETURN;
+    END IF;
+    IF may_last OPERATOR(pg_catalog.>) pg_catalog.make_interval() THEN
+        until := least(until, pg_catalog.statement_timestamp() OPERATOR(pg_catalog.+)
+                              (may_last OPERATOR(pg_catalog.-) spare));
     END IF;
     -- Workers that share the work see what the others have committed, whatever the default is; CHAIN keeps it so.
     IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed' THEN
@@ -84,6 +92,8 @@ DECLARE
     command text := format('CALL @extschema@.process_pending(%s)', concat_ws(', ',
         '58, every => ' || quote_literal(every),
         CASE WHEN workers > 1 THEN 'windows_per_round => ' || greatest(500 / workers, 50) END));
+    -- In a new session of this role, as pg_cron's is.
+    may_last interval := (SELECT s.reset_val::bigint * interval '1 ms' FROM pg_settings s WHERE s.name = 'statement_timeout');
     first_job bigint;
 BEGIN
     IF every < interval '1 s' THEN
@@ -97,6 +107,10 @@ BEGIN
     first_job := @extschema@._schedule_jobs(
         ARRAY(SELECT 'osrm_matcher' || CASE WHEN n > 1 THEN '_' || n ELSE '' END FROM generate_series(1, workers) n), schedule, command);
     PERFORM @extschema@._unschedule_workers(workers);
+    IF every IS NOT NULL AND may_last BETWEEN interval '1 ms' AND interval '1 min' THEN
+        RAISE WARNING 'in each minute, new points are looked for until shortly before statement_timeout, which is %', may_last
+            USING HINT = format('ALTER ROLE %I IN DATABASE %I SET statement_timeout = 0;', current_user, current_database());
+    END IF;
     RETURN first_job;
 END
 $$;

@@ -134,6 +134,9 @@ impl From<Error> for ErrorReport {
             Error::ReadOnly { standby: false } => report(
                 Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
                 "cannot process points in a read-only transaction".into(),
+            )
+            .set_hint(
+                "Call it in one that may write; default_transaction_read_only says what a transaction is that does not say so.",
             ),
             Error::CannotCommit { call, instead } => cannot_commit(&call, &instead),
             Error::OtherVersion { library, extension } => report(

@@ -33,6 +33,12 @@ def test_a_call_ends_before_its_time_is_up(db):
     assert db.value("SELECT count(*) FROM worker_runs") == 2
 
 
+def test_a_call_ends_by_itself_before_statement_timeout_would_end_it(db):
+    db.set("statement_timeout", "6s")
+    db.rows("CALL process_pending(58, every => '1 s')")
+    assert db.value("SELECT count(*) FROM worker_runs") >= 2
+
+
 def test_looking_without_a_pause_is_refused(db):
     with pytest.raises(Exception, match="every 00:00:00.1"):
         db.rows("CALL process_pending(every => '100 ms')")

@@ -148,6 +148,29 @@ def test_a_job_of_our_name_that_is_another_databases_is_not_taken_for_ours(cron_
     assert cron_db.rows("SELECT FROM worker_alerts() WHERE problem = 'schedule_missing'") == []
 
 
+def test_a_job_of_our_name_whose_database_is_gone_is_replaced(cron_db, other_db):
+    """As where this one was renamed, or restored under another name."""
+    cron_db.rows("SELECT cron.schedule_in_database('osrm_matcher', '* * * * *', 'CALL public.process_pending()', 'other')")
+    other_db.disconnect()
+    cron_db.cluster.drop_database("other")
+    cron_db.rows(cron_db.value("SELECT hint FROM worker_alerts() WHERE problem = 'schedule_missing'"))
+    assert cron_db.rows(JOBS) == [("osrm_matcher", "* * * * *", "CALL public.process_pending()", "postgres")]
+    assert cron_db.rows("SELECT FROM worker_alerts() WHERE problem = 'schedule_missing'") == []
+
+
+def test_who_lets_each_call_look_again_is_told_that_statement_timeout_ends_it_early(cron_db):
+    cron_db.set("statement_timeout", "30s")
+    with closing(cron_db.connect()) as session, closing(session.cursor()) as cursor:
+        cursor.execute("SET statement_timeout = 0; SELECT schedule_processing()")
+        assert session.notices == []
+        cursor.execute("SELECT schedule_processing(every => '5 s')")
+        assert "statement_timeout, which is 00:00:30" in session.notices[-1]
+        cursor.execute(session.notices[-1].partition("HINT:  ")[2])
+    with closing(cron_db.connect()) as session, closing(session.cursor()) as cursor:
+        cursor.execute("SELECT schedule_processing(every => '5 s')")
+        assert session.notices == []
+
+
 def test_a_superuser_changes_and_ends_jobs_of_other_roles(cron_db):
     cron_db.rows("CREATE ROLE boss SUPERUSER LOGIN; CREATE ROLE clerk LOGIN; GRANT USAGE ON SCHEMA cron TO clerk")
     cron_db.rows("SELECT schedule_processing(workers => 2), schedule_upkeep()")

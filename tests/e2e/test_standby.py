@@ -1,27 +1,37 @@
 """Reads on a real hot standby."""
 
+import os
+from contextlib import contextmanager
+
 import psycopg2
 import pytest
 from drives import drive, insert, process_all, recent_window
 from grouped import groups, make_group
+from harness import env
+from harness.clock import Clock
 from harness.database import Database
 
 
-@pytest.fixture
-def standby(own_db, osrm, new_cluster):
-    """A copy of own_db's cluster that follows it."""
-    cluster = new_cluster("standby", osrm.url)
+@contextmanager
+def following(primary, cluster):
+    """A cluster that is made as a copy of the primary's, and follows it."""
 
     def copy():
         cluster.data.mkdir(mode=0o700)
         cluster._give(cluster.data)
-        own_db.cluster.run("pg_basebackup", "-D", cluster.data, "-R", "-X", "stream", "-c", "fast")
+        primary.cluster.run("pg_basebackup", "-D", cluster.data, "-R", "-X", "stream", "-c", "fast")
 
     cluster.init = copy
     with cluster:
-        database = Database(cluster, own_db.name)
+        database = Database(cluster, primary.name)
         yield database
         database.disconnect()
+
+
+@pytest.fixture
+def standby(own_db, osrm, new_cluster):
+    with following(own_db, new_cluster("standby", osrm.url)) as database:
+        yield database
 
 
 def follow(primary, standby):
@@ -80,3 +90,43 @@ def test_which_group_a_device_is_in_is_told_though_a_table_cannot_be_read(own_db
                    VALUES ('bus', 24.94, 60.17, now(), 'truck')""")
     follow(own_db, standby)
     assert groups(standby, ("bus", "tram")) == groups(own_db, ("bus", "tram")) == {"bus": "trucks", "tram": None}
+
+
+@pytest.fixture
+def clocked(osrm, new_cluster):
+    """A primary and its standby, and the clock that both go by."""
+    # The servers, which go by another user, get there.
+    file = env.CLUSTERS / f"clock-of-both-{os.getpid()}"
+    clock = Clock(file)
+    # A clock that is put forward ends no connection between them.
+    patient = {"wal_sender_timeout": 0, "wal_receiver_timeout": 0}
+    with new_cluster("primary", osrm.url, clock=clock, **patient) as cluster:
+        primary = Database(cluster, "postgres")
+        primary.rows("CREATE EXTENSION osrm_matcher")
+        with following(primary, new_cluster("standby", osrm.url, clock=clock, **patient)) as standby:
+            yield primary, standby, clock
+        primary.disconnect()
+    file.unlink()
+
+
+def test_what_a_standby_that_was_behind_catches_up_with_at_once_is_among_the_changes(clocked, osrm):
+    primary, standby, clock = clocked
+    insert(primary, "a", drive(osrm, recent_window(), seconds=100))
+    process_all(primary)
+    follow(primary, standby)
+    standby.rows("SELECT pg_wal_replay_pause()")
+    standby.wait_until("SELECT pg_get_wal_replay_pause_state() = 'paused'")
+    for device in "bcd":
+        primary.disconnect()
+        clock.forward(600)
+        insert(primary, device, drive(osrm, recent_window(), seconds=100))
+        process_all(primary)
+    standby.disconnect()
+    # As a map does that has just loaded its page.
+    since = standby.value("SELECT now() - interval '10 s'")
+    since = standby.value("SELECT get_page_changes(%s)", (since,))["since"]
+    standby.rows("SELECT pg_wal_replay_resume()")
+    follow(primary, standby)
+    told = standby.value("SELECT get_page_changes(%s)", (since,))
+    assert {window["device"] for window in told["windows"]} >= {*"bcd"}
+    assert {device for device, *_ in standby.rows("SELECT * FROM get_changes(%s)", (since,))} >= {*"bcd"}

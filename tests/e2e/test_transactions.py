@@ -105,6 +105,7 @@ def test_read_only(db, session, pending, statement):
     error = refusal(session, statement)
     assert error.pgcode == "25006"
     assert "cannot process points in a read-only transaction" in str(error)
+    assert "default_transaction_read_only" in error.diag.message_hint
     assert_the_next_run_completes_everything(db)
 
 

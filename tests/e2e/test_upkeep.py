@@ -142,6 +142,11 @@ def test_a_scheduled_upkeep_that_failed_or_is_overdue_is_an_alert(cron_db):
     cron_db.rows("UPDATE cron.job_run_details SET start_time = start_time - interval '2 days'")
     ((problem, message, hint),) = alerts()
     assert problem == "upkeep_not_running" and "2 days" in message and f"alter_job({job}, active => true)" in hint
+    # As pg_cron has it where no connection was left.
+    cron_db.rows("""UPDATE cron.job_run_details
+                       SET status = 'failed', return_message = 'connection failed', start_time = NULL, end_time = NULL""")
+    ((_, message, _),) = alerts()
+    assert message == "upkeep failed: connection failed"
 
 
 def test_the_log_of_pg_cron_is_kept_short_for_our_jobs_alone(cron_db):

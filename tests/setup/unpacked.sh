@@ -10,14 +10,14 @@
 dir=$target/unpacked
 packages=(prometheus prometheus-postgres-exporter prometheus-sql-exporter
     node-pg node-split2 node-xtend # what Node's client needs
-    haproxy)
+    haproxy pgbouncer)
 
-# Libraries of haproxy that this machine lacks, with theirs: each Debian has others, and other names for them.
+# Libraries of the last two that this machine lacks, with theirs: each Debian has others, and other names for them.
 ask=(apt-cache depends --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances)
 lacking() {
     grep '^lib' | sort -u | comm -23 - <(dpkg-query --show --showformat '${Package}\n' | sort -u)
 }
-libraries=$("${ask[@]}" haproxy 2>/dev/null | sed -n 's/^ *|\?Depends: //p' | lacking || true)
+libraries=$("${ask[@]}" haproxy pgbouncer 2>/dev/null | sed -n 's/^ *|\?Depends: //p' | lacking || true)
 if [ -n "$libraries" ]; then
     # shellcheck disable=SC2086 # it is a list
     libraries=$("${ask[@]}" --recurse $libraries | lacking)

@@ -77,6 +77,14 @@ def test_points_that_are_given_to_another_device_leave_no_line_with_the_one_that
     assert_as_from_scratch(matched)
 
 
+def test_who_keeps_a_copy_is_told_of_windows_that_points_were_taken_from(matched):
+    matched.rows("""UPDATE gps_coordinates SET device_id = 'lorry', processed = false
+                     WHERE device_id = 'car' AND recorded_at >= %s""", (START + 3 * WINDOW,))
+    process_all(matched)
+    told = matched.rows("SELECT window_start, match_status FROM get_changes(now(), '{car}')")
+    assert (START + 3 * WINDOW, None) in told
+
+
 def test_two_devices_that_are_swapped(matched):
     matched.rows("""UPDATE gps_coordinates SET device_id = CASE device_id WHEN 'car' THEN 'van' ELSE 'car' END, processed = false""")
     process_all(matched)

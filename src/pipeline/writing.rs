@@ -1,6 +1,6 @@
 //! From what became of windows to rows: collected, then written in lots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::choosing::PassedOver;
 use super::claiming::Claim;
@@ -277,7 +277,7 @@ impl<'run> Outbox<'run> {
             (store::windows_of(left.collect())?.into_iter()).partition(|(own, _)| *own);
         new.extend(spans(own));
         store::reopen(&self.reached(&new)?)?;
-        let robbed = self.reopen_of_others(spans(others))?;
+        let robbed = self.reopen_of_others(&spans(others))?;
         // What an open window reaches settles with it.
         let settles: BTreeMap<&str, Micros> = (open.iter())
             .filter_map(|target| Some((target.window.device.as_str(), target.settles?)))
@@ -296,16 +296,32 @@ impl<'run> Outbox<'run> {
         Ok(robbed)
     }
 
-    /// Does so for windows of other devices. Those of this round may have been read before the points were moved: they are
-    /// returned. Where another worker has one in hand, the points wait, as behind any lock.
+    /// Does so for windows of other devices, which are ours for that: a worker that has one in hand may have read the points
+    /// while they were its. So may this round; its windows are returned.
     fn reopen_of_others(
         &self,
-        left: Vec<(String, Micros, Micros)>,
+        left: &[(String, Micros, Micros)],
     ) -> Result<Vec<DeviceWindow>, Error> {
-        let (ours, others): (Vec<_>, Vec<_>) =
-            (self.neighbours(&left)?.into_iter()).partition(|w| self.claimed.contains_key(w));
-        store::reopen(&others)?;
-        Ok(ours)
+        if left.is_empty() {
+            return Ok(Vec::new());
+        }
+        let devices: BTreeSet<String> = left.iter().map(|(device, ..)| device.clone()).collect();
+        let devices: Vec<String> = devices.into_iter().collect();
+        if store::lock_devices(&devices, devices.len())?.len() < devices.len() {
+            return Err(Error::Failed(Failure::lock(
+                "a device that points were moved away from is being matched",
+            )));
+        }
+        store::reopen(&self.reached(left)?)?;
+        let reach = track::context_reach(&self.settings.recipe);
+        let robbed = |window: &&DeviceWindow| {
+            left.iter().any(|(device, start, end)| {
+                window.device == *device
+                    && window.span.start <= end + reach
+                    && window.span.end >= start - reach
+            })
+        };
+        Ok(self.claimed.keys().filter(robbed).cloned().collect())
     }
 
     /// Finished windows, not of this round, that new points reach.

@@ -8,7 +8,7 @@ from threading import Event
 
 import psycopg2
 import pytest
-from drives import drive, insert, paths, process_all, recent_window
+from drives import drive, insert, paths, process_all, recent_window, waiting
 from harness.fault_server import FaultServer, is_probe
 from harness.outcome import decided, leftovers
 from scratch import assert_as_from_scratch, from_scratch, shown
@@ -108,13 +108,15 @@ def test_rows_of_an_adopted_table_that_are_given_to_another_device(matched):
     assert history == from_scratch(matched)
 
 
-def test_points_wait_while_somebody_has_the_windows_that_they_were_taken_from(matched):
+@pytest.mark.parametrize("held", ["SELECT FROM processing_batches WHERE device_id = 'car' FOR UPDATE", "SELECT _lock_device('car')"],
+                         ids=["its windows", "the device"])
+def test_points_wait_while_another_has_the_device_that_they_were_taken_from(matched, held):
     matched.rows("UPDATE gps_coordinates SET device_id = 'lorry', processed = false WHERE device_id = 'car'")
     with closing(matched.connect(autocommit=False)) as other:
-        other.cursor().execute("SELECT FROM processing_batches WHERE device_id = 'car' FOR UPDATE")
+        other.cursor().execute(held)
         matched.rows("CALL process_pending(10)")
-        assert matched.value("SELECT count(*) FROM gps_coordinates WHERE NOT processed") == 240
-        assert matched.value("SELECT bool_and(status = 'pending' AND error_code = 'Locked') FROM processing_batches WHERE device_id = 'lorry'")
+        assert waiting(matched) == 240
+        assert matched.rows("SELECT DISTINCT status, error_code FROM processing_batches WHERE device_id = 'lorry'") == [("pending", "Locked")]
     matched.rows("UPDATE processing_batches SET next_attempt_at = now() WHERE status = 'pending'")
     assert_as_from_scratch(matched)
 

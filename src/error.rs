@@ -13,6 +13,14 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Somebody has what is needed.
+    pub fn lock(what: &str) -> Self {
+        Self {
+            code: PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
+            message: what.into(),
+        }
+    }
+
     /// Somebody held a lock, and nothing is wrong.
     pub fn is_lock(&self) -> bool {
         self.code == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE

@@ -377,7 +377,7 @@ impl Run {
             })?;
             outbox.write_if(lot, report)?;
         }
-        let left_over = outbox.left_over();
+        let left_over = outbox.left_over()?;
         self.passed.extend(outbox.unrecorded);
         Ok(left_over)
     }

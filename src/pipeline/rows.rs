@@ -1,4 +1,4 @@
-//! What an attempt leaves in rows, and when a window is tried again.
+//! What an attempt leaves in rows, the spans by which it reaches other windows, and when a window is tried again.
 
 use pgrx::datum::Uuid;
 
@@ -6,7 +6,7 @@ use super::matching::Attempted;
 use super::reading::Target;
 use crate::error::Error;
 use crate::lines;
-use crate::store::Written;
+use crate::store::{DeviceWindow, Written};
 use crate::track::{Micros, Path, Stop};
 
 /// A window is never put off for longer than this.
@@ -56,6 +56,20 @@ fn written<T>(attempted: &Attempted, item: T) -> Written<T> {
         millis: attempted.how.millis,
         item,
     }
+}
+
+/// The devices of windows with their first and last new points, where there are any.
+pub fn new_points(targets: &[&Target]) -> Vec<(String, Micros, Micros)> {
+    let new = |target: &&Target| {
+        let (first, last) = target.new?;
+        Some((target.window.device.clone(), first, last))
+    };
+    targets.iter().filter_map(new).collect()
+}
+
+pub fn spans(windows: Vec<(bool, DeviceWindow)>) -> Vec<(String, Micros, Micros)> {
+    let span = |(_, w): (bool, DeviceWindow)| (w.device, w.span.start, w.span.end);
+    windows.into_iter().map(span).collect()
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! From what became of windows to rows: collected, then written in lots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::choosing::PassedOver;
 use super::claiming::Claim;
 use super::live::WithNew;
 use super::matching::{Attempted, Done};
 use super::reading::Target;
-use super::rows::{onward_stops, paths, pause, stops};
+use super::rows::{new_points, onward_stops, paths, pause, spans, stops};
 use crate::backend;
 use crate::error::{Error, Failure};
 use crate::settings::Settings;
@@ -33,6 +33,8 @@ pub struct Outbox<'run> {
     winding_up: bool,
     /// Windows with new points that are left for the next round.
     left_over: Vec<WithNew>,
+    /// Windows of this round that points were moved away from, to another device.
+    robbed: Vec<DeviceWindow>,
     /// Devices of which not even that can be written that they wait.
     pub unrecorded: PassedOver,
 }
@@ -55,6 +57,7 @@ impl<'run> Outbox<'run> {
             left: Vec::new(),
             winding_up: false,
             left_over: Vec::new(),
+            robbed: Vec::new(),
             unrecorded: PassedOver::new(),
         }
     }
@@ -76,11 +79,13 @@ impl<'run> Outbox<'run> {
         self.winding_up = true;
     }
 
-    /// Windows for the next round, those of the oldest new points first; nothing if this one had time for all.
-    pub fn left_over(&mut self) -> Option<Vec<WithNew>> {
+    /// Once all is written: windows for the next round, those of the oldest new points first; nothing if this one had
+    /// time for all.
+    pub fn left_over(&mut self) -> Result<Option<Vec<WithNew>>, Error> {
+        store::reopen(&self.robbed)?;
         let mut left_over = std::mem::take(&mut self.left_over);
         left_over.sort_by_key(|(_, (first, _))| *first);
-        self.winding_up.then_some(left_over)
+        Ok(self.winding_up.then_some(left_over))
     }
 
     /// Takes in windows that there is no time for.
@@ -99,7 +104,8 @@ impl<'run> Outbox<'run> {
         // Rows of a device that come one after the other lie together, and fill the pages of an index.
         lot.sort_unstable_by(|a, b| a.target.window.cmp(&b.target.window));
         match backend::attempt(|| self.write_lot(&lot)) {
-            Ok(()) => {
+            Ok(robbed) => {
+                self.robbed.extend(robbed);
                 count(&lot, report);
                 Ok(())
             }
@@ -116,7 +122,8 @@ impl<'run> Outbox<'run> {
         for one in lot {
             let slice = std::slice::from_ref(&one);
             match backend::attempt(|| self.write_lot(slice)) {
-                Ok(()) => {
+                Ok(robbed) => {
+                    self.robbed.extend(robbed);
                     count(slice, report);
                     for (nth, works) in working.iter_mut().enumerate() {
                         *works |= !one.target.marks[nth].is_empty();
@@ -163,7 +170,8 @@ impl<'run> Outbox<'run> {
         Ok(())
     }
 
-    fn write_lot(&self, attempted: &[Attempted]) -> Result<(), Error> {
+    /// Returns windows of this round that are to be done once more.
+    fn write_lot(&self, attempted: &[Attempted]) -> Result<Vec<DeviceWindow>, Error> {
         let (onward, whole): (Vec<_>, Vec<_>) = attempted.iter().partition(|a| a.is_onward());
         let rows = |part: &[&Attempted]| part.iter().map(|a| self.batch_row(a)).collect::<Vec<_>>();
         store::write_batches(&rows(&whole))?;
@@ -179,8 +187,9 @@ impl<'run> Outbox<'run> {
             store::notify(changed)?;
         }
         self.mark(&done)?;
-        self.reopen_neighbours(&done)?;
-        self.checks.make()
+        let robbed = self.reopen_neighbours(&done)?;
+        self.checks.make()?;
+        Ok(robbed)
     }
 
     /// New points of other windows may have been what finished ones were claimed for: those points are
@@ -256,7 +265,7 @@ impl<'run> Outbox<'run> {
 
     /// Points may have come after the windows were chosen; finished windows of other rounds that
     /// those reach must be done again, and so must those that points were moved away from.
-    fn reopen_neighbours(&self, done: &[&Attempted]) -> Result<(), Error> {
+    fn reopen_neighbours(&self, done: &[&Attempted]) -> Result<Vec<DeviceWindow>, Error> {
         let (open, closed): (Vec<&Target>, Vec<&Target>) =
             (done.iter().map(|a| &a.target)).partition(|target| target.settles.is_some());
         let mut new = new_points(&closed);
@@ -264,12 +273,11 @@ impl<'run> Outbox<'run> {
             let device = target.window.device.as_str();
             target.left.iter().map(move |batch| (*batch, device))
         });
-        let left = store::windows_of(left.collect())?;
-        new.extend(
-            left.into_iter()
-                .map(|w| (w.device, w.span.start, w.span.end)),
-        );
+        let (own, others): (Vec<_>, Vec<_>) =
+            (store::windows_of(left.collect())?.into_iter()).partition(|(own, _)| *own);
+        new.extend(spans(own));
         store::reopen(&self.reached(&new)?)?;
+        let robbed = self.reopen_of_others(&spans(others))?;
         // What an open window reaches settles with it.
         let settles: BTreeMap<&str, Micros> = (open.iter())
             .filter_map(|target| Some((target.window.device.as_str(), target.settles?)))
@@ -284,7 +292,36 @@ impl<'run> Outbox<'run> {
                 .into_iter()
                 .filter_map(with_open)
                 .collect::<Vec<_>>(),
-        )
+        )?;
+        Ok(robbed)
+    }
+
+    /// Does so for windows of other devices, which are ours for that: a worker that has one in hand may have read the points
+    /// while they were its. So may this round; its windows are returned.
+    fn reopen_of_others(
+        &self,
+        left: &[(String, Micros, Micros)],
+    ) -> Result<Vec<DeviceWindow>, Error> {
+        if left.is_empty() {
+            return Ok(Vec::new());
+        }
+        let devices: BTreeSet<String> = left.iter().map(|(device, ..)| device.clone()).collect();
+        let devices: Vec<String> = devices.into_iter().collect();
+        if store::lock_devices(&devices, devices.len())?.len() < devices.len() {
+            return Err(Error::Failed(Failure::lock(
+                "a device that points were moved away from is being matched",
+            )));
+        }
+        store::reopen(&self.reached(left)?)?;
+        let reach = track::context_reach(&self.settings.recipe);
+        let robbed = |window: &&DeviceWindow| {
+            left.iter().any(|(device, start, end)| {
+                window.device == *device
+                    && window.span.start <= end + reach
+                    && window.span.end >= start - reach
+            })
+        };
+        Ok(self.claimed.keys().filter(robbed).cloned().collect())
     }
 
     /// Finished windows, not of this round, that new points reach.
@@ -298,15 +335,6 @@ impl<'run> Outbox<'run> {
     fn neighbours(&self, spans: &[(String, Micros, Micros)]) -> Result<Vec<DeviceWindow>, Error> {
         store::neighbours(spans, track::context_reach(&self.settings.recipe))
     }
-}
-
-/// The devices of windows with their first and last new points, where there are any.
-fn new_points(targets: &[&Target]) -> Vec<(String, Micros, Micros)> {
-    let new = |target: &&Target| {
-        let (first, last) = target.new?;
-        Some((target.window.device.clone(), first, last))
-    };
-    targets.iter().filter_map(new).collect()
 }
 
 /// Counts windows in the report; what a window that is put off holds counts once it is done.

@@ -282,19 +282,19 @@ pub fn drawn_until(devices: &[(&str, Micros)]) -> Result<Vec<Option<Micros>>, Er
     )
 }
 
-/// Windows of batches, as far as these are the devices' that they are named with.
-pub fn windows_of(batches: Vec<(Uuid, &str)>) -> Result<Vec<DeviceWindow>, Error> {
+/// Windows of batches that devices' points name, and whether each is a window of that device.
+pub fn windows_of(batches: Vec<(Uuid, &str)>) -> Result<Vec<(bool, DeviceWindow)>, Error> {
     if batches.is_empty() {
         return Ok(Vec::new());
     }
     let (ids, devices): (Vec<Uuid>, Vec<&str>) = batches.into_iter().unzip();
     rows(
         "look up windows that points were moved away from",
-        "SELECT b.device_id, b.start_time, b.end_time \
+        "SELECT b.device_id = moved.device, b.device_id, b.start_time, b.end_time \
            FROM unnest($1::uuid[], $2::text[]) AS moved (batch, device) \
-           JOIN @extschema@.processing_batches b ON b.batch_id = moved.batch AND b.device_id = moved.device",
+           JOIN @extschema@.processing_batches b ON b.batch_id = moved.batch",
         &[ids.into(), devices.into()],
-        |row| device_window(row, 1),
+        |row| Ok((row.get(1)?, device_window(row, 2)?)),
     )
 }
 

@@ -8,7 +8,7 @@ from threading import Event
 
 import psycopg2
 import pytest
-from drives import drive, insert, paths, process_all, recent_window
+from drives import drive, insert, paths, process_all, recent_window, waiting
 from harness.fault_server import FaultServer, is_probe
 from harness.outcome import decided, leftovers
 from scratch import assert_as_from_scratch, from_scratch, shown
@@ -66,13 +66,59 @@ def test_points_that_are_moved_within_their_window_were_known_to_the_one_after_i
     assert history == decided(matched)
 
 
-def test_a_device_is_given_another_name(matched):
-    matched.rows("UPDATE gps_coordinates SET device_id = 'lorry', processed = false WHERE device_id = 'car'")
-    matched.rows("SELECT forget_device('car')")
+@pytest.mark.parametrize("begin, end", [(0, 4), (2, 4), (0, 2), (1, 3)], ids=["all", "the end", "the begin", "the middle"])
+@pytest.mark.parametrize("other", ["lorry", "van"])
+def test_points_that_are_given_to_another_device_leave_no_line_with_the_one_that_had_them(matched, begin, end, other):
+    matched.rows("""UPDATE gps_coordinates SET device_id = %s, processed = false
+                     WHERE device_id = 'car' AND recorded_at >= %s AND recorded_at < %s""",
+                 (other, START + begin * WINDOW, START + end * WINDOW))
     process_all(matched)
-    assert lines_of(matched, "car") == [] and lines_of(matched, "lorry") != []
+    assert (lines_of(matched, "car") == []) == ((begin, end) == (0, 4)) and lines_of(matched, other) != []
     assert_as_from_scratch(matched)
 
+
+def test_who_keeps_a_copy_is_told_of_windows_that_points_were_taken_from(matched):
+    matched.rows("""UPDATE gps_coordinates SET device_id = 'lorry', processed = false
+                     WHERE device_id = 'car' AND recorded_at >= %s""", (START + 3 * WINDOW,))
+    process_all(matched)
+    told = matched.rows("SELECT window_start, match_status FROM get_changes(now(), '{car}')")
+    assert (START + 3 * WINDOW, None) in told
+
+
+def test_two_devices_that_are_swapped(matched):
+    matched.rows("""UPDATE gps_coordinates SET device_id = CASE device_id WHEN 'car' THEN 'van' ELSE 'car' END, processed = false""")
+    process_all(matched)
+    assert_as_from_scratch(matched)
+
+
+def test_rows_of_an_adopted_table_that_are_given_to_another_device(matched):
+    matched.rows("""CREATE TABLE markers (id serial PRIMARY KEY, username text, coords float8[], created_at timestamptz);
+                    INSERT INTO markers (username, coords, created_at)
+                    SELECT device_id, ARRAY[longitude, latitude], recorded_at FROM gps_coordinates;
+                    DELETE FROM gps_coordinates; SELECT forget_device('car'), forget_device('van');
+                    SELECT adopt_source('markers')""")
+    process_all(matched)
+    before = lines_of(matched, "car")
+    matched.rows("UPDATE markers SET username = 'lorry', processed = false WHERE username = 'car' AND created_at >= %s",
+                 (START + 2 * WINDOW,))
+    process_all(matched)
+    assert [line[1] for line in lines_of(matched, "car")] == [line[1] for line in before[:2]]
+    history = shown(matched)
+    matched.rows("UPDATE markers SET processed = false, batch_id = NULL")
+    assert history == from_scratch(matched)
+
+
+@pytest.mark.parametrize("held", ["SELECT FROM processing_batches WHERE device_id = 'car' FOR UPDATE", "SELECT _lock_device('car')"],
+                         ids=["its windows", "the device"])
+def test_points_wait_while_another_has_the_device_that_they_were_taken_from(matched, held):
+    matched.rows("UPDATE gps_coordinates SET device_id = 'lorry', processed = false WHERE device_id = 'car'")
+    with closing(matched.connect(autocommit=False)) as other:
+        other.cursor().execute(held)
+        matched.rows("CALL process_pending(10)")
+        assert waiting(matched) == 240
+        assert matched.rows("SELECT DISTINCT status, error_code FROM processing_batches WHERE device_id = 'lorry'") == [("pending", "Locked")]
+    matched.rows("UPDATE processing_batches SET next_attempt_at = now() WHERE status = 'pending'")
+    assert_as_from_scratch(matched)
 
 
 @pytest.mark.parametrize("begin, end", [(WINDOW, 2 * WINDOW), (WINDOW - MINUTE / 2, WINDOW),

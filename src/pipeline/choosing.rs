@@ -18,9 +18,9 @@ use crate::store::{self, DeviceWindow, DueDevice, Source};
 use crate::track::Micros;
 
 const MINUTE: Micros = 60_000_000;
-/// Windows of one device that are worth taking together: neighbours share what is decided at
-/// their common edge.
-const TOGETHER: usize = 12;
+/// So much of one device's time is worth taking together: with what comes after it, the slot before that is matched once
+/// more.
+const TOGETHER: Micros = 180 * MINUTE;
 /// Devices that are looked at for what is due; other workers may have most of them.
 const MANY_DEVICES: usize = 200;
 /// So long old points of devices that cannot be asked about are passed by before others are worked off.
@@ -114,6 +114,11 @@ impl Choice<'_> {
         self.enough.windows.saturating_sub(self.wanted.len())
     }
 
+    /// Windows of one device that are worth taking together.
+    fn together(&self) -> usize {
+        (TOGETHER / self.length).max(1) as usize
+    }
+
     /// Makes devices ours that are not passed over; those that somebody else has are left out, and those whose servers
     /// are away.
     fn lock<'a>(
@@ -145,7 +150,7 @@ impl Choice<'_> {
                 let mut since: Vec<Waiting> = since.filter(|d| locked.contains(&d.0)).collect();
                 since.sort();
                 since.dedup_by(|later, first| later.0 == first.0);
-                self.add_windows(&since, span.1, TOGETHER)?;
+                self.add_windows(&since, span.1)?;
                 continue;
             }
             for (window, new) in found {
@@ -157,18 +162,18 @@ impl Choice<'_> {
         Ok(())
     }
 
-    /// Adds windows that have unprocessed points until a moment, `together` of a device, device
-    /// after device until there are enough. Returns the devices that windows were added of.
+    /// Adds windows that have unprocessed points until a moment, device after device until there are enough. Returns the
+    /// devices that windows were added of.
     fn add_waiting(
         &mut self,
         mut devices: &[Waiting],
         until: Micros,
-        together: usize,
     ) -> Result<Vec<Waiting>, Error> {
         let mut added = Vec::new();
         while self.left() > 0 && !devices.is_empty() {
             let next;
-            (next, devices) = devices.split_at(devices.len().min(self.left().div_ceil(together)));
+            (next, devices) =
+                devices.split_at(devices.len().min(self.left().div_ceil(self.together())));
             let locked = self.lock(next.iter().map(|(name, _)| name))?;
             let ours: Vec<Waiting> = next
                 .iter()
@@ -176,7 +181,7 @@ impl Choice<'_> {
                 .cloned()
                 .collect();
             if !ours.is_empty() {
-                let with_windows = self.add_windows(&ours, until, together)?;
+                let with_windows = self.add_windows(&ours, until)?;
                 added.extend(ours.into_iter().filter(|d| with_windows.contains(&d.0)));
             }
         }
@@ -194,12 +199,12 @@ impl Choice<'_> {
         let mut taken = Vec::new();
         let mut goes_on = false;
         while self.left() > 0 && !goes_on {
-            let enough = self.left().div_ceil(TOGETHER);
+            let enough = self.left().div_ceil(self.together());
             let devices = backlog.next_devices(self.sources, span, enough)?;
             if devices.is_empty() {
                 break;
             }
-            taken.extend(self.add_waiting(&devices, span.1, TOGETHER)?);
+            taken.extend(self.add_waiting(&devices, span.1)?);
             goes_on = self.membership.is_any_away() && begin.elapsed() > PASSING_BY;
         }
         backlog.put_back(taken);
@@ -211,11 +216,10 @@ impl Choice<'_> {
         &mut self,
         devices: &[Waiting],
         until: Micros,
-        together: usize,
     ) -> Result<BTreeSet<String>, Error> {
         let length = self.length;
         // Held windows are found too, and must not crowd out those behind them.
-        let each = self.left().div_ceil(devices.len()).max(together) + self.held.most_of_one;
+        let each = self.left().div_ceil(devices.len()).max(self.together()) + self.held.most_of_one;
         let mut added = BTreeSet::new();
         let names: Vec<&str> = devices.iter().map(|(name, _)| name.as_str()).collect();
         let keys = store::device_keys(self.sources, &names)?;

@@ -7,7 +7,7 @@ use pgrx::datum::Uuid;
 use super::claiming::Claim;
 use crate::backend;
 use crate::error::Error;
-use crate::store::{self, Delay, DeviceWindow, Group, Row, RowId, Source};
+use crate::store::{self, Delay, DeviceWindow, Group, Holders, Row, RowId, Source, Span};
 use crate::track::{self, Fix, Fixes, Micros, Recipe};
 
 /// So much of a device's time one thread works off in a row. Jobs share no slot, which each would match for itself.
@@ -102,17 +102,38 @@ pub struct Read {
     pub unread: Vec<Target>,
 }
 
+/// Which sources hold what is to be read of devices, each of which comes with its claimed windows.
+pub fn holders(
+    recipe: &Recipe,
+    sources: &[Source],
+    devices: &[Vec<Claim>],
+) -> Result<Holders, Error> {
+    let mut spans = Vec::new();
+    for claims in devices {
+        let (first, last) = (&claims[0].window, &claims[claims.len() - 1].window);
+        spans.push(Span {
+            device: &first.device,
+            from: track::view(first.span, recipe).0,
+            to: track::view(last.span, recipe).1,
+        });
+    }
+    store::holders(sources, &spans)
+}
+
 /// Reads the points of one device's claimed windows and cuts the work into jobs.
-pub fn read(recipe: &Recipe, sources: &[Source], claims: Vec<Claim>) -> Result<Read, Error> {
+pub fn read(
+    recipe: &Recipe,
+    sources: &[Source],
+    holders: &Holders,
+    claims: Vec<Claim>,
+) -> Result<Read, Error> {
     let mut read = Read::default();
     let Some(device) = claims.first().map(|claim| claim.window.device.clone()) else {
         return Ok(read);
     };
-    let keys = store::device_keys(sources, &[&device])?;
-    let may_hold = |source: &Source| keys.may_hold(source, &device);
     for scan in scans(recipe, claims) {
-        let (mut targets, fixes) = read_scan(recipe, sources, may_hold, scan)?;
-        if sources.iter().any(|s| s.is_aside() && may_hold(s)) {
+        let (mut targets, fixes) = read_scan(recipe, sources, holders, scan)?;
+        if (sources.iter()).any(|s| s.is_aside() && holders.may_hold(s, &device)) {
             let (unread, rest) = targets.into_iter().partition(|t| t.points == 0);
             read.unread.extend::<Vec<_>>(unread);
             targets = rest;
@@ -141,7 +162,7 @@ fn scans(recipe: &Recipe, claims: Vec<Claim>) -> Vec<Vec<Claim>> {
 fn read_scan(
     recipe: &Recipe,
     sources: &[Source],
-    may_hold: impl Fn(&Source) -> bool,
+    holders: &Holders,
     claims: Vec<Claim>,
 ) -> Result<(Vec<Target>, Vec<Fix>), Error> {
     let (Some(first), Some(last)) = (claims.first(), claims.last()) else {
@@ -156,7 +177,11 @@ fn read_scan(
         .map(|claim| Target::new(claim, sources.len()))
         .collect();
     let mut fixes: Vec<Fix> = Vec::new();
-    for (nth, source) in sources.iter().enumerate().filter(|(_, s)| may_hold(s)) {
+    for (nth, source) in sources
+        .iter()
+        .enumerate()
+        .filter(|(nth, _)| holders.holds(*nth, &device))
+    {
         for row in store::read_points(source, &device, (from, to))? {
             fixes.extend(row.fix);
             if let Some(target) = target_at(&mut targets, row.time) {

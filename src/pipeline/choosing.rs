@@ -63,6 +63,7 @@ pub fn choose(
         passed,
         membership,
         enough,
+        expected: together(length),
     };
     choice.add_live(&mut search.live, (live_since, until))?;
     choice.add_due(&mut search.due, false)?;
@@ -95,6 +96,11 @@ fn advance_jobs(most: usize, fail: &mut bool) -> bool {
     false
 }
 
+/// Windows of one device that are worth taking together.
+fn together(length: Micros) -> usize {
+    (TOGETHER / length).max(1) as usize
+}
+
 /// A choice in the making.
 struct Choice<'run> {
     sources: &'run [Source],
@@ -107,6 +113,8 @@ struct Choice<'run> {
     passed: &'run PassedOver,
     membership: &'run mut Membership,
     enough: Enough,
+    /// Windows that a device with old points has, as far as some were looked at.
+    expected: usize,
 }
 
 impl Choice<'_> {
@@ -114,9 +122,11 @@ impl Choice<'_> {
         self.enough.windows.saturating_sub(self.wanted.len())
     }
 
-    /// Windows of one device that are worth taking together.
-    fn together(&self) -> usize {
-        (TOGETHER / self.length).max(1) as usize
+    /// The fewer windows devices had, the more of them are looked at in one go: not too many, for the next may have more.
+    fn expect(&mut self, found: usize) {
+        let most = together(self.length);
+        let least = self.expected.div_ceil(2).max(most.div_ceil(6));
+        self.expected = found.clamp(least, most);
     }
 
     /// Makes devices ours that are not passed over; those that somebody else has are left out, and those whose servers
@@ -173,7 +183,8 @@ impl Choice<'_> {
         while self.left() > 0 && !devices.is_empty() {
             let next;
             (next, devices) =
-                devices.split_at(devices.len().min(self.left().div_ceil(self.together())));
+                devices.split_at(devices.len().min(self.left().div_ceil(self.expected)));
+            let before = self.wanted.len();
             let locked = self.lock(next.iter().map(|(name, _)| name))?;
             let ours: Vec<Waiting> = next
                 .iter()
@@ -183,6 +194,8 @@ impl Choice<'_> {
             if !ours.is_empty() {
                 let with_windows = self.add_windows(&ours, until)?;
                 added.extend(ours.into_iter().filter(|d| with_windows.contains(&d.0)));
+                let found = (self.wanted.len() - before).div_ceil(with_windows.len().max(1));
+                self.expect(found);
             }
         }
         Ok(added)
@@ -199,7 +212,7 @@ impl Choice<'_> {
         let mut taken = Vec::new();
         let mut goes_on = false;
         while self.left() > 0 && !goes_on {
-            let enough = self.left().div_ceil(self.together());
+            let enough = self.left().div_ceil(self.expected);
             let devices = backlog.next_devices(self.sources, span, enough)?;
             if devices.is_empty() {
                 break;
@@ -219,7 +232,8 @@ impl Choice<'_> {
     ) -> Result<BTreeSet<String>, Error> {
         let length = self.length;
         // Held windows are found too, and must not crowd out those behind them.
-        let each = self.left().div_ceil(devices.len()).max(self.together()) + self.held.most_of_one;
+        let each =
+            self.left().div_ceil(devices.len()).max(together(length)) + self.held.most_of_one;
         let mut added = BTreeSet::new();
         let names: Vec<&str> = devices.iter().map(|(name, _)| name.as_str()).collect();
         let keys = store::device_keys(self.sources, &names)?;
@@ -329,6 +343,7 @@ mod tests {
                 windows: 100,
                 of_a_device: 2,
             },
+            expected: 1,
         };
         choice.add(window("a", 60, 5), Some((61, 62)));
         for minute in [0, 5, 60] {

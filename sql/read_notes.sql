@@ -10,13 +10,15 @@ CREATE UNLOGGED TABLE path_reads (
     read_at        timestamptz NOT NULL DEFAULT now(),
     points_cached  bigint NOT NULL DEFAULT 0,
     points_waiting bigint NOT NULL DEFAULT 0,
-    stored         boolean NOT NULL DEFAULT false
+    stored         boolean NOT NULL DEFAULT false,
+    stored_until   text
 );
 COMMENT ON TABLE path_reads IS 'what was read lately, one row a device and ten minutes; kept for a day, emptied by a crash';
 COMMENT ON COLUMN path_reads.device_id IS 'null: all devices';
 COMMENT ON COLUMN path_reads.points_cached IS 'points of the range that paths stood for';
 COMMENT ON COLUMN path_reads.points_waiting IS 'points of the range that were in no path yet';
 COMMENT ON COLUMN path_reads.stored IS 'whether last_accessed of the paths has been set';
+COMMENT ON COLUMN path_reads.stored_until IS 'the device until which it has been set, in the order of their names; null: none yet';
 
 CREATE INDEX path_reads_device ON path_reads (device_id, read_at);
 COMMENT ON INDEX path_reads_device IS 'finds a note that is recent enough to spare another';
@@ -93,50 +95,75 @@ END;
 COMMENT ON FUNCTION _forget_reads IS
     'deletes notes of what was read more than a day ago; runs at the end of a run, whether or not notes can be stored; volatile, parallel unsafe';
 
+-- Its paths are of one device, or of one after the other. A page of the fleet that stays open would have all paths of its
+-- hours written every ten minutes. The planner knows nothing of the device: it must not take all paths for its own.
+CREATE FUNCTION _store_read(note path_reads, deadline timestamptz, OUT touched bigint, OUT reached text, OUT stored boolean)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+DECLARE
+    device text := note.device_id;
+    lag interval := CASE WHEN note.device_id IS NULL THEN interval '1 hour' ELSE interval '10 min' END;
+    most bigint := 10000;
+    written bigint;
+BEGIN
+    touched := 0;
+    reached := note.stored_until;
+    LOOP
+        IF device IS NULL THEN
+            SELECT p.device_id INTO device FROM @extschema@.cached_polylines p
+             WHERE p.device_id > coalesce(reached, '') ORDER BY p.device_id LIMIT 1;
+        END IF;
+        stored := device IS NULL;
+        EXIT WHEN stored;
+        WITH due AS (
+            SELECT c.id
+              FROM @extschema@._stored_paths(device, note.from_time, note.to_time) p
+              JOIN @extschema@.cached_polylines c ON c.id = p.id
+             WHERE c.last_accessed < note.read_at - lag
+             LIMIT most
+               FOR UPDATE OF c SKIP LOCKED
+        )
+        UPDATE @extschema@.cached_polylines c SET last_accessed = note.read_at FROM due d WHERE c.id = d.id;
+        GET DIAGNOSTICS written = ROW_COUNT;
+        touched := touched + written;
+        IF written < most THEN
+            reached := device;
+            device := NULL;
+            stored := note.device_id IS NOT NULL;
+        END IF;
+        EXIT WHEN stored OR clock_timestamp() >= deadline;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION _store_read IS
+    'sets last_accessed of the paths that a note speaks of, passing over locked ones, until a moment; says of how many, until which device, and whether that was all; volatile, parallel unsafe';
+
+-- However much was read, live points wait no longer for it.
 CREATE FUNCTION _store_reads() RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    touched bigint;
+    touched bigint := 0;
+    deadline timestamptz := clock_timestamp() + interval '1 second';
+    note record;
+    done record;
 BEGIN
-    IF NOT EXISTS (SELECT FROM @extschema@.path_reads r WHERE NOT r.stored) THEN
-        RETURN 0;
-    END IF;
-    WITH fresh AS (
-        UPDATE @extschema@.path_reads r
-           SET stored = true
-         WHERE r.ctid = ANY (ARRAY(SELECT n.ctid FROM @extschema@.path_reads n
-                                    WHERE NOT n.stored
-                                    ORDER BY n.read_at LIMIT 1000
-                                      FOR UPDATE SKIP LOCKED))
-        RETURNING r.device_id, r.from_time, r.to_time, r.read_at
-    ), asked AS (
-        SELECT f.device_id, min(f.from_time) AS from_time, max(f.to_time) AS to_time, max(f.read_at) AS read_at
-          FROM fresh f
-         GROUP BY f.device_id
-    ), devices AS (
-        -- A page of the fleet that stays open would have all paths of its hours written every ten minutes.
-        SELECT a.*, interval '10 min' AS lag FROM asked a WHERE a.device_id IS NOT NULL
-        UNION ALL
-        SELECT d.device_id, a.from_time, a.to_time, a.read_at, interval '1 hour'
-          FROM asked a CROSS JOIN @extschema@.get_devices() d
-         WHERE a.device_id IS NULL
-    ), due AS (
-        SELECT c.id, d.read_at
-          FROM devices d
-         CROSS JOIN LATERAL @extschema@._stored_paths(d.device_id, d.from_time, d.to_time) p
-          JOIN @extschema@.cached_polylines c ON c.id = p.id
-         WHERE c.last_accessed < d.read_at - d.lag
-           FOR UPDATE OF c SKIP LOCKED
-    )
-    UPDATE @extschema@.cached_polylines c
-       SET last_accessed = d.read_at
-      FROM (SELECT due.id, max(due.read_at) AS read_at FROM due GROUP BY due.id) d
-     WHERE c.id = d.id;
-    GET DIAGNOSTICS touched = ROW_COUNT;
+    FOR note IN
+        SELECT r.ctid AS place, r AS noted FROM @extschema@.path_reads r
+         WHERE NOT r.stored ORDER BY r.read_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+    LOOP
+        SELECT * INTO done FROM @extschema@._store_read(note.noted, deadline);
+        UPDATE @extschema@.path_reads r SET stored = done.stored, stored_until = done.reached WHERE r.ctid = note.place;
+        touched := touched + done.touched;
+        EXIT WHEN clock_timestamp() >= deadline;
+    END LOOP;
     RETURN touched;
 END
 $$;
 COMMENT ON FUNCTION _store_reads IS
-    'sets last_accessed of the paths that notes speak of, passing over locked ones; runs at the end of a run; volatile, parallel unsafe';
+    'sets last_accessed of the paths that notes speak of, oldest note first, for a second at most, and says of how many; runs at the end of a run, and the next goes on; volatile, parallel unsafe';

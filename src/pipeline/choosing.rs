@@ -18,9 +18,9 @@ use crate::store::{self, DeviceWindow, DueDevice, Source};
 use crate::track::Micros;
 
 const MINUTE: Micros = 60_000_000;
-/// Windows of one device that are worth taking together: neighbours share what is decided at
-/// their common edge.
-const TOGETHER: usize = 12;
+/// So much of one device's time is worth taking together: with what comes after it, the slot before that is matched once
+/// more.
+const TOGETHER: Micros = 180 * MINUTE;
 /// Devices that are looked at for what is due; other workers may have most of them.
 const MANY_DEVICES: usize = 200;
 /// So long old points of devices that cannot be asked about are passed by before others are worked off.
@@ -63,6 +63,7 @@ pub fn choose(
         passed,
         membership,
         enough,
+        expected: together(length),
     };
     choice.add_live(&mut search.live, (live_since, until))?;
     choice.add_due(&mut search.due, false)?;
@@ -95,6 +96,11 @@ fn advance_jobs(most: usize, fail: &mut bool) -> bool {
     false
 }
 
+/// Windows of one device that are worth taking together.
+fn together(length: Micros) -> usize {
+    (TOGETHER / length).max(1) as usize
+}
+
 /// A choice in the making.
 struct Choice<'run> {
     sources: &'run [Source],
@@ -107,11 +113,20 @@ struct Choice<'run> {
     passed: &'run PassedOver,
     membership: &'run mut Membership,
     enough: Enough,
+    /// Windows that a device with old points has, as far as some were looked at.
+    expected: usize,
 }
 
 impl Choice<'_> {
     fn left(&self) -> usize {
         self.enough.windows.saturating_sub(self.wanted.len())
+    }
+
+    /// The fewer windows devices had, the more of them are looked at in one go: not too many, for the next may have more.
+    fn expect(&mut self, found: usize) {
+        let most = together(self.length);
+        let least = self.expected.div_ceil(2).max(most.div_ceil(6));
+        self.expected = found.clamp(least, most);
     }
 
     /// Makes devices ours that are not passed over; those that somebody else has are left out, and those whose servers
@@ -145,7 +160,7 @@ impl Choice<'_> {
                 let mut since: Vec<Waiting> = since.filter(|d| locked.contains(&d.0)).collect();
                 since.sort();
                 since.dedup_by(|later, first| later.0 == first.0);
-                self.add_windows(&since, span.1, TOGETHER)?;
+                self.add_windows(&since, span.1)?;
                 continue;
             }
             for (window, new) in found {
@@ -157,18 +172,19 @@ impl Choice<'_> {
         Ok(())
     }
 
-    /// Adds windows that have unprocessed points until a moment, `together` of a device, device
-    /// after device until there are enough. Returns the devices that windows were added of.
+    /// Adds windows that have unprocessed points until a moment, device after device until there are enough. Returns the
+    /// devices that windows were added of.
     fn add_waiting(
         &mut self,
         mut devices: &[Waiting],
         until: Micros,
-        together: usize,
     ) -> Result<Vec<Waiting>, Error> {
         let mut added = Vec::new();
         while self.left() > 0 && !devices.is_empty() {
             let next;
-            (next, devices) = devices.split_at(devices.len().min(self.left().div_ceil(together)));
+            (next, devices) =
+                devices.split_at(devices.len().min(self.left().div_ceil(self.expected)));
+            let before = self.wanted.len();
             let locked = self.lock(next.iter().map(|(name, _)| name))?;
             let ours: Vec<Waiting> = next
                 .iter()
@@ -176,8 +192,10 @@ impl Choice<'_> {
                 .cloned()
                 .collect();
             if !ours.is_empty() {
-                let with_windows = self.add_windows(&ours, until, together)?;
+                let with_windows = self.add_windows(&ours, until)?;
                 added.extend(ours.into_iter().filter(|d| with_windows.contains(&d.0)));
+                let found = (self.wanted.len() - before).div_ceil(with_windows.len().max(1));
+                self.expect(found);
             }
         }
         Ok(added)
@@ -194,12 +212,12 @@ impl Choice<'_> {
         let mut taken = Vec::new();
         let mut goes_on = false;
         while self.left() > 0 && !goes_on {
-            let enough = self.left().div_ceil(TOGETHER);
+            let enough = self.left().div_ceil(self.expected);
             let devices = backlog.next_devices(self.sources, span, enough)?;
             if devices.is_empty() {
                 break;
             }
-            taken.extend(self.add_waiting(&devices, span.1, TOGETHER)?);
+            taken.extend(self.add_waiting(&devices, span.1)?);
             goes_on = self.membership.is_any_away() && begin.elapsed() > PASSING_BY;
         }
         backlog.put_back(taken);
@@ -211,11 +229,11 @@ impl Choice<'_> {
         &mut self,
         devices: &[Waiting],
         until: Micros,
-        together: usize,
     ) -> Result<BTreeSet<String>, Error> {
         let length = self.length;
         // Held windows are found too, and must not crowd out those behind them.
-        let each = self.left().div_ceil(devices.len()).max(together) + self.held.most_of_one;
+        let each =
+            self.left().div_ceil(devices.len()).max(together(length)) + self.held.most_of_one;
         let mut added = BTreeSet::new();
         let names: Vec<&str> = devices.iter().map(|(name, _)| name.as_str()).collect();
         let keys = store::device_keys(self.sources, &names)?;
@@ -325,6 +343,7 @@ mod tests {
                 windows: 100,
                 of_a_device: 2,
             },
+            expected: 1,
         };
         choice.add(window("a", 60, 5), Some((61, 62)));
         for minute in [0, 5, 60] {

@@ -351,13 +351,15 @@ impl Run {
         outbox.put_unread(read.unread);
         whole.extend(read.whole);
         whole.sort_by(|a, b| a.window.cmp(&b.window));
-        for (nth, device) in claiming::by_device(whole).into_iter().enumerate() {
+        let whole = claiming::by_device(whole);
+        let holders = reading::holders(&self.settings.recipe, &self.sources, &whole)?;
+        for (nth, device) in whole.into_iter().enumerate() {
             // One device at least, so that each round gets on.
             if self.out_of_time() || nth > 0 && bounds.wind_up(groups, &mut outbox) {
                 outbox.leave(device);
                 continue;
             }
-            let read = reading::read(&self.settings.recipe, &self.sources, device)?;
+            let read = reading::read(&self.settings.recipe, &self.sources, &holders, device)?;
             read.jobs.into_iter().for_each(|job| groups.submit(job));
             outbox.put_unread(read.unread);
             collect(

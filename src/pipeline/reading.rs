@@ -7,11 +7,11 @@ use pgrx::datum::Uuid;
 use super::claiming::Claim;
 use crate::backend;
 use crate::error::Error;
-use crate::store::{self, Delay, DeviceWindow, Group, Row, RowId, Source};
+use crate::store::{self, Delay, DeviceWindow, Group, Holders, Row, RowId, Source, Span};
 use crate::track::{self, Fix, Fixes, Micros, Recipe};
 
-/// Windows that one thread works off in a row; they share what is decided at their edges.
-const JOB: usize = 8;
+/// So much of a device's time one thread works off in a row. Jobs share no slot, which each would match for itself.
+const JOB: Micros = 45 * 60_000_000;
 
 /// A claimed window with what was read of its own points.
 #[derive(Debug)]
@@ -102,17 +102,38 @@ pub struct Read {
     pub unread: Vec<Target>,
 }
 
+/// Which sources hold what is to be read of devices, each of which comes with its claimed windows.
+pub fn holders(
+    recipe: &Recipe,
+    sources: &[Source],
+    devices: &[Vec<Claim>],
+) -> Result<Holders, Error> {
+    let mut spans = Vec::new();
+    for claims in devices {
+        let (first, last) = (&claims[0].window, &claims[claims.len() - 1].window);
+        spans.push(Span {
+            device: &first.device,
+            from: track::view(first.span, recipe).0,
+            to: track::view(last.span, recipe).1,
+        });
+    }
+    store::holders(sources, &spans)
+}
+
 /// Reads the points of one device's claimed windows and cuts the work into jobs.
-pub fn read(recipe: &Recipe, sources: &[Source], claims: Vec<Claim>) -> Result<Read, Error> {
+pub fn read(
+    recipe: &Recipe,
+    sources: &[Source],
+    holders: &Holders,
+    claims: Vec<Claim>,
+) -> Result<Read, Error> {
     let mut read = Read::default();
     let Some(device) = claims.first().map(|claim| claim.window.device.clone()) else {
         return Ok(read);
     };
-    let keys = store::device_keys(sources, &[&device])?;
-    let may_hold = |source: &Source| keys.may_hold(source, &device);
     for scan in scans(recipe, claims) {
-        let (mut targets, fixes) = read_scan(recipe, sources, may_hold, scan)?;
-        if sources.iter().any(|s| s.is_aside() && may_hold(s)) {
+        let (mut targets, fixes) = read_scan(recipe, sources, holders, scan)?;
+        if (sources.iter()).any(|s| s.is_aside() && holders.may_hold(s, &device)) {
             let (unread, rest) = targets.into_iter().partition(|t| t.points == 0);
             read.unread.extend::<Vec<_>>(unread);
             targets = rest;
@@ -141,7 +162,7 @@ fn scans(recipe: &Recipe, claims: Vec<Claim>) -> Vec<Vec<Claim>> {
 fn read_scan(
     recipe: &Recipe,
     sources: &[Source],
-    may_hold: impl Fn(&Source) -> bool,
+    holders: &Holders,
     claims: Vec<Claim>,
 ) -> Result<(Vec<Target>, Vec<Fix>), Error> {
     let (Some(first), Some(last)) = (claims.first(), claims.last()) else {
@@ -156,7 +177,11 @@ fn read_scan(
         .map(|claim| Target::new(claim, sources.len()))
         .collect();
     let mut fixes: Vec<Fix> = Vec::new();
-    for (nth, source) in sources.iter().enumerate().filter(|(_, s)| may_hold(s)) {
+    for (nth, source) in sources
+        .iter()
+        .enumerate()
+        .filter(|(nth, _)| holders.holds(*nth, &device))
+    {
         for row in store::read_points(source, &device, (from, to))? {
             fixes.extend(row.fix);
             if let Some(target) = target_at(&mut targets, row.time) {
@@ -169,23 +194,35 @@ fn read_scan(
 
 /// Cuts windows that were read together into jobs. Those with new points come first, among the jobs and in each: where a
 /// round has no time for all, each round does some of them. The others would be claimed with them again and again.
-fn jobs(mut targets: Vec<Target>, fixes: Fixes) -> Vec<Job> {
-    let share = fixes.all().len() / targets.len().div_ceil(JOB).max(1);
+fn jobs(targets: Vec<Target>, fixes: Fixes) -> Vec<Job> {
+    let parts = parts(targets);
+    let share = fixes.all().len() / parts.len().max(1);
     let fixes = Arc::new(fixes);
-    let mut jobs = Vec::new();
-    while !targets.is_empty() {
-        let rest = targets.split_off(targets.len().min(JOB));
+    let job = |mut targets: Vec<Target>| {
         targets.sort_by_key(|target| target.new.is_none());
-        jobs.push(Job {
+        Job {
             targets,
             fixes: fixes.clone(),
             share,
             onward: None,
-        });
-        targets = rest;
-    }
+        }
+    };
+    let mut jobs: Vec<Job> = parts.into_iter().map(job).collect();
     jobs.sort_by_key(|job| job.targets[0].new.is_none());
     jobs
+}
+
+/// Cuts windows where slots meet.
+fn parts(targets: Vec<Target>) -> Vec<Vec<Target>> {
+    let slot = |target: &Target| track::slot_at(target.window.span.start).start;
+    let mut parts: Vec<Vec<Target>> = Vec::new();
+    for target in targets {
+        match parts.last_mut() {
+            Some(part) if slot(&target) - slot(&part[0]) < JOB => part.push(target),
+            _ => parts.push(vec![target]),
+        }
+    }
+    parts
 }
 
 /// The target whose window holds an instant; they ascend.
@@ -245,24 +282,25 @@ mod tests {
     }
 
     #[test]
-    fn jobs_hold_all_windows_once_in_their_order() {
-        let minutes: Vec<i64> = (0..2 * JOB as i64 + 1).map(|n| 5 * n).collect();
+    fn jobs_hold_all_windows_once_in_their_order_and_share_no_slot() {
+        let minutes: Vec<i64> = (1..20).map(|n| 5 * n).collect();
         let jobs = jobs(targets(&minutes), Fixes::default());
-        let sizes: Vec<usize> = jobs.iter().map(|job| job.targets.len()).collect();
-        assert_eq!(sizes, [JOB, JOB, 1]);
-        assert_eq!(begins(&jobs).concat(), minutes);
+        let begins = begins(&jobs);
+        let ends: Vec<i64> = begins.iter().map(|job| job[job.len() - 1] + 5).collect();
+        assert_eq!(ends, [45, 90, 100]);
+        assert_eq!(begins.concat(), minutes);
     }
 
     #[test]
     fn windows_with_new_points_come_before_those_that_they_reach() {
-        let minutes: Vec<i64> = (0..2 * JOB as i64).collect();
+        let minutes: Vec<i64> = (0..18).map(|n| 5 * n).collect();
         let mut targets = targets(&minutes);
-        for nth in [JOB + 2, JOB + 4] {
+        for nth in [11, 13] {
             targets[nth].new = Some((0, 0));
         }
         let begins = begins(&jobs(targets, Fixes::default()));
-        assert_eq!(begins[0], [10, 12, 8, 9, 11, 13, 14, 15]);
-        assert_eq!(begins[1], [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(begins[0], [55, 65, 45, 50, 60, 70, 75, 80, 85]);
+        assert_eq!(begins[1], [0, 5, 10, 15, 20, 25, 30, 35, 40]);
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use pgrx::datum::Uuid;
 use pgrx::pg_sys;
 
-use super::claims::{DeviceWindow, device_window, devices};
+use super::claims::{DeviceWindow, device_window};
+use super::points::{Span, spans_with_points};
 use super::results::reopen;
 use super::source::Source;
-use super::statement::{execute, rows, timestamps};
+use super::statement::{execute, rows};
 use crate::backend::{self, timestamp};
 use crate::error::Error;
 use crate::track::Micros;
@@ -85,18 +86,16 @@ fn missed_windows(source: &Source, after: Option<(Micros, Uuid)>) -> Result<Vec<
 
 /// Those of which the source holds points.
 fn reached(source: &Source, missed: &[Missed]) -> Result<Vec<DeviceWindow>, Error> {
-    let reached = source.ask(
-        "look for points that were missed",
-        include_str!("windows_with_points.sql"),
-        &[
-            devices(missed.iter().map(|m| &m.window)).into(),
-            timestamps(missed.iter().map(|m| m.context.0)).into(),
-            timestamps(missed.iter().map(|m| m.context.1)).into(),
-        ],
-        |row| row.get::<i64>(1),
-    )?;
+    let spans: Vec<Span> = (missed.iter())
+        .map(|m| Span {
+            device: &m.window.device,
+            from: m.context.0,
+            to: m.context.1,
+        })
+        .collect();
+    let reached = spans_with_points(source, "look for points that were missed", &spans)?;
     Ok((reached.into_iter())
-        .map(|nth| missed[nth as usize - 1].window.clone())
+        .map(|nth| missed[nth].window.clone())
         .collect())
 }
 

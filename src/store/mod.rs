@@ -25,7 +25,7 @@ pub use claims::{
     recut, take_pending, waiting_devices, waiting_live, waiting_windows, windows_of,
 };
 pub use groups::{Group, Unsaid, devices_with_paths, groups, groups_of};
-pub use holding::{DeviceKeys, device_keys};
+pub use holding::{DeviceKeys, Holders, device_keys, holders};
 pub use points::{Row, RowId, Span, read_points, read_spans};
 pub use results::{
     Written, mark_points, notify, reopen, unsettle, write_onward_stops, write_paths, write_stops,

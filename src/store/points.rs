@@ -71,6 +71,28 @@ pub fn read_spans(
     )
 }
 
+/// Which of some spans hold points, by their place among them.
+pub fn spans_with_points(
+    source: &Source,
+    doing: &'static str,
+    spans: &[Span<'_>],
+) -> Result<Vec<usize>, Error> {
+    let earliest = spans.iter().map(|s| s.from).min().unwrap_or_default();
+    let latest = spans.iter().map(|s| s.to).max().unwrap_or_default();
+    source.search(
+        doing,
+        include_str!("spans_with_points.sql"),
+        &[
+            spans.iter().map(|s| s.device).collect::<Vec<_>>().into(),
+            timestamps(spans.iter().map(|s| s.from)).into(),
+            timestamps(spans.iter().map(|s| s.to)).into(),
+            timestamp(earliest).into(),
+            timestamp(latest).into(),
+        ],
+        |row| Ok(row.get::<i64>(1)? as usize - 1),
+    )
+}
+
 /// A statement with the columns of a point in their place.
 fn with_columns(template: &str) -> String {
     template.replace("{columns}", include_str!("point_columns.sql"))

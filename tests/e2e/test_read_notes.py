@@ -136,3 +136,23 @@ def test_a_page_of_a_name_that_no_device_can_have_is_an_ordinary_one(db):
     assert db.value("SELECT note_read(%s, now() - interval '1 day', now())", (name,)) is False
     assert db.value("SELECT count(*) FROM path_reads") == 0
     assert db.value("SELECT note_read(repeat('x', 255), now() - interval '1 day', now())") is True
+
+
+@pytest.mark.parametrize("page", ["get_fleet_page(48)", "get_device_page('car-1', 100000)"])
+def test_however_many_paths_were_read_no_run_is_held_up_by_storing_it(db, page):
+    many = 60_000
+    devices = 300 if "fleet" in page else 1
+    db.rows("""INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count, last_accessed)
+               SELECT 'car-' || 1 + n %% %(devices)s, now() - n * interval '1 s' * 86400 / %(many)s,
+                      now() - n * interval '1 s' * 86400 / %(many)s, 'a', 2, now() - interval '2 days'
+                 FROM generate_series(1, %(many)s) n""", {"devices": devices, "many": many})
+    db.rows(f"SELECT {page}")
+    # A moment is enough to get on, and no more than a part is done in it.
+    assert 0 < db.value("SELECT s.touched FROM path_reads n, _store_read(n, '-infinity') s") <= 10_000
+    stored = [0]
+    while stored[-1] < many:
+        db.rows("SELECT * FROM process_pending_gps()")
+        stored.append(db.value("SELECT count(*) FROM cached_polylines WHERE last_accessed > now() - interval '1 day'"))
+        assert stored[-1] > stored[-2]
+    db.rows("SELECT * FROM process_pending_gps()")
+    assert db.value("SELECT bool_and(stored) FROM path_reads")

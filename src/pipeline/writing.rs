@@ -34,7 +34,7 @@ pub struct Outbox<'run> {
     /// Windows with new points that are left for the next round.
     left_over: Vec<WithNew>,
     /// Windows of this round that points were moved away from, to another device.
-    robbed: Vec<DeviceWindow>,
+    moved_from: Vec<DeviceWindow>,
     /// Devices of which not even that can be written that they wait.
     pub unrecorded: PassedOver,
 }
@@ -57,7 +57,7 @@ impl<'run> Outbox<'run> {
             left: Vec::new(),
             winding_up: false,
             left_over: Vec::new(),
-            robbed: Vec::new(),
+            moved_from: Vec::new(),
             unrecorded: PassedOver::new(),
         }
     }
@@ -82,7 +82,7 @@ impl<'run> Outbox<'run> {
     /// Once all is written: windows for the next round, those of the oldest new points first; nothing if this one had
     /// time for all.
     pub fn left_over(&mut self) -> Result<Option<Vec<WithNew>>, Error> {
-        store::reopen(&self.robbed)?;
+        store::reopen(&self.moved_from)?;
         let mut left_over = std::mem::take(&mut self.left_over);
         left_over.sort_by_key(|(_, (first, _))| *first);
         Ok(self.winding_up.then_some(left_over))
@@ -104,8 +104,8 @@ impl<'run> Outbox<'run> {
         // Rows of a device that come one after the other lie together, and fill the pages of an index.
         lot.sort_unstable_by(|a, b| a.target.window.cmp(&b.target.window));
         match backend::attempt(|| self.write_lot(&lot)) {
-            Ok(robbed) => {
-                self.robbed.extend(robbed);
+            Ok(moved_from) => {
+                self.moved_from.extend(moved_from);
                 count(&lot, report);
                 Ok(())
             }
@@ -122,8 +122,8 @@ impl<'run> Outbox<'run> {
         for one in lot {
             let slice = std::slice::from_ref(&one);
             match backend::attempt(|| self.write_lot(slice)) {
-                Ok(robbed) => {
-                    self.robbed.extend(robbed);
+                Ok(moved_from) => {
+                    self.moved_from.extend(moved_from);
                     count(slice, report);
                     for (nth, works) in working.iter_mut().enumerate() {
                         *works |= !one.target.marks[nth].is_empty();
@@ -187,9 +187,9 @@ impl<'run> Outbox<'run> {
             store::notify(changed)?;
         }
         self.mark(&done)?;
-        let robbed = self.reopen_neighbours(&done)?;
+        let moved_from = self.reopen_neighbours(&done)?;
         self.checks.make()?;
-        Ok(robbed)
+        Ok(moved_from)
     }
 
     /// New points of other windows may have been what finished ones were claimed for: those points are
@@ -277,7 +277,7 @@ impl<'run> Outbox<'run> {
             (store::windows_of(left.collect())?.into_iter()).partition(|(own, _)| *own);
         new.extend(spans(own));
         store::reopen(&self.reached(&new)?)?;
-        let robbed = self.reopen_of_others(&spans(others))?;
+        let moved_from = self.reopen_of_others(&spans(others))?;
         // What an open window reaches settles with it.
         let settles: BTreeMap<&str, Micros> = (open.iter())
             .filter_map(|target| Some((target.window.device.as_str(), target.settles?)))
@@ -293,7 +293,7 @@ impl<'run> Outbox<'run> {
                 .filter_map(with_open)
                 .collect::<Vec<_>>(),
         )?;
-        Ok(robbed)
+        Ok(moved_from)
     }
 
     /// Does so for windows of other devices, which are ours for that: a worker that has one in hand may have read the points
@@ -314,14 +314,14 @@ impl<'run> Outbox<'run> {
         }
         store::reopen(&self.reached(left)?)?;
         let reach = track::context_reach(&self.settings.recipe);
-        let robbed = |window: &&DeviceWindow| {
+        let moved_from = |window: &&DeviceWindow| {
             left.iter().any(|(device, start, end)| {
                 window.device == *device
                     && window.span.start <= end + reach
                     && window.span.end >= start - reach
             })
         };
-        Ok(self.claimed.keys().filter(robbed).cloned().collect())
+        Ok(self.claimed.keys().filter(moved_from).cloned().collect())
     }
 
     /// Finished windows, not of this round, that new points reach.

@@ -127,6 +127,7 @@ def test_what_was_due_is_passed_over_once_a_run_even_while_an_old_snapshot_is_op
     warm.rows("""INSERT INTO processing_batches (device_id, start_time, end_time, status, context_start, context_end)
                  SELECT 'old', s, s + interval '5 min', 'completed', s, s + interval '5 min'
                    FROM generate_series(now() - %s * interval '5 min', now() - interval '1 day', '5 min') s""", (batches,))
+    warm.rows("ANALYZE processing_batches")
     with old_snapshot(warm):
         for settles in "now() - random() * interval '8 h'", "NULL":
             warm.rows(f"UPDATE processing_batches SET settles_at = {settles}")

@@ -4,11 +4,98 @@ use proptest::prelude::*;
 
 use super::city::{City, fix, recipe, windows};
 use super::{match_fixes, outcomes};
+use crate::track::model::SECOND;
 use crate::track::*;
 
+/// What a device, its clock or the network makes of some fixes that follow each other.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// They come all together, with the time of their arrival.
+    Parcel,
+    /// The receiver repeats a place.
+    Frozen,
+    /// The clock is set to another time from there on, or until it is set right.
+    ClockAhead,
+    ClockBack,
+    /// The clock knows minutes only.
+    Minutes,
+    /// They are sent once more, with a later time.
+    SentAgain,
+    /// They say what cannot be true of all of them.
+    Sensors,
+}
+
+fn faults() -> impl Strategy<Value = Vec<(Fault, usize, usize)>> {
+    let fault = prop_oneof![
+        Just(Fault::Parcel),
+        Just(Fault::Frozen),
+        Just(Fault::ClockAhead),
+        Just(Fault::ClockBack),
+        Just(Fault::Minutes),
+        Just(Fault::SentAgain),
+        Just(Fault::Sensors),
+    ];
+    proptest::collection::vec((fault, 0usize..120, 1usize..40), 0..4)
+}
+
+fn suffer(fixes: &mut Vec<Fix>, (fault, at, count): (Fault, usize, usize)) {
+    let begin = at % fixes.len();
+    let end = (begin + count).min(fixes.len());
+    let seconds = count as i64 * 10 * SECOND;
+    let some = &mut fixes[begin..end];
+    let (first, last) = (some[0], some[some.len() - 1].time);
+    match fault {
+        Fault::Parcel => (0..)
+            .zip(some)
+            .for_each(|(nth, fix)| fix.time = last + nth * SECOND / 50),
+        Fault::Frozen => some.iter_mut().for_each(|fix| {
+            (fix.lon, fix.lat) = (first.lon, first.lat);
+        }),
+        Fault::ClockAhead => fixes[begin..]
+            .iter_mut()
+            .for_each(|fix| fix.time += seconds),
+        Fault::ClockBack => some.iter_mut().for_each(|fix| fix.time -= seconds),
+        Fault::Minutes => some
+            .iter_mut()
+            .for_each(|fix| fix.time -= fix.time % (60 * SECOND)),
+        Fault::SentAgain => {
+            let again = |fix: &Fix| Fix {
+                time: fix.time + seconds,
+                ..*fix
+            };
+            let sent: Vec<Fix> = some.iter().map(again).collect();
+            fixes.extend(sent);
+        }
+        Fault::Sensors => some.iter_mut().for_each(|fix| {
+            (fix.accuracy, fix.speed) = (Some(count as f64), Some(count as f64));
+            fix.course = Some(9.0 * count as f64);
+        }),
+    }
+    fixes.sort_by_key(|fix| fix.time);
+}
+
 /// Drives with everything that happens to them: halts, silences, teleports, noise, several fixes
-/// a second.
+/// a second, and faults.
 fn journey() -> impl Strategy<Value = Vec<Fix>> {
+    (drive(), faults()).prop_map(|(mut fixes, faults)| {
+        faults
+            .into_iter()
+            .for_each(|fault| suffer(&mut fixes, fault));
+        fixes
+    })
+}
+
+/// Windows of some lengths, in seconds, beside silences that end a drive.
+fn recipes() -> impl Strategy<Value = Recipe> {
+    let length = prop_oneof![Just(30), Just(60), Just(300), Just(900), Just(3_600)];
+    let max_gap = prop_oneof![Just(60), Just(300), Just(900)];
+    (length, max_gap).prop_map(|(length, max_gap)| Recipe {
+        max_gap: max_gap * SECOND,
+        ..recipe(length)
+    })
+}
+
+fn drive() -> impl Strategy<Value = Vec<Fix>> {
     let step = prop_oneof![
         6 => (1.0..20.0f64, -1.0..1.0f64, -1.0..1.0f64),
         1 => (0.0..0.9f64, -1.0..1.0f64, -1.0..1.0f64),
@@ -92,9 +179,8 @@ proptest! {
             let doubled: Vec<Fix> = fixes.iter().chain(fixes.iter().step_by(3)).copied().collect();
             (Just(fixes), Just(doubled).prop_shuffle())
         }),
-        length in prop_oneof![Just(30), Just(60), Just(300), Just(3_600)],
+        recipe in recipes(),
     ) {
-        let recipe = recipe(length);
         let city = City::default();
         // A copy is counted as what it is, and changes nothing else.
         let but_for_copies = |fixes: &[Fix]| {
@@ -108,9 +194,8 @@ proptest! {
     #[test]
     fn each_window_is_matched_as_if_alone(
         fixes in journey(),
-        length in prop_oneof![Just(30), Just(60), Just(300), Just(900)],
+        recipe in recipes(),
     ) {
-        let recipe = recipe(length);
         let city = City::default();
         let together = outcomes(&fixes, &recipe, &city);
         for (window, expected) in windows(&fixes, &recipe).into_iter().zip(together) {
@@ -125,9 +210,8 @@ proptest! {
     #[test]
     fn what_lies_beyond_the_context_does_not_matter(
         fixes in journey(),
-        length in prop_oneof![Just(30), Just(60), Just(300), Just(900)],
+        recipe in recipes(),
     ) {
-        let recipe = recipe(length);
         let city = City::default();
         for (window, expected) in
             windows(&fixes, &recipe).into_iter().zip(outcomes(&fixes, &recipe, &city))
@@ -144,9 +228,8 @@ proptest! {
     #[test]
     fn paths_begin_in_their_window_and_meet(
         fixes in journey(),
-        length in prop_oneof![Just(30), Just(60), Just(300), Just(900)],
+        recipe in recipes(),
     ) {
-        let recipe = recipe(length);
         let windows = windows(&fixes, &recipe);
         let outcomes = outcomes(&fixes, &recipe, &City::default());
         for (window, outcome) in windows.iter().zip(&outcomes) {

@@ -65,6 +65,11 @@ def move_in_time(draft):
     return {"numbers": draft.some_sent(1), "seconds": draft.chance.choice([-1500, -400, -30, 30, 400, 1500])}
 
 
+def give(draft):
+    """Points turn out to have been another device's."""
+    return {"numbers": draft.some_sent(30), "device": draft.device()} if draft.sent else None
+
+
 def delete(draft):
     """Points go, a few or all of some minutes, and a re-match is asked for."""
     if not draft.sent:
@@ -252,6 +257,7 @@ OPERATIONS = {
         Operation(2, write_slowly),
         Operation(3, correct),
         Operation(1, move_in_time),
+        Operation(2, give),
         Operation(1, delete),
         Operation(1, forget_device),
         Operation(8, run),

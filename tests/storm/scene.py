@@ -29,6 +29,7 @@ class Source(NamedTuple):
     time: str  # the column
     moment: str  # the same as timestamptz
     place: str
+    given: str  # what gives a point to another device
 
     @property
     def found(self):
@@ -44,17 +45,17 @@ SOURCES = {
         "device_id, longitude, latitude, recorded_at, accuracy",
         "(%(device)s, %(longitude)s, %(latitude)s, %(time)s, %(accuracy)s)",
         "device_id", "recorded_at", "recorded_at",
-        "longitude = %(longitude)s, latitude = %(latitude)s"),
+        "longitude = %(longitude)s, latitude = %(latitude)s", "device_id = %(other)s"),
     "markers": Source(
         "username, coords, created_at",
         "(%(device)s, ARRAY[%(longitude)s, %(latitude)s]::float8[], %(time)s)",
         "username", "created_at", "created_at",
-        "coords = ARRAY[%(longitude)s, %(latitude)s]::float8[]"),
+        "coords = ARRAY[%(longitude)s, %(latitude)s]::float8[]", "username = %(other)s"),
     "positions": Source(
         "vehicle, lon, lat, at",
         "(%(device)s::integer, %(longitude)s, %(latitude)s, timezone('Asia/Kolkata', %(time)s))",
         "vehicle::text", "at", "timezone('Asia/Kolkata', at)",
-        "lon = %(longitude)s, lat = %(latitude)s"),
+        "lon = %(longitude)s, lat = %(latitude)s", "vehicle = %(other)s::integer"),
 }
 TABLES = """
     CREATE TABLE markers (id bigserial PRIMARY KEY, username text, coords double precision[], created_at timestamptz);
@@ -87,6 +88,7 @@ class Scene:
         self.begins = {era: today - timedelta(days=days) for era, days in DAYS_AGO.items()}
         self.begins["live"] = now.replace(second=0, microsecond=0) - timedelta(seconds=fleet.ERAS["live"])
         self._moved = {}
+        self._given = {}
 
     def __enter__(self):
         return self
@@ -112,12 +114,17 @@ class Scene:
     def row(self, number, point):
         """What is to be inserted of a point."""
         longitude, latitude = moved(route(self._osrm, point.route).at(point.along), point.east, point.north)
-        return {"device": point.device, "longitude": longitude, "latitude": latitude, "accuracy": point.accuracy,
+        device = self._given.get(number, point.device)
+        return {"device": device, "longitude": longitude, "latitude": latitude, "accuracy": point.accuracy,
                 "time": self.moment(point.era, point.second) + timedelta(seconds=self._moved.get(number, 0))}
 
     def move(self, number, seconds):
         """From now on the point's time is another."""
         self._moved[number] = self._moved.get(number, 0) + seconds
+
+    def give(self, number, device):
+        """From now on the point is another device's."""
+        self._given[number] = device
 
 
 def insert(cursor, source, rows):

@@ -74,6 +74,13 @@ class Storm(Sessions):
         for number in numbers:
             self.scene.move(number, seconds)
 
+    def give(self, numbers, device):
+        # One of the tables takes numbers only.
+        others = {n: device if self.plan.points[n].source != "positions" or device.isdigit() else "8" for n in numbers}
+        for number, other in others.items():
+            self.change([number], "UPDATE {source} SET {given}, processed = false WHERE {found}", lambda row: {"other": other})
+            self.scene.give(number, other)
+
     def delete(self, numbers, around):
         self.change(numbers, "DELETE FROM {source} WHERE {found}")
         for number in numbers[:1]:

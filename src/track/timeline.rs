@@ -85,18 +85,23 @@ impl<'a> Timeline<'a> {
     /// The edge where the line of a slot ends, and how far the fixes reach that decided it.
     fn end(&mut self, span: Window) -> Result<(Option<Edge>, Micros), MatchError> {
         let limit = span.end.saturating_add(self.recipe.max_gap);
-        let mut probe = span.end;
+        let (mut probe, mut reach) = (span.end, limit);
         while let Some(time) = self.fixes.next(probe).filter(|time| *time < limit) {
             let holder = slot::at(time);
             let edge = self.edge(holder)?;
-            let reach = edge.context.1;
             match edge.kind {
-                EdgeKind::Seam(_) => return Ok((Some(edge), reach)),
-                EdgeKind::Break => return Ok((None, reach)),
-                EdgeKind::Nothing => probe = holder.end,
+                EdgeKind::Seam(_) => {
+                    reach = edge.context.1;
+                    return Ok((Some(edge), reach));
+                }
+                EdgeKind::Break => return Ok((None, edge.context.1)),
+                EdgeKind::Nothing => {
+                    probe = holder.end;
+                    reach = reach.max(edge.context.1);
+                }
             }
         }
-        Ok((None, limit.max(probe)))
+        Ok((None, reach))
     }
 
     /// Two slots meet at an edge: it is decided once, and fails once.
@@ -122,8 +127,8 @@ mod tests {
     use super::*;
     use crate::osrm::{MatchAnswer, MatchRequest};
     use crate::track::match_windows;
-    use crate::track::model::Fix;
-    use crate::track::tests::city::{City, drive, fix, recipe, windows};
+    use crate::track::model::{Fix, SECOND};
+    use crate::track::tests::city::{City, START, drive, fix, recipe, windows};
 
     fn outcomes(fixes: &[Fix], length: i64, city: &City) -> Vec<Outcome> {
         let (all, recipe) = (Fixes::from(fixes.to_vec()), recipe(length));
@@ -169,6 +174,29 @@ mod tests {
         };
         assert_eq!(asked(60), asked(300));
         assert_eq!(asked(3_600), asked(300));
+    }
+
+    #[test]
+    fn that_no_fix_of_a_slot_can_be_used_was_seen_as_far_as_fixes_were_looked_at() {
+        let nowhere = |n: i64| Fix {
+            lon: 0.0,
+            lat: 0.0,
+            ..fix(4_300.0 + 30.0 * n as f64, 0.0, 0.0)
+        };
+        let mut fixes = drive(890, 5, 0.0);
+        fixes.extend((0..20).map(nowhere));
+        let hour = Recipe {
+            max_gap: 3_600 * SECOND,
+            ..recipe(900)
+        };
+        let (all, city) = (Fixes::from(fixes), City::default());
+        let mut timeline = Timeline::new(&all, &hour, &city);
+        let outcome = timeline.outcome(slot::at(START)).unwrap();
+        assert!(
+            outcome.context.1 > nowhere(10).time,
+            "{:?}",
+            outcome.context
+        );
     }
 
     #[test]

@@ -17,3 +17,8 @@ def need_module(name):
 def need_program(name, folder="usr/bin"):
     if not (env.UNPACKED / folder / name).exists():
         pytest.skip(f"{name} is not among the packages of this distribution")
+
+
+def need_server_program(name):
+    if not (env.PG_BIN / name).exists():
+        pytest.skip(f"{name} does not come with this PostgreSQL {env.PG_MAJOR}")

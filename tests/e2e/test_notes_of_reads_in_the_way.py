@@ -6,6 +6,7 @@ from contextlib import closing
 import psycopg2
 import pytest
 from drives import drive, insert, process_all, recent_window
+from optional import need_server_program
 
 PAGES = ("get_device_page('bus')", "get_device_page_between('bus', now() - interval '2 h', now())", "get_fleet_page(3)")
 RAISES = """
@@ -45,6 +46,7 @@ def test_a_trigger_is_against_notes(driven):
 
 
 def test_a_server_that_gives_no_transaction_ids_any_more(own_db, osrm):
+    need_server_program("pg_resetwal")
     insert(own_db, "bus", drive(osrm, recent_window(), seconds=600))
     process_all(own_db)
     own_db.disconnect()

@@ -98,8 +98,8 @@ def clocked(osrm, new_cluster):
     # The servers, which go by another user, get there.
     file = env.CLUSTERS / f"clock-of-both-{os.getpid()}"
     clock = Clock(file)
-    # A clock that is put forward ends no connection between them.
-    patient = {"wal_sender_timeout": 0, "wal_receiver_timeout": 0}
+    # A clock that is put forward ends no connection between them, and no question to the standby.
+    patient = {"wal_sender_timeout": 0, "wal_receiver_timeout": 0, "max_standby_streaming_delay": -1}
     with new_cluster("primary", osrm.url, clock=clock, **patient) as cluster:
         primary = Database(cluster, "postgres")
         primary.rows("CREATE EXTENSION osrm_matcher")

@@ -89,16 +89,11 @@ impl<'a> Timeline<'a> {
         while let Some(time) = self.fixes.next(probe).filter(|time| *time < limit) {
             let holder = slot::at(time);
             let edge = self.edge(holder)?;
+            let seen = edge.context.1;
             match edge.kind {
-                EdgeKind::Seam(_) => {
-                    reach = edge.context.1;
-                    return Ok((Some(edge), reach));
-                }
-                EdgeKind::Break => return Ok((None, edge.context.1)),
-                EdgeKind::Nothing => {
-                    probe = holder.end;
-                    reach = reach.max(edge.context.1);
-                }
+                EdgeKind::Seam(_) => return Ok((Some(edge), seen)),
+                EdgeKind::Break => return Ok((None, seen)),
+                EdgeKind::Nothing => (probe, reach) = (holder.end, reach.max(seen)),
             }
         }
         Ok((None, reach))

@@ -76,10 +76,12 @@ class Storm(Sessions):
 
     def give(self, numbers, device):
         # One of the tables takes numbers only.
-        others = {n: device if self.plan.points[n].source != "positions" or device.isdigit() else "8" for n in numbers}
-        for number, other in others.items():
-            self.change([number], "UPDATE {source} SET {given}, processed = false WHERE {found}", lambda row: {"other": other})
-            self.scene.give(number, other)
+        number_only = [n for n in numbers if self.plan.points[n].source == "positions"]
+        others = [n for n in numbers if n not in number_only]
+        for some, other in (others, device), (number_only, device if device.isdigit() else "8"):
+            self.change(some, "UPDATE {source} SET {given}, processed = false WHERE {found}", lambda _: {"other": other})
+            for number in some:
+                self.scene.give(number, other)
 
     def delete(self, numbers, around):
         self.change(numbers, "DELETE FROM {source} WHERE {found}")

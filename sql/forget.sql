@@ -94,6 +94,7 @@ BEGIN
     DELETE FROM @extschema@.path_reads r
      WHERE r.device_id = forget_device.device_id AND r.from_time < forget_device.to_time AND r.to_time > forget_device.from_time;
     GET DIAGNOSTICS reads = ROW_COUNT;
+    DELETE FROM @extschema@.known_seams s WHERE s.device_id = forget_device.device_id;
 END
 $$;
 COMMENT ON FUNCTION forget_device IS

@@ -23,7 +23,7 @@ BEGIN
     SELECT string_agg(format('%I', c.relname), ', ' ORDER BY c.relname) INTO theirs
       FROM pg_class c
      WHERE c.relnamespace = '@extschema@'::regnamespace
-       AND c.relname IN ('osrm_groups', 'osrm_group_devices', 'device_locks', 'device_days');
+       AND c.relname IN ('osrm_groups', 'osrm_group_devices', 'device_locks', 'device_days', 'known_seams');
     IF theirs IS NOT NULL THEN
         RAISE EXCEPTION 'osrm_matcher 0.2.0 has tables of its own named like some that are in schema @extschema@: %', theirs
             USING ERRCODE = 'duplicate_table', HINT = 'Rename them, or move them to another schema, then update again.';
@@ -139,6 +139,25 @@ SELECT pg_extension_config_dump('osrm_group_devices', '');
 CREATE TABLE device_locks (slot integer PRIMARY KEY);
 INSERT INTO device_locks SELECT generate_series(0, 65535);
 COMMENT ON TABLE device_locks IS 'what a worker locks while it has a device: the row that the device''s name hashes to';
+
+-- What a run ends with, so that the next need not ask for it again. It is as good as gone when the fixes around it are
+-- others, and nothing depends on it: it is unlogged, and a crash empties it.
+CREATE UNLOGGED TABLE known_seams (
+    device_id    text PRIMARY KEY,
+    fingerprint  bigint NOT NULL,
+    seam_time    timestamptz NOT NULL,
+    longitude    double precision NOT NULL,
+    latitude     double precision NOT NULL,
+    on_road      boolean NOT NULL,
+    hidden_noise double precision,
+    radius       double precision NOT NULL,
+    off_road     double precision NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE known_seams IS 'where the line of each device was joined last, from one slot of 15 minutes to the next; emptied by a crash';
+COMMENT ON COLUMN known_seams.fingerprint IS 'a hash of all that decided it: where that is another, OSRM is asked again';
+COMMENT ON COLUMN known_seams.hidden_noise IS 'standard deviation of the points around it in metres, where it is more than they show themselves';
+COMMENT ON COLUMN known_seams.radius IS 'the radius in metres that suited them; 0: OSRM was not asked';
+COMMENT ON COLUMN known_seams.off_road IS 'how far off the road they were found with it, in metres, as a standard deviation';
 
 DROP INDEX IF EXISTS cached_polylines_recent, cached_polylines_last_accessed;
 COMMENT ON COLUMN cached_polylines.max_speed_mps IS 'greatest mean speed that the line implies over 20 seconds, in metres a second';
@@ -1476,6 +1495,13 @@ BEGIN
     SELECT a.* INTO failures, stops FROM @extschema@._attempt('delete old stops',
         'SELECT @extschema@._delete_before(''@extschema@.stops'', ''start_time'', $1, ''true'', $2)',
         failures, now() - paths_older_than, max_rows) a;
+    SELECT a.failures INTO failures FROM @extschema@._attempt('delete old seams',
+        'WITH gone AS (DELETE FROM @extschema@.known_seams s
+                        WHERE s.device_id = ANY (ARRAY(SELECT o.device_id FROM @extschema@.known_seams o
+                                                        WHERE o.seam_time < $1 LIMIT $2 FOR UPDATE SKIP LOCKED))
+                       RETURNING s.device_id)
+         SELECT count(*) FROM gone',
+        failures, now() - paths_older_than, max_rows) a;
     -- Late points find by its batch what they change, so it stays as long as there is anything to change.
     SELECT a.* INTO failures, batches FROM @extschema@._attempt('delete old batches', $do$
         SELECT @extschema@._delete_before(
@@ -2197,6 +2223,7 @@ BEGIN
     DELETE FROM @extschema@.path_reads r
      WHERE r.device_id = forget_device.device_id AND r.from_time < forget_device.to_time AND r.to_time > forget_device.from_time;
     GET DIAGNOSTICS reads = ROW_COUNT;
+    DELETE FROM @extschema@.known_seams s WHERE s.device_id = forget_device.device_id;
 END
 $$;
 

@@ -16,7 +16,7 @@ BEGIN
     SELECT string_agg(t.name, ', ' ORDER BY t.name) INTO taken
       FROM (SELECT quote_ident(c.relname) FROM pg_class c
              WHERE c.relnamespace = '@extschema@'::regnamespace
-               AND c.relname = ANY ('{gps_coordinates,adopted_sources,processing_batches,device_locks,cached_polylines,stops,worker_runs,
+               AND c.relname = ANY ('{gps_coordinates,adopted_sources,processing_batches,device_locks,cached_polylines,stops,known_seams,worker_runs,
                                       matching_jobs,path_reads,worker_health,cache_performance,osrm_groups,osrm_group_devices,device_days}')
             UNION ALL
             SELECT p.oid::regprocedure::text FROM pg_proc p
@@ -217,6 +217,25 @@ COMMENT ON INDEX processing_batches_job IS 'finds what a job has left';
 CREATE TABLE device_locks (slot integer PRIMARY KEY);
 INSERT INTO device_locks SELECT generate_series(0, 65535);
 COMMENT ON TABLE device_locks IS 'what a worker locks while it has a device: the row that the device''s name hashes to';
+
+-- What a run ends with, so that the next need not ask for it again. It is as good as gone when the fixes around it are
+-- others, and nothing depends on it: it is unlogged, and a crash empties it.
+CREATE UNLOGGED TABLE known_seams (
+    device_id    text PRIMARY KEY,
+    fingerprint  bigint NOT NULL,
+    seam_time    timestamptz NOT NULL,
+    longitude    double precision NOT NULL,
+    latitude     double precision NOT NULL,
+    on_road      boolean NOT NULL,
+    hidden_noise double precision,
+    radius       double precision NOT NULL,
+    off_road     double precision NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE known_seams IS 'where the line of each device was joined last, from one slot of 15 minutes to the next; emptied by a crash';
+COMMENT ON COLUMN known_seams.fingerprint IS 'a hash of all that decided it: where that is another, OSRM is asked again';
+COMMENT ON COLUMN known_seams.hidden_noise IS 'standard deviation of the points around it in metres, where it is more than they show themselves';
+COMMENT ON COLUMN known_seams.radius IS 'the radius in metres that suited them; 0: OSRM was not asked';
+COMMENT ON COLUMN known_seams.off_road IS 'how far off the road they were found with it, in metres, as a standard deviation';
 
 -- ---------------------------------------------------------------------------------------------
 -- Paths and stops

@@ -131,6 +131,13 @@ BEGIN
     SELECT a.* INTO failures, stops FROM @extschema@._attempt('delete old stops',
         'SELECT @extschema@._delete_before(''@extschema@.stops'', ''start_time'', $1, ''true'', $2)',
         failures, now() - paths_older_than, max_rows) a;
+    SELECT a.failures INTO failures FROM @extschema@._attempt('delete old seams',
+        'WITH gone AS (DELETE FROM @extschema@.known_seams s
+                        WHERE s.device_id = ANY (ARRAY(SELECT o.device_id FROM @extschema@.known_seams o
+                                                        WHERE o.seam_time < $1 LIMIT $2 FOR UPDATE SKIP LOCKED))
+                       RETURNING s.device_id)
+         SELECT count(*) FROM gone',
+        failures, now() - paths_older_than, max_rows) a;
     -- Late points find by its batch what they change, so it stays as long as there is anything to change.
     SELECT a.* INTO failures, batches FROM @extschema@._attempt('delete old batches', $do$
         SELECT @extschema@._delete_before(

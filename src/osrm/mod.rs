@@ -24,6 +24,11 @@ pub trait Matcher {
     /// while a run lasts: a server that answers `TooBig` lowers it.
     fn max_size(&self) -> usize;
 
+    /// A number that stands for the servers and the profile: what others know of the roads is not the same.
+    fn roads(&self) -> u64 {
+        0
+    }
+
     /// Whether there is time to begin another window.
     fn goes_on(&self) -> bool {
         true

@@ -70,6 +70,10 @@ impl Matcher for Session<'_> {
         self.client.max_size().min(self.size.get())
     }
 
+    fn roads(&self) -> u64 {
+        self.client.roads()
+    }
+
     fn goes_on(&self) -> bool {
         self.client.may_begin()
     }

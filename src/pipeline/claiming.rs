@@ -30,6 +30,11 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// Whether the window had settled: it may be matched once more because the map is another.
+    pub fn is_again(&self) -> bool {
+        !self.known.new && !self.known.provisional
+    }
+
     /// Whether what comes of an open window may be drawn on from its line: not if that was matched on other roads.
     pub fn goes_on(&self) -> bool {
         self.known.new || self.known.group == self.group
@@ -215,6 +220,7 @@ impl Claim {
                 batch: Uuid::from_bytes([0; 16]),
                 retries: 0,
                 new: true,
+                provisional: false,
                 group: None,
             },
             new: None,

@@ -186,6 +186,7 @@ impl Onward {
             fixes: Arc::new(fixes.into()),
             share,
             onward: Some(self.from),
+            seam: None,
         })
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use pgrx::datum::Uuid;
 
 use super::claiming::Claim;
+use super::seams::Seams;
 use crate::backend;
 use crate::error::Error;
 use crate::store::{self, Delay, DeviceWindow, Group, Holders, Row, RowId, Source, Span};
-use crate::track::{self, Fix, Fixes, Micros, Recipe};
+use crate::track::{self, Fix, Fixes, KnownSeam, Micros, Recipe};
 
 /// So much of a device's time one thread works off in a row. Jobs share no slot, which each would match for itself.
 const JOB: Micros = 45 * 60_000_000;
@@ -21,6 +22,8 @@ pub struct Target {
     pub retries: i32,
     /// All its points are to name its batch, those of an earlier one too.
     fresh: bool,
+    /// It had settled before.
+    pub again: bool,
     /// All points of the window, usable or not.
     pub points: usize,
     pub rejected: usize,
@@ -47,11 +50,14 @@ pub struct Job {
     pub share: usize,
     /// The window is open, and only what came after this moment is to be matched.
     pub onward: Option<Micros>,
+    /// What the device's last run ended with.
+    pub seam: Option<KnownSeam>,
 }
 
 impl Target {
     pub fn new(claim: Claim, sources: usize) -> Self {
         Self {
+            again: claim.is_again(),
             window: claim.window,
             batch: claim.known.batch,
             retries: claim.known.retries,
@@ -94,6 +100,14 @@ impl Target {
     }
 }
 
+impl Job {
+    /// Whether what an earlier run knew of seams is good for it, and what it finds for the next: one that matches once
+    /// more what had settled asks about all anew.
+    pub fn keeps_seams(&self) -> bool {
+        self.onward.is_none() && !self.targets.iter().any(|target| target.again)
+    }
+}
+
 /// What was read of a device.
 #[derive(Debug, Default)]
 pub struct Read {
@@ -102,12 +116,19 @@ pub struct Read {
     pub unread: Vec<Target>,
 }
 
-/// Which sources hold what is to be read of devices, each of which comes with its claimed windows.
-pub fn holders(
+/// What is found out for all devices of a round at once.
+pub struct Round {
+    /// Which sources hold what is to be read of them.
+    holders: Holders,
+    seams: Seams,
+}
+
+/// Finds it out of devices, each of which comes with its claimed windows.
+pub fn prepare(
     recipe: &Recipe,
     sources: &[Source],
     devices: &[Vec<Claim>],
-) -> Result<Holders, Error> {
+) -> Result<Round, Error> {
     let mut spans = Vec::new();
     for claims in devices {
         let (first, last) = (&claims[0].window, &claims[claims.len() - 1].window);
@@ -117,20 +138,25 @@ pub fn holders(
             to: track::view(last.span, recipe).1,
         });
     }
-    store::holders(sources, &spans)
+    let names: Vec<&str> = spans.iter().map(|span| span.device).collect();
+    Ok(Round {
+        holders: store::holders(sources, &spans)?,
+        seams: Seams::known(&names)?,
+    })
 }
 
 /// Reads the points of one device's claimed windows and cuts the work into jobs.
 pub fn read(
     recipe: &Recipe,
     sources: &[Source],
-    holders: &Holders,
+    round: &Round,
     claims: Vec<Claim>,
 ) -> Result<Read, Error> {
     let mut read = Read::default();
     let Some(device) = claims.first().map(|claim| claim.window.device.clone()) else {
         return Ok(read);
     };
+    let (holders, seam) = (&round.holders, round.seams.of(&device));
     for scan in scans(recipe, claims) {
         let (mut targets, fixes) = read_scan(recipe, sources, holders, scan)?;
         if (sources.iter()).any(|s| s.is_aside() && holders.may_hold(s, &device)) {
@@ -138,7 +164,7 @@ pub fn read(
             read.unread.extend::<Vec<_>>(unread);
             targets = rest;
         }
-        read.jobs.extend(jobs(targets, fixes.into()));
+        read.jobs.extend(jobs(targets, fixes.into(), seam));
     }
     Ok(read)
 }
@@ -194,7 +220,7 @@ fn read_scan(
 
 /// Cuts windows that were read together into jobs. Those with new points come first, among the jobs and in each: where a
 /// round has no time for all, each round does some of them. The others would be claimed with them again and again.
-fn jobs(targets: Vec<Target>, fixes: Fixes) -> Vec<Job> {
+fn jobs(targets: Vec<Target>, fixes: Fixes, seam: Option<KnownSeam>) -> Vec<Job> {
     let parts = parts(targets);
     let share = fixes.all().len() / parts.len().max(1);
     let fixes = Arc::new(fixes);
@@ -205,6 +231,7 @@ fn jobs(targets: Vec<Target>, fixes: Fixes) -> Vec<Job> {
             fixes: fixes.clone(),
             share,
             onward: None,
+            seam,
         }
     };
     let mut jobs: Vec<Job> = parts.into_iter().map(job).collect();
@@ -284,7 +311,7 @@ mod tests {
     #[test]
     fn jobs_hold_all_windows_once_in_their_order_and_share_no_slot() {
         let minutes: Vec<i64> = (1..20).map(|n| 5 * n).collect();
-        let jobs = jobs(targets(&minutes), Fixes::default());
+        let jobs = jobs(targets(&minutes), Fixes::default(), None);
         let begins = begins(&jobs);
         let ends: Vec<i64> = begins.iter().map(|job| job[job.len() - 1] + 5).collect();
         assert_eq!(ends, [45, 90, 100]);
@@ -298,7 +325,7 @@ mod tests {
         for nth in [11, 13] {
             targets[nth].new = Some((0, 0));
         }
-        let begins = begins(&jobs(targets, Fixes::default()));
+        let begins = begins(&jobs(targets, Fixes::default(), None));
         assert_eq!(begins[0], [55, 65, 45, 50, 60, 70, 75, 80, 85]);
         assert_eq!(begins[1], [0, 5, 10, 15, 20, 25, 30, 35, 40]);
     }

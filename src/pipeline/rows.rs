@@ -1,4 +1,5 @@
-//! What an attempt leaves in rows, the spans by which it reaches other windows, and when a window is tried again.
+//! What an attempt leaves in rows and counts for in a report, the spans by which it reaches other windows, and when a
+//! window is tried again.
 
 use pgrx::datum::Uuid;
 
@@ -6,7 +7,7 @@ use super::matching::Attempted;
 use super::reading::Target;
 use crate::error::Error;
 use crate::lines;
-use crate::store::{DeviceWindow, Written};
+use crate::store::{DeviceWindow, RunRow, Status, Written};
 use crate::track::{Micros, Path, Stop};
 
 /// A window is never put off for longer than this.
@@ -72,9 +73,31 @@ pub fn spans(windows: Vec<(bool, DeviceWindow)>) -> Vec<(String, Micros, Micros)
     windows.into_iter().map(span).collect()
 }
 
+/// Counts windows in the report; what a window that is put off holds counts once it is done.
+pub fn count(attempted: &[Attempted], report: &mut RunRow) {
+    for one in attempted {
+        match one.status {
+            Status::Pending => report.windows_deferred += 1,
+            Status::Completed => report.windows_completed += 1,
+            Status::Failed => report.windows_failed += 1,
+        }
+        if one.is_final() {
+            report.points += one.target.marks.iter().map(Vec::len).sum::<usize>() as i64;
+            report.rejected += one.target.rejected as i64;
+            report.paths += one.outcome.paths.len() as i32;
+            report.delay.add(one.target.delay);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use pgrx::pg_sys::{ItemPointerData, Oid};
+
     use super::*;
+    use crate::pipeline::claiming::Claim;
+    use crate::pipeline::matching::How;
+    use crate::track::{Outcome, Window};
 
     const MINUTE: Micros = 60_000_000;
 
@@ -95,5 +118,37 @@ mod tests {
         assert_eq!(pause_of(0, 1), MINUTE * 3 / 4);
         assert_eq!(pause_of(255, 1), MINUTE * 5 / 4);
         assert_eq!(pause_of(255, 1000), LONGEST_PAUSE * 5 / 4);
+    }
+
+    /// A window that holds a point.
+    fn attempted(status: Status) -> Attempted {
+        let span = Window {
+            start: 0,
+            end: 5 * MINUTE,
+        };
+        let device = "a".into();
+        let mut target = Target::new(Claim::of(DeviceWindow { device, span }), 1);
+        target.marks = vec![vec![(Oid::INVALID, ItemPointerData::default())]];
+        Attempted {
+            target,
+            status,
+            retries: 0,
+            error: None,
+            outcome: Outcome::default(),
+            how: How::default(),
+        }
+    }
+
+    #[test]
+    fn points_of_a_window_that_is_put_off_are_not_counted_yet() {
+        let mut report = RunRow::default();
+        count(&[attempted(Status::Pending)], &mut report);
+        assert_eq!((report.windows_deferred, report.points), (1, 0));
+        count(
+            &[attempted(Status::Completed), attempted(Status::Failed)],
+            &mut report,
+        );
+        assert_eq!((report.windows_completed, report.windows_failed), (1, 1));
+        assert_eq!((report.windows_deferred, report.points), (1, 2));
     }
 }

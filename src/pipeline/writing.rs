@@ -7,7 +7,8 @@ use super::claiming::Claim;
 use super::live::WithNew;
 use super::matching::{Attempted, Done};
 use super::reading::Target;
-use super::rows::{new_points, onward_stops, paths, pause, spans, stops};
+use super::rows::{count, new_points, onward_stops, paths, pause, spans, stops};
+use super::seams::Seams;
 use crate::backend;
 use crate::error::{Error, Failure};
 use crate::settings::Settings;
@@ -27,6 +28,8 @@ pub struct Outbox<'run> {
     claimed: BTreeMap<DeviceWindow, Option<(Micros, Micros)>>,
     waiting: Vec<Attempted>,
     untried: Vec<DeviceWindow>,
+    /// What devices' jobs ended with.
+    seams: Seams,
     /// Open windows whose new points are left for later; they are on record by themselves.
     left: Vec<DeviceWindow>,
     /// The round's time is up: what is untried is not put off, the next round begins with it.
@@ -54,6 +57,7 @@ impl<'run> Outbox<'run> {
             claimed,
             waiting: Vec::new(),
             untried: Vec::new(),
+            seams: Seams::default(),
             left: Vec::new(),
             winding_up: false,
             left_over: Vec::new(),
@@ -67,6 +71,9 @@ impl<'run> Outbox<'run> {
         self.waiting.extend(done.attempted);
         self.untried.extend(done.untried);
         self.left.extend(done.untried_onward);
+        if let Some((device, seam)) = done.seam {
+            self.seams.put(device, seam);
+        }
     }
 
     /// Takes in windows that cannot be told from empty ones, for a source is set aside.
@@ -100,6 +107,7 @@ impl<'run> Outbox<'run> {
         if self.waiting.len() < least && points < POINTS {
             return Ok(());
         }
+        self.seams.keep()?;
         let mut lot = std::mem::take(&mut self.waiting);
         // Rows of a device that come one after the other lie together, and fill the pages of an index.
         lot.sort_unstable_by(|a, b| a.target.window.cmp(&b.target.window));
@@ -334,65 +342,5 @@ impl<'run> Outbox<'run> {
     /// Finished windows that were decided by points of these spans, which are of devices.
     fn neighbours(&self, spans: &[(String, Micros, Micros)]) -> Result<Vec<DeviceWindow>, Error> {
         store::neighbours(spans, track::context_reach(&self.settings.recipe))
-    }
-}
-
-/// Counts windows in the report; what a window that is put off holds counts once it is done.
-fn count(attempted: &[Attempted], report: &mut RunRow) {
-    for one in attempted {
-        match one.status {
-            Status::Pending => report.windows_deferred += 1,
-            Status::Completed => report.windows_completed += 1,
-            Status::Failed => report.windows_failed += 1,
-        }
-        if one.is_final() {
-            report.points += one.target.marks.iter().map(Vec::len).sum::<usize>() as i64;
-            report.rejected += one.target.rejected as i64;
-            report.paths += one.outcome.paths.len() as i32;
-            report.delay.add(one.target.delay);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use pgrx::pg_sys::{ItemPointerData, Oid};
-
-    use super::*;
-    use crate::pipeline::matching::How;
-    use crate::track::{Outcome, Window};
-
-    const MINUTE: Micros = 60_000_000;
-
-    /// A window that holds a point.
-    fn attempted(status: Status) -> Attempted {
-        let span = Window {
-            start: 0,
-            end: 5 * MINUTE,
-        };
-        let device = "a".into();
-        let mut target = Target::new(Claim::of(DeviceWindow { device, span }), 1);
-        target.marks = vec![vec![(Oid::INVALID, ItemPointerData::default())]];
-        Attempted {
-            target,
-            status,
-            retries: 0,
-            error: None,
-            outcome: Outcome::default(),
-            how: How::default(),
-        }
-    }
-
-    #[test]
-    fn points_of_a_window_that_is_put_off_are_not_counted_yet() {
-        let mut report = RunRow::default();
-        count(&[attempted(Status::Pending)], &mut report);
-        assert_eq!((report.windows_deferred, report.points), (1, 0));
-        count(
-            &[attempted(Status::Completed), attempted(Status::Failed)],
-            &mut report,
-        );
-        assert_eq!((report.windows_completed, report.windows_failed), (1, 1));
-        assert_eq!((report.windows_deferred, report.points), (1, 2));
     }
 }

@@ -29,6 +29,8 @@ pub struct Known {
     pub retries: i32,
     /// No outcome of the window is on record: all its points are to name this batch.
     pub new: bool,
+    /// The outcome on record is that of an open window.
+    pub provisional: bool,
     /// The group that the device was in when it was matched.
     pub group: Group,
 }
@@ -241,7 +243,8 @@ pub fn known_batches(windows: &[DeviceWindow]) -> Result<Vec<Known>, Error> {
                 batch: row.get(1)?,
                 retries: row.get(2)?,
                 new: row.get(3)?,
-                group: row.maybe(4)?,
+                provisional: row.get(4)?,
+                group: row.maybe(5)?,
             })
         },
     )

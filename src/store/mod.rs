@@ -13,6 +13,7 @@ mod points;
 mod results;
 mod runs;
 mod schema;
+mod seams;
 mod source;
 mod statement;
 
@@ -35,4 +36,5 @@ pub use runs::{
     others_have_run, record_run, snapshot, store_reads,
 };
 pub use schema::require_version;
+pub use seams::{keep_seams, known_seams};
 pub use source::{CLOCK_AHEAD, Fragments, Source, are_grouped, ask_source, sources};

@@ -29,6 +29,7 @@
 mod ask;
 mod draw;
 mod geo;
+mod known;
 mod model;
 mod onward;
 mod prepare;
@@ -41,6 +42,7 @@ mod timeline;
 mod vehicle;
 
 pub use geo::{Place, length as line_length, part_of_line};
+pub use known::KnownSeam;
 pub use model::{Fix, Fixes, Grade, Micros, Outcome, Path, PathKind, Reason, Stop, Window};
 pub use onward::match_onward;
 pub use recipe::Recipe;
@@ -84,7 +86,19 @@ pub fn match_windows(
     recipe: &Recipe,
     matcher: &dyn Matcher,
 ) -> Vec<Result<Outcome, MatchError>> {
-    let mut timeline = Timeline::new(fixes, recipe, matcher);
+    match_windows_knowing(None, windows, fixes, recipe, matcher).0
+}
+
+/// The same with the seam that an earlier run ended with: what that is good for need not be asked. Returns the one that
+/// this run ends with, too, if there is any.
+pub fn match_windows_knowing(
+    seam: Option<KnownSeam>,
+    windows: &[Window],
+    fixes: &Fixes,
+    recipe: &Recipe,
+    matcher: &dyn Matcher,
+) -> (Vec<Result<Outcome, MatchError>>, Option<KnownSeam>) {
+    let mut timeline = Timeline::new(fixes, recipe, matcher, seam);
     let mut cancelled = false;
     let mut outcome = |window: &Window| {
         if cancelled || !timeline.holds(*window) && !matcher.goes_on() {
@@ -94,7 +108,8 @@ pub fn match_windows(
         cancelled = outcome == Err(MatchError::Cancelled);
         outcome
     };
-    windows.iter().map(&mut outcome).collect()
+    let outcomes = windows.iter().map(&mut outcome).collect();
+    (outcomes, timeline.last_seam())
 }
 
 /// The middle one of some values, which change their places.

@@ -8,6 +8,7 @@ use super::ask::{
     Asker, Calibration, Fitted, MatchedLeg, MatchedTrace, Noise, Observation, calibrate, side,
 };
 use super::geo::{self, Place};
+use super::known::{KnownSeam, fingerprint};
 use super::model::{Fix, Fixes, Micros, Window, seconds};
 use super::prepare::{Prepared, Smoothed, around, clean};
 use super::recipe::Recipe;
@@ -25,6 +26,8 @@ pub struct Edge {
     pub refusal: Option<Refusal>,
     /// What was learned of the fixes around it.
     pub noise: Noise,
+    /// Of all that decided it.
+    pub fingerprint: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,6 +54,37 @@ impl Edge {
             EdgeKind::Break | EdgeKind::Nothing => None,
         }
     }
+
+    /// What is kept of it for the next run: where something was refused, or nothing joins, little was asked.
+    pub fn to_keep(&self) -> Option<KnownSeam> {
+        let seam = self.seam().filter(|_| self.refusal.is_none())?;
+        Some(KnownSeam {
+            fingerprint: self.fingerprint,
+            time: seam.time,
+            place: seam.place,
+            on_road: seam.on_road,
+            hidden_noise: self.noise.hidden,
+            radius: self.noise.radius,
+            off_road: self.noise.off_road,
+        })
+    }
+
+    /// The edge, as yet undecided, as an earlier run decided it; `None` if that was of anything else.
+    fn decided(&self, known: &KnownSeam) -> Option<Edge> {
+        (self.fingerprint == known.fingerprint).then(|| Edge {
+            kind: EdgeKind::Seam(Seam {
+                time: known.time,
+                place: known.place,
+                on_road: known.on_road,
+            }),
+            noise: Noise {
+                hidden: known.hidden_noise,
+                radius: known.radius,
+                off_road: known.off_road,
+            },
+            ..self.clone()
+        })
+    }
 }
 
 impl Seam {
@@ -64,27 +98,32 @@ impl Seam {
     }
 }
 
-/// Decides the edge at the start of a slot.
+/// Decides the edge at the start of a slot, or has it from an earlier run.
 pub fn edge(
     slot: Window,
     fixes: &Fixes,
     recipe: &Recipe,
     asker: &Asker,
+    known: Option<&KnownSeam>,
 ) -> Result<Edge, MatchError> {
     let (near, context) = around_edge(slot.start, fixes, recipe.max_gap);
+    let side = side(asker.size());
     let mut edge = Edge {
         kind: EdgeKind::Break,
         context,
         refusal: None,
         noise: Noise::default(),
+        fingerprint: fingerprint(slot, near, recipe, side, asker.roads()),
     };
+    if let Some(decided) = known.and_then(|known| edge.decided(known)) {
+        return Ok(decided);
+    }
     if !clean(near, recipe).fixes.iter().any(|f| slot.holds(f.time)) {
         if context.1 >= slot.end {
             edge.kind = EdgeKind::Nothing;
         }
         return Ok(edge);
     }
-    let side = side(asker.size());
     let across = |prepared: &Prepared| {
         let segment = prepared.segments.iter().find(|segment| {
             segment[0].time < slot.start && segment[segment.len() - 1].time >= slot.start
@@ -204,7 +243,7 @@ mod tests {
             max_gap: LENGTH,
             ..recipe(300)
         };
-        edge(slot, &fixes.into(), &recipe, &Asker::new(&city)).unwrap()
+        edge(slot, &fixes.into(), &recipe, &Asker::new(&city), None).unwrap()
     }
 
     #[test]

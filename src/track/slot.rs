@@ -238,7 +238,7 @@ mod tests {
     fn second_slot(fixes: Fixes) -> (Ends, MatchedSlot) {
         let (city, recipe) = (City::default(), recipe(300));
         let (asker, slot) = (Asker::new(&city), at(START + LENGTH));
-        let edge = |slot| seam::edge(slot, &fixes, &recipe, &asker).unwrap();
+        let edge = |slot| seam::edge(slot, &fixes, &recipe, &asker, None).unwrap();
         let (start, end) = (edge(slot), edge(at(slot.end)));
         let ends = Ends {
             start,

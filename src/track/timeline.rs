@@ -5,6 +5,7 @@ use std::iter::successors;
 
 use super::ask::Asker;
 use super::draw;
+use super::known::KnownSeam;
 use super::model::{Fixes, Micros, Outcome, Window};
 use super::recipe::Recipe;
 use super::seam::{self, Edge, EdgeKind};
@@ -19,17 +20,35 @@ pub struct Timeline<'a> {
     /// By the start of the slot that begins there.
     edges: BTreeMap<Micros, Result<Edge, MatchError>>,
     slots: BTreeMap<Micros, Result<MatchedSlot, MatchError>>,
+    known: Option<KnownSeam>,
 }
 
 impl<'a> Timeline<'a> {
-    pub fn new(fixes: &'a Fixes, recipe: &'a Recipe, matcher: &'a dyn Matcher) -> Self {
+    /// `known` is the seam that an earlier run ended with.
+    pub fn new(
+        fixes: &'a Fixes,
+        recipe: &'a Recipe,
+        matcher: &'a dyn Matcher,
+        known: Option<KnownSeam>,
+    ) -> Self {
         Timeline {
             fixes,
             recipe,
             asker: Asker::new(matcher),
             edges: BTreeMap::new(),
             slots: BTreeMap::new(),
+            known,
         }
+    }
+
+    /// The last seam that was decided.
+    pub fn last_seam(&self) -> Option<KnownSeam> {
+        let mut decided = self
+            .edges
+            .values()
+            .rev()
+            .filter_map(|edge| edge.as_ref().ok());
+        decided.find_map(Edge::to_keep)
     }
 
     /// What the slots of a window hold of it.
@@ -101,7 +120,8 @@ impl<'a> Timeline<'a> {
 
     /// Two slots meet at an edge: it is decided once, and fails once.
     fn edge(&mut self, span: Window) -> Result<Edge, MatchError> {
-        let decide = || seam::edge(span, self.fixes, self.recipe, &self.asker);
+        let known = self.known.as_ref();
+        let decide = || seam::edge(span, self.fixes, self.recipe, &self.asker, known);
         self.edges.entry(span.start).or_insert_with(decide).clone()
     }
 }
@@ -127,7 +147,7 @@ mod tests {
 
     fn outcomes(fixes: &[Fix], length: i64, city: &City) -> Vec<Outcome> {
         let (all, recipe) = (Fixes::from(fixes.to_vec()), recipe(length));
-        let mut timeline = Timeline::new(&all, &recipe, city);
+        let mut timeline = Timeline::new(&all, &recipe, city, None);
         let outcome = |window: &Window| timeline.outcome(*window).unwrap();
         windows(fixes, &recipe).iter().map(outcome).collect()
     }
@@ -172,6 +192,39 @@ mod tests {
     }
 
     #[test]
+    fn an_edge_that_an_earlier_run_decided_is_not_asked_about_again() {
+        let (fixes, slot) = (drive(3 * 900, 5, 6.0), slot::at(START + 900 * SECOND));
+        let requests = |known, fixes: &[Fix], roads, max_gap| {
+            let (all, city) = (
+                Fixes::from(fixes.to_vec()),
+                City {
+                    roads,
+                    ..City::default()
+                },
+            );
+            let recipe = Recipe {
+                max_gap,
+                ..recipe(900)
+            };
+            let mut timeline = Timeline::new(&all, &recipe, &city, known);
+            timeline.outcome(slot).unwrap();
+            (city.asked.borrow().len(), timeline.last_seam())
+        };
+        let gap = 300 * SECOND;
+        let (all, end) = requests(None, &fixes, 0, gap);
+        assert!(slot::at(end.unwrap().time).start == slot.end, "{end:?}");
+        let (fewer, same) = requests(end, &fixes, 0, gap);
+        assert!(fewer < all && same == end, "{fewer} of {all}: {same:?}");
+        // Nothing of it is of use where a fix near the edge, the map or the recipe is another.
+        let mut moved = fixes.clone();
+        moved.retain(|fix| fix.time != slot.end);
+        for (fixes, roads, gap) in [(&moved, 0, gap), (&fixes, 1, gap), (&fixes, 0, 2 * gap)] {
+            let expected = requests(None, fixes, roads, gap).0;
+            assert_eq!(requests(end, fixes, roads, gap).0, expected);
+        }
+    }
+
+    #[test]
     fn that_no_fix_of_a_slot_can_be_used_was_seen_as_far_as_fixes_were_looked_at() {
         let nowhere = |n: i64| Fix {
             lon: 0.0,
@@ -185,7 +238,7 @@ mod tests {
             ..recipe(900)
         };
         let (all, city) = (Fixes::from(fixes), City::default());
-        let mut timeline = Timeline::new(&all, &hour, &city);
+        let mut timeline = Timeline::new(&all, &hour, &city, None);
         let outcome = timeline.outcome(slot::at(START)).unwrap();
         assert!(
             outcome.context.1 > nowhere(10).time,

@@ -54,7 +54,7 @@ def load(db, path):
 
 
 def empty(db):
-    db.rows("TRUNCATE gps_coordinates, processing_batches, cached_polylines, stops, worker_runs")
+    db.rows("TRUNCATE gps_coordinates, processing_batches, cached_polylines, stops, known_seams, worker_runs")
 
 
 def drain(db):

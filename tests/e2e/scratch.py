@@ -12,7 +12,7 @@ def shown(db):
 def from_scratch(db):
     """Forgets all that was stored, matches all points anew, however old, and returns what readers see."""
     db.rows("UPDATE gps_coordinates SET processed = false, batch_id = NULL")
-    db.rows("TRUNCATE processing_batches, cached_polylines, stops")
+    db.rows("TRUNCATE processing_batches, cached_polylines, stops, known_seams")
     match_all(db)
     return shown(db)
 

@@ -7,6 +7,7 @@ mod address;
 mod resolver;
 mod server;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -131,6 +132,15 @@ impl Client {
     /// The most points that a request may hold at the moment.
     pub fn max_size(&self) -> usize {
         self.max_size.load(Ordering::Relaxed)
+    }
+
+    /// A number that stands for the servers, in their order, and the profile.
+    pub fn roads(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.addresses()
+            .for_each(|address| address.hash(&mut hasher));
+        self.profile.hash(&mut hasher);
+        hasher.finish()
     }
 
     pub fn addresses(&self) -> impl Iterator<Item = &str> {

@@ -1,6 +1,7 @@
 //! What a thread does with a job: asks for its windows' lines, and tells a window that cannot be
 //! matched from a server that is away.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::panics::attempt;
@@ -10,7 +11,9 @@ use crate::osrm::client::Client;
 use crate::osrm::{MatchError, Matcher, Refusal, Session};
 use crate::pipeline::reading::{Job, Target};
 use crate::store::{DeviceWindow, Status};
-use crate::track::{Fixes, Outcome, Recipe, Window, match_onward, match_windows};
+use crate::track::{
+    Fixes, KnownSeam, Outcome, Recipe, Window, match_onward, match_windows_knowing,
+};
 
 /// What the threads of a run share.
 pub struct Shared {
@@ -27,6 +30,8 @@ pub struct Done {
     /// Windows of which nothing was learnt, and open ones of which only what has come was to be matched.
     pub untried: Vec<DeviceWindow>,
     pub untried_onward: Vec<DeviceWindow>,
+    /// The seam that it ended with, of a device.
+    pub seam: Option<(String, KnownSeam)>,
 }
 
 /// A window that was tried.
@@ -131,6 +136,8 @@ impl Shared {
         let begin = Instant::now();
         let windows: Vec<Window> = job.targets.iter().map(|t| t.window.span).collect();
         let session = Session::new(&self.client, self.request_timeout);
+        let keeps_seams = job.keeps_seams();
+        let last_seam = Cell::new(None);
         let results = attempt(&windows, &|windows| match job.onward {
             Some(from) => windows
                 .iter()
@@ -139,7 +146,13 @@ impl Shared {
                     false => Err(MatchError::Cancelled),
                 })
                 .collect(),
-            None => match_windows(windows, &job.fixes, &self.recipe, &session),
+            None => {
+                let known = job.seam.filter(|_| keeps_seams);
+                let (outcomes, last) =
+                    match_windows_knowing(known, windows, &job.fixes, &self.recipe, &session);
+                last_seam.set(last);
+                outcomes
+            }
         });
         let mut to_blame = session.is_lost();
         let mut setback = |error| match error {
@@ -156,6 +169,10 @@ impl Shared {
             millis: (begin.elapsed().as_millis() / windows.len().max(1) as u128) as i32,
         };
         let mut done = Done::default();
+        if keeps_seams && !how.disturbed {
+            let device = |job: &Job| job.targets[0].window.device.clone();
+            done.seam = last_seam.get().map(|seam| (device(&job), seam));
+        }
         for (target, result) in job.targets.into_iter().zip(results) {
             match self.conclude(target, result, &job.fixes, how) {
                 Ok(attempted) => done.attempted.push(attempted),

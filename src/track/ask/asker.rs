@@ -38,6 +38,11 @@ impl<'a> Asker<'a> {
         self.matcher.max_size().clamp(2, LARGEST)
     }
 
+    /// What stands for the roads that are asked about.
+    pub fn roads(&self) -> u64 {
+        self.matcher.roads()
+    }
+
     /// The match of a trace of any length. The road between two fixes may be longer than the straight way
     /// by some metres and what the usual step allows.
     pub fn follow(&self, trace: &[Observation], slack: f64) -> Result<MatchedTrace, MatchError> {

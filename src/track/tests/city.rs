@@ -101,6 +101,8 @@ pub struct City {
     pub slow_size: usize,
     /// The engine knows no road at all.
     pub empty: bool,
+    /// What stands for its streets.
+    pub roads: u64,
     pub asked: RefCell<Vec<MatchRequest>>,
 }
 
@@ -137,6 +139,10 @@ impl Matcher for City {
             code: code.to_owned(),
             message: "Could not match the trace.".to_owned(),
         }))
+    }
+
+    fn roads(&self) -> u64 {
+        self.roads
     }
 
     fn max_size(&self) -> usize {

@@ -208,6 +208,25 @@ proptest! {
     }
 
     #[test]
+    fn what_an_earlier_run_ended_with_changes_nothing(
+        fixes in journey(),
+        recipe in recipes(),
+    ) {
+        let city = City::default();
+        let together = outcomes(&fixes, &recipe, &city);
+        let mut seam = None;
+        for (window, expected) in windows(&fixes, &recipe).into_iter().zip(together) {
+            let (from, to) = view(window, &recipe);
+            let own: Vec<Fix> =
+                fixes.iter().filter(|f| from <= f.time && f.time < to).copied().collect();
+            let (mut alone, last) =
+                match_windows_knowing(seam, &[window], &own.into(), &recipe, &city);
+            prop_assert_eq!(Outcome { osrm_calls: 0, ..alone.remove(0).unwrap() }, expected);
+            seam = last;
+        }
+    }
+
+    #[test]
     fn what_lies_beyond_the_context_does_not_matter(
         fixes in journey(),
         recipe in recipes(),

@@ -114,3 +114,13 @@ def test_a_joined_stop_holds_what_there_is_from_scratch():
     beyond = stop(3, end_time=at(200))
     (wrong,) = compare({**scratch, "stops": [beyond]}, {FIVE: scratch}, [beyond[:3]])
     assert "joined" in wrong
+
+
+def test_what_is_left_of_a_joined_stop_is_compared_with_windows_that_are_there():
+    """Windows of an hour, which the device has none of, hold the stop as a whole."""
+    left = stop(5, end_time=at(9))
+    hours = state([batch(0, HOUR)], [], [stop(3, end_time=at(9))])
+    fives = state([batch(0), batch(5)], [], [stop(3, end_time=at(5)), left])
+    assert compare(fives, {FIVE: fives, HOUR: hours}, [left[:3]]) == []
+    longer = stop(5, end_time=at(100))
+    assert compare({**fives, "stops": [longer]}, {FIVE: fives, HOUR: hours}, [longer[:3]]) != []

@@ -297,7 +297,8 @@ pub mod ask {
     pub const TIP: f64 = 15.0;
     pub const TIP_RADIUSES: f64 = 1.0;
     /// Around a gap that stays, so many observations to each side are asked about again, with a
-    /// larger radius, until all of it can have been driven.
+    /// larger radius, until all of it can have been driven; at last the fewest once more with that of
+    /// another answer, which is much larger where fixes are sparse.
     pub const AROUND: [usize; 4] = [6, 15, 30, 60];
     pub const AROUND_RADIUS: f64 = 1.5;
 

@@ -4,8 +4,11 @@
 //! the raw fixes around the edge alone, in a small request of its own, so that the slots on both
 //! sides find the same one: the earlier line runs on to it, the later one begins there.
 
+use std::ops::RangeInclusive;
+
 use super::ask::{
-    Asker, Calibration, Fitted, MatchedLeg, MatchedTrace, Noise, Observation, calibrate, side,
+    Asker, Calibration, Fitted, MatchedLeg, MatchedTrace, Noise, Observation, calibrate, repair,
+    side,
 };
 use super::geo::{self, Place};
 use super::known::{KnownSeam, fingerprint};
@@ -132,7 +135,8 @@ pub fn edge(
         slot.holds(segment[first].time)
             .then(|| around(segment, first, side))
     };
-    if let Some(calibration) = calibrate(near, recipe, asker, &across)? {
+    if let Some(mut calibration) = calibrate(near, recipe, asker, &across)? {
+        mend(&mut calibration, asker)?;
         edge.kind = EdgeKind::Seam(choose(&calibration, slot));
         edge.noise = calibration.noise;
         edge.refusal = calibration.fitted.and_then(|f| f.matched.refusal);
@@ -176,6 +180,22 @@ fn walk<'a>(
         }
     }
     (count, None)
+}
+
+/// Asks anew where OSRM went astray beside the fixes that the seam is chosen of, as it is asked for a slot's line: a wrong
+/// road there would lead both slots away.
+fn mend(calibration: &mut Calibration, asker: &Asker) -> Result<(), MatchError> {
+    let Some(fitted) = &mut calibration.fitted else {
+        return Ok(());
+    };
+    let at = calibration.at;
+    let beside = |from: usize, to: usize| from < at + CHOICE && to >= at;
+    let is_gap = |gap: &RangeInclusive<usize>| beside(*gap.start(), *gap.end());
+    let astray = |leg: &MatchedLeg| beside(leg.from, leg.to) && !leg.is_believable(&fitted.trace);
+    if fitted.matched.gaps().iter().any(is_gap) || fitted.matched.legs.iter().any(astray) {
+        repair(fitted, &calibration.near.all, asker)?;
+    }
+    Ok(())
 }
 
 /// The seam: the cheapest of the first fixes of the slot that lie on the road, or the first one.

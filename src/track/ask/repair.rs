@@ -14,18 +14,24 @@ use crate::osrm::MatchError;
 use crate::track::geo;
 use crate::track::prepare::Smoothed;
 use crate::track::recipe::ask::{
-    ANCHOR, AROUND, AROUND_RADIUS, LARGEST_RADIUS, LONG_GAP_BOUND, MOST_QUESTIONS, NO_BOUND, ROUND,
-    ROUND_SPEED, SHORT_GAP, TIP, TIP_RADIUSES,
+    ANCHOR, AROUND, AROUND_RADIUS, ENOUGH, LARGEST_RADIUS, LONG_GAP_BOUND, MOST_QUESTIONS,
+    NO_BOUND, OTHER_RADIUS, ROUND, ROUND_SPEED, SHORT_GAP, TIP, TIP_RADIUSES,
 };
 
 /// Leaves only believable legs in a match, and adds what asking anew finds.
 pub fn repair(fitted: &mut Fitted, fixes: &[Smoothed], asker: &Asker) -> Result<(), MatchError> {
     let off = fitted.deviation();
-    let Fitted { trace, matched, .. } = fitted;
+    let Fitted {
+        trace,
+        matched,
+        radius,
+        ..
+    } = fitted;
     let trace = trace.as_slice();
     let mut repair = Repair {
         matched,
         trace,
+        radius: *radius,
         price: Price::new(trace, fixes, off),
         asker,
         left: MOST_QUESTIONS,
@@ -53,6 +59,8 @@ pub fn repair(fitted: &mut Fitted, fixes: &[Smoothed], asker: &Asker) -> Result<
 struct Repair<'a> {
     matched: &'a mut MatchedTrace,
     trace: &'a [Observation],
+    /// That of the observations, in metres.
+    radius: f64,
     price: Price<'a>,
     asker: &'a Asker<'a>,
     left: u32,
@@ -155,32 +163,56 @@ impl Repair<'_> {
 
     /// Looks for another way in ever larger parts around a gap.
     fn ask_around(&mut self, gap: RangeInclusive<usize>) -> Result<(), MatchError> {
-        let end = self.trace.len() - 1;
+        let wider = AROUND_RADIUS * self.radius;
         for margin in AROUND {
-            let from = gap.start().saturating_sub(margin);
-            let to = (gap.end() + margin).min(end);
-            let mut part: Vec<Observation> = self.trace[from..=to].to_vec();
-            for o in part.iter_mut().filter(|o| o.radius > ANCHOR) {
-                o.radius = (AROUND_RADIUS * o.radius).min(LARGEST_RADIUS);
-            }
-            let last = part.len() - 1;
-            if from < *gap.start() {
-                part[0] = self.held(from);
-            }
-            if to > *gap.end() {
-                part[last] = self.held(to);
-            }
-            let found = self.ask(&part, LONG_GAP_BOUND)?;
-            let driven = found.legs.iter().all(|leg| leg.is_believable(&part));
-            if driven && !found.legs.is_empty() && found.gaps().is_empty() {
-                self.matched.replace(from, to, found);
+            let (from, to) = self.around(&gap, margin);
+            if self.replace_around(&gap, (from, to), wider)? {
                 return Ok(());
             }
-            if (from, to) == (0, end) {
-                return Ok(());
+            if (from, to) == (0, self.trace.len() - 1) {
+                break;
             }
         }
+        if wider * ENOUGH < OTHER_RADIUS {
+            let least = self.around(&gap, AROUND[0]);
+            self.replace_around(&gap, least, OTHER_RADIUS)?;
+        }
         Ok(())
+    }
+
+    /// A gap and so many observations to each side.
+    fn around(&self, gap: &RangeInclusive<usize>, margin: usize) -> (usize, usize) {
+        let end = self.trace.len() - 1;
+        let from = gap.start().saturating_sub(margin);
+        (from, (gap.end() + margin).min(end))
+    }
+
+    /// Asks about a part around a gap, held to the road where it reaches beyond that, with a radius; whether all of what
+    /// that found can have been driven, and is taken.
+    fn replace_around(
+        &mut self,
+        gap: &RangeInclusive<usize>,
+        (from, to): (usize, usize),
+        radius: f64,
+    ) -> Result<bool, MatchError> {
+        let mut part: Vec<Observation> = self.trace[from..=to].to_vec();
+        for o in part.iter_mut().filter(|o| o.radius > ANCHOR) {
+            o.radius = radius.min(LARGEST_RADIUS);
+        }
+        let last = part.len() - 1;
+        if from < *gap.start() {
+            part[0] = self.held(from);
+        }
+        if to > *gap.end() {
+            part[last] = self.held(to);
+        }
+        let found = self.ask(&part, LONG_GAP_BOUND)?;
+        let driven = found.legs.iter().all(|leg| leg.is_believable(&part));
+        let whole = driven && !found.legs.is_empty() && found.gaps().is_empty();
+        if whole {
+            self.matched.replace(from, to, found);
+        }
+        Ok(whole)
     }
 
     /// Asks about a part of the trace; whether that gave legs.

@@ -248,6 +248,7 @@ fn cost(i: usize, later: usize, matched: &MatchedTrace, trace: &[Observation]) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::osrm::{MatchAnswer, MatchRequest, Matcher};
     use crate::track::model::SECOND;
     use crate::track::recipe::slot::LENGTH;
     use crate::track::slot;
@@ -274,6 +275,37 @@ mod tests {
         // 9 km along the drive's streets: 4.5 km to the east, 4.5 km to the north.
         let corner = fix(0.0, 4_500.0, 4_500.0).place();
         assert!(geo::distance(seam.place, corner) < 150.0);
+    }
+
+    #[test]
+    fn where_a_leg_beside_the_edge_goes_astray_it_is_asked_anew() {
+        /// Goes astray on the way to a place, wherever it is asked about more than a few points.
+        struct Astray(City, Place);
+        impl Matcher for Astray {
+            fn ask(&self, request: &MatchRequest) -> Result<MatchAnswer, MatchError> {
+                let mut answer = self.0.ask(request)?;
+                let legs = &mut answer.matchings[0].legs;
+                let many = legs.len() > 3;
+                let leads_there = |line: &[Place]| {
+                    geo::distance(line[0], self.1) > 1.0
+                        && geo::distance_to_line(self.1, line) < 1.0
+                };
+                for leg in legs.iter_mut().filter(|leg| many && leads_there(&leg.line)) {
+                    leg.line.insert(1, [leg.line[0][0], leg.line[0][1] + 0.01]);
+                    leg.distance = geo::length(&leg.line);
+                }
+                Ok(answer)
+            }
+            fn max_size(&self) -> usize {
+                self.0.max_size()
+            }
+        }
+        let fixes = drive(2 * EDGE, 5, 6.0);
+        let expected = at_edge(fixes.clone()).seam().unwrap();
+        let astray = Astray(City::default(), expected.place);
+        let (slot, recipe) = (slot::at(START + LENGTH), recipe(300));
+        let edge = edge(slot, &fixes.into(), &recipe, &Asker::new(&astray), None).unwrap();
+        assert_eq!(edge.seam(), Some(expected));
     }
 
     #[test]

@@ -13,7 +13,8 @@ use crate::osrm::MatchError;
 use crate::track::geo::{self, Place};
 use crate::track::prepare::{Smoothed, thin};
 use crate::track::recipe::ask::{
-    BOUND, DOUBTFUL, MEET, MEET_ANGLE, OTHER, OTHER_RADIUS, OTHER_SPACING, RAW_BEGINS, TOLERANCE,
+    BOUND, DOUBTFUL, ENOUGH, MEET, MEET_ANGLE, OTHER, OTHER_RADIUS, OTHER_SPACING, RAW_BEGINS,
+    TOLERANCE,
 };
 
 /// Asks once more where an answer is in doubt, and takes the cheapest out of both. `fixes` are all
@@ -25,8 +26,9 @@ pub fn choose_answer(
     asker: &Asker,
 ) -> Result<(), MatchError> {
     let thinned = thin(fixes, OTHER_SPACING, f64::INFINITY);
-    // The same observations give the same answer.
-    if thinned.kept.len() == fitted.trace.len() || !in_doubt(fitted) {
+    // The same observations with much the same radius give the same answer.
+    let same = thinned.kept.len() == fitted.trace.len() && OTHER_RADIUS <= ENOUGH * fitted.radius;
+    if same || !in_doubt(fitted) {
         return Ok(());
     }
     let trace = observations(&thinned, anchors, OTHER_RADIUS);

@@ -344,6 +344,16 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_far_off_the_road_is_asked_about_with_a_wide_radius_at_last() {
+        let beside = |off: f64| {
+            let places = [(50.0, off), (150.0, off), (250.0, 0.0), (350.0, 0.0)];
+            legs(&repaired(&trace(&places), |_| (), &City::default()))
+        };
+        assert_eq!(beside(40.0), [(0, 1), (1, 2), (2, 3)]);
+        assert_eq!(beside(49.0), [(2, 3)]);
+    }
+
+    #[test]
     fn a_slow_server_leaves_what_there_is() {
         let slow = City {
             slow_size: 1,

@@ -310,6 +310,9 @@ pub mod ask {
     pub const DETOUR: f64 = 1.6;
     pub const DETOUR_SLACK: f64 = 60.0;
     pub const DETOUR_SPEED: f64 = 8.0;
+    /// A slow vehicle has only so many times its own speed, and so much, in m/s.
+    pub const DETOUR_HASTE: f64 = 2.0;
+    pub const LEAST_DETOUR_SPEED: f64 = 0.5;
     /// Of the time between the fixes only so much counts: so many times the longest silence of the
     /// device, and these seconds. Who reports all the while has no time for a detour unseen.
     pub const UNSEEN: f64 = 2.0;

@@ -252,6 +252,7 @@ mod tests {
                     place: f.place(),
                     radius: 5.0,
                     silence: 1.0,
+                    detour_speed: 8.0,
                     course: None,
                 }
             })

@@ -18,7 +18,8 @@ use crate::track::median;
 use crate::track::model::{Micros, seconds};
 use crate::track::prepare::{Smoothed, Thinned};
 use crate::track::recipe::ask::{
-    ANCHOR, BOUND, CLEAN, DENSE_RADIUSES, ENOUGH, NOT_FOUND, SPARSE, SPARSE_RADIUSES,
+    ANCHOR, BOUND, CLEAN, DENSE_RADIUSES, DETOUR_HASTE, DETOUR_SPEED, ENOUGH, LEAST_DETOUR_SPEED,
+    NOT_FOUND, SPARSE, SPARSE_RADIUSES,
 };
 use crate::track::recipe::{Bounds, MEDIAN_TO_DEVIATION, onward};
 
@@ -132,7 +133,7 @@ pub fn ask(
 
 pub fn observations(thinned: &Thinned, anchors: Anchors, radius: f64) -> Vec<Observation> {
     let mut all = thinned.all.iter().peekable();
-    let mut last = None;
+    let (mut last, detour_speed) = (None, detour_speed(&thinned.kept));
     let mut observation = |p: &Smoothed| {
         let mut silence = 0.0f64;
         while let Some(fix) = all.next_if(|fix| fix.time <= p.time) {
@@ -144,6 +145,7 @@ pub fn observations(thinned: &Thinned, anchors: Anchors, radius: f64) -> Vec<Obs
             place: p.place,
             radius,
             silence,
+            detour_speed,
             course: None,
         }
     };
@@ -155,6 +157,14 @@ pub fn observations(thinned: &Thinned, anchors: Anchors, radius: f64) -> Vec<Obs
         last.radius = ANCHOR;
     }
     trace
+}
+
+/// How fast a vehicle with these fixes may have driven a detour unseen, in m/s: who is slow does not hurry then.
+fn detour_speed(points: &[Smoothed]) -> f64 {
+    let steps = || points.windows(2);
+    let way: f64 = steps().map(|w| geo::distance(w[0].place, w[1].place)).sum();
+    let time: f64 = steps().map(|w| seconds(w[0].time, w[1].time)).sum();
+    (DETOUR_HASTE * way / time.max(1.0) + LEAST_DETOUR_SPEED).min(DETOUR_SPEED)
 }
 
 /// The trace with the courses that are believed, but where it is held to a place. It is asked about so once: where
@@ -194,7 +204,10 @@ impl Fitted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::tests::city::{City, fix};
+    use crate::track::ask::MatchedLeg;
+    use crate::track::model::SECOND;
+    use crate::track::recipe::ask::DETOUR;
+    use crate::track::tests::city::{City, START, fix, leg};
 
     fn points(off: f64) -> Thinned {
         let kept: Vec<Smoothed> = (0..20)
@@ -224,6 +237,27 @@ mod tests {
         )
         .unwrap();
         (fitted.radius, city.asked.borrow().len())
+    }
+
+    #[test]
+    fn who_walks_has_no_time_for_a_detour_that_who_drives_has() {
+        let leg_is_believed = |metres: f64| {
+            let moved = |(i, p): (usize, &Smoothed)| Smoothed {
+                time: START + 60 * SECOND * i as Micros,
+                place: fix(0.0, metres * i as f64, 0.0).place(),
+                ..*p
+            };
+            let kept: Vec<Smoothed> = points(0.0).kept.iter().enumerate().map(moved).collect();
+            let all = kept.clone();
+            let trace = observations(&Thinned { kept, all }, Anchors::default(), 8.0);
+            let detour = MatchedLeg {
+                distance: 400.0 + DETOUR * metres,
+                ..leg(&trace, 3, 4)
+            };
+            detour.is_believable(&trace)
+        };
+        assert!(!leg_is_believed(70.0));
+        assert!(leg_is_believed(500.0));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::track::geo::{self, Place};
 use crate::track::model::{Micros, seconds};
 use crate::track::recipe::ask::{
     ANCHOR, ASTRAY, ASTRAY_RADIUSES, BESIDE, BESIDE_FARTHEST, BESIDE_SLACK, BESIDE_TIME, DETOUR,
-    DETOUR_SLACK, DETOUR_SPEED, EXCURSION, UNSEEN, UNSEEN_SLACK,
+    DETOUR_SLACK, EXCURSION, UNSEEN, UNSEEN_SLACK,
 };
 use crate::track::vehicle::can_travel;
 
@@ -20,6 +20,8 @@ pub struct Observation {
     pub radius: f64,
     /// The longest silence of the device since the observation before, in seconds.
     pub silence: f64,
+    /// So many metres of a detour it may have driven in a second in which nothing was heard of it.
+    pub detour_speed: f64,
     /// Where the road under it must lead, in degrees clockwise from north; `None`: anywhere.
     pub course: Option<f64>,
 }
@@ -81,7 +83,7 @@ impl MatchedLeg {
         let (own, time) = (self.own_way(trace), self.seconds(trace));
         // A detour takes time in which nothing was heard of the vehicle.
         let unseen = time.min(UNSEEN * self.silence(trace) + UNSEEN_SLACK);
-        self.distance <= DETOUR * own + DETOUR_SLACK + DETOUR_SPEED * unseen
+        self.distance <= DETOUR * own + DETOUR_SLACK + trace[self.to].detour_speed * unseen
             && can_travel(self.distance, time)
             && !self.leaves_out_an_excursion(trace)
     }

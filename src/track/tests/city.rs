@@ -35,6 +35,7 @@ pub fn trace(places: &[(f64, f64)]) -> Vec<Observation> {
             place: f.place(),
             radius: 5.0,
             silence: 10.0,
+            detour_speed: 8.0,
             course: None,
         }
     };

@@ -353,14 +353,14 @@ impl Run {
         whole.extend(read.whole);
         whole.sort_by(|a, b| a.window.cmp(&b.window));
         let whole = claiming::by_device(whole);
-        let round = reading::prepare(&self.settings.recipe, &self.sources, &whole)?;
+        let looked_up = reading::look_up(&self.settings.recipe, &self.sources, &whole)?;
         for (nth, device) in whole.into_iter().enumerate() {
             // One device at least, so that each round gets on.
             if self.out_of_time() || nth > 0 && bounds.wind_up(groups, &mut outbox) {
                 outbox.leave(device);
                 continue;
             }
-            let read = reading::read(&self.settings.recipe, &self.sources, &round, device)?;
+            let read = reading::read(&self.settings.recipe, &self.sources, &looked_up, device)?;
             read.jobs.into_iter().for_each(|job| groups.submit(job));
             outbox.put_unread(read.unread);
             collect(

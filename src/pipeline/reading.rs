@@ -116,19 +116,19 @@ pub struct Read {
     pub unread: Vec<Target>,
 }
 
-/// What is found out for all devices of a round at once.
-pub struct Round {
+/// What is looked up for all devices of a round at once.
+pub struct LookedUp {
     /// Which sources hold what is to be read of them.
     holders: Holders,
     seams: Seams,
 }
 
-/// Finds it out of devices, each of which comes with its claimed windows.
-pub fn prepare(
+/// Looks it up of devices, each of which comes with its claimed windows.
+pub fn look_up(
     recipe: &Recipe,
     sources: &[Source],
     devices: &[Vec<Claim>],
-) -> Result<Round, Error> {
+) -> Result<LookedUp, Error> {
     let mut spans = Vec::new();
     for claims in devices {
         let (first, last) = (&claims[0].window, &claims[claims.len() - 1].window);
@@ -139,7 +139,7 @@ pub fn prepare(
         });
     }
     let names: Vec<&str> = spans.iter().map(|span| span.device).collect();
-    Ok(Round {
+    Ok(LookedUp {
         holders: store::holders(sources, &spans)?,
         seams: Seams::known(&names)?,
     })
@@ -149,14 +149,14 @@ pub fn prepare(
 pub fn read(
     recipe: &Recipe,
     sources: &[Source],
-    round: &Round,
+    looked_up: &LookedUp,
     claims: Vec<Claim>,
 ) -> Result<Read, Error> {
     let mut read = Read::default();
     let Some(device) = claims.first().map(|claim| claim.window.device.clone()) else {
         return Ok(read);
     };
-    let (holders, seam) = (&round.holders, round.seams.of(&device));
+    let (holders, seam) = (&looked_up.holders, looked_up.seams.of(&device));
     for scan in scans(recipe, claims) {
         let (mut targets, fixes) = read_scan(recipe, sources, holders, scan)?;
         if (sources.iter()).any(|s| s.is_aside() && holders.may_hold(s, &device)) {

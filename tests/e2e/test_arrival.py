@@ -23,7 +23,7 @@ def clean(cluster, db, fixes):
     process_all(db)
     outcome = paths(db), stops(db)
     assert outcome[0] and all(row[-2] == "matched" for row in outcome[0])
-    db.rows("TRUNCATE gps_coordinates, processing_batches, cached_polylines, stops")
+    db.rows("TRUNCATE gps_coordinates, processing_batches, known_seams, cached_polylines, stops")
     return outcome
 
 

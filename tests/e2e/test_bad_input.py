@@ -41,7 +41,7 @@ def good(db, osrm):
     insert(db, "good", drive(osrm, START, 600))
     process_all(db)
     good = paths(db)
-    db.rows("UPDATE gps_coordinates SET processed = false; TRUNCATE cached_polylines, stops, processing_batches")
+    db.rows("UPDATE gps_coordinates SET processed = false; TRUNCATE cached_polylines, stops, processing_batches, known_seams")
     return good
 
 

@@ -17,7 +17,7 @@ from harness.outcome import decided, leftovers
 
 START = recent_window(100, length=60)
 SECONDS = 20 * 60
-RESET = "TRUNCATE gps_coordinates, cached_polylines, stops, processing_batches, worker_runs"
+RESET = "TRUNCATE gps_coordinates, cached_polylines, stops, processing_batches, known_seams, worker_runs"
 
 
 def fleet(osrm, chance):

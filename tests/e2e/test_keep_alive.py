@@ -20,7 +20,7 @@ def faults(db, osrm):
 def expected(db, faults):
     process_all(db)
     expected = paths(db)
-    db.rows("TRUNCATE cached_polylines, stops, processing_batches; UPDATE gps_coordinates SET processed = false")
+    db.rows("TRUNCATE cached_polylines, stops, processing_batches, known_seams; UPDATE gps_coordinates SET processed = false")
     faults.requests.clear()
     faults.connections_made = 0
     return expected

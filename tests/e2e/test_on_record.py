@@ -83,7 +83,7 @@ def test_a_finished_neighbour_that_a_run_left_untried_is_done_later(db, osrm, fa
     late = fixes[:180]  # the first slot
     cut_between = 0
     for answered in range(1, 60):
-        db.rows("TRUNCATE gps_coordinates, processing_batches, cached_polylines, stops")
+        db.rows("TRUNCATE gps_coordinates, processing_batches, known_seams, cached_polylines, stops")
         insert(db, "car", fixes[180:])
         match_all(db)
         insert(db, "car", late)

@@ -134,7 +134,7 @@ def test_a_smaller_request_that_succeeds_is_enough(db, faults, osrm):
     insert(db, "car", drive(osrm, START, 300, interval=3))
     process_all(db)
     assert max(len(coordinates(target.split("?")[0])) for target in faults.matches()) > 30
-    db.rows("TRUNCATE cached_polylines, stops, processing_batches; UPDATE gps_coordinates SET processed = false")
+    db.rows("TRUNCATE cached_polylines, stops, processing_batches, known_seams; UPDATE gps_coordinates SET processed = false")
     faults.fault_for = lambda target: "hang" if len(coordinates(target)) > 30 else "forward"
     process_all(db)
     assert leftovers(db) == {}

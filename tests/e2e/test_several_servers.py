@@ -58,7 +58,7 @@ def test_a_server_is_killed_in_the_middle_of_a_backlog(db, osrm, real_pair):
     assert [in_use for in_use, _ in servers(db)] == [False, True]
     with_one_killed = paths(db)
 
-    db.rows("TRUNCATE gps_coordinates, processing_batches, cached_polylines, stops, worker_runs")
+    db.rows("TRUNCATE gps_coordinates, processing_batches, known_seams, cached_polylines, stops, worker_runs")
     db.set("osrm_matcher.osrm_url", osrm.url)
     db.disconnect()
     fill(db, osrm, devices=60)

@@ -43,7 +43,7 @@ def test_a_higher_limit_changes_no_path(db, osrm):
     insert(db, "car", drive(osrm, recent_window(60), 600, interval=1))
     process_all(db)
     expected = paths(db)
-    db.rows("TRUNCATE cached_polylines, stops, processing_batches; UPDATE gps_coordinates SET processed = false")
+    db.rows("TRUNCATE cached_polylines, stops, processing_batches, known_seams; UPDATE gps_coordinates SET processed = false")
     with Osrm(name=f"osrm-large-{os.getpid()}", max_matching_size=1000) as large:
         db.set("osrm_matcher.osrm_url", large.url)
         db.set("osrm_matcher.max_matching_size", 1000)

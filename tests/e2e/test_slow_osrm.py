@@ -37,7 +37,7 @@ def test_a_run_commits_while_it_goes_on(db, osrm, slow, start):
     if start == "old":
         made = paths(db)
         slow.fault = "forward"
-        db.rows("TRUNCATE processing_batches, cached_polylines, stops; UPDATE gps_coordinates SET processed = false, batch_id = NULL")
+        db.rows("TRUNCATE processing_batches, known_seams, cached_polylines, stops; UPDATE gps_coordinates SET processed = false, batch_id = NULL")
         process_all(db)
         assert paths(db) == made
 

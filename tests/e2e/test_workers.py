@@ -67,7 +67,7 @@ def test_two_workers_do_each_window_once_and_leave_what_one_would(db, osrm):
     fill(db, osrm)
     process_all(db)
     alone = paths(db)
-    db.rows("TRUNCATE gps_coordinates, processing_batches, cached_polylines, stops, worker_runs")
+    db.rows("TRUNCATE gps_coordinates, processing_batches, known_seams, cached_polylines, stops, worker_runs")
 
     fill(db, osrm)
     completed = run_at_once(db, workers=2)

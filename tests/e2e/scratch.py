@@ -9,10 +9,15 @@ def shown(db):
     return paths(db), stops(db)
 
 
-def from_scratch(db):
-    """Forgets all that was stored, matches all points anew, however old, and returns what readers see."""
+def forget_all(db):
+    """Forgets all that was made of the points, so that they wait as if they had just come."""
     db.rows("UPDATE gps_coordinates SET processed = false, batch_id = NULL")
     db.rows("TRUNCATE processing_batches, cached_polylines, stops, known_seams")
+
+
+def from_scratch(db):
+    """Forgets all that was stored, matches all points anew, however old, and returns what readers see."""
+    forget_all(db)
     match_all(db)
     return shown(db)
 

@@ -9,6 +9,7 @@ from psycopg2.extras import execute_values
 
 from drives import drive, insert, paths, process_all, recent_window, waiting
 from harness.outcome import leftovers
+from scratch import forget_all
 
 START = recent_window(60)
 INSERT = "INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at) VALUES (%s, %s, %s, %s)"
@@ -41,7 +42,7 @@ def good(db, osrm):
     insert(db, "good", drive(osrm, START, 600))
     process_all(db)
     good = paths(db)
-    db.rows("UPDATE gps_coordinates SET processed = false; TRUNCATE cached_polylines, stops, processing_batches, known_seams")
+    forget_all(db)
     return good
 
 

@@ -5,6 +5,7 @@ import pytest
 from drives import drive, insert, paths, process_all, recent_window
 from harness.fault_server import FaultServer
 from harness.outcome import leftovers
+from scratch import forget_all
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def faults(db, osrm):
 def expected(db, faults):
     process_all(db)
     expected = paths(db)
-    db.rows("TRUNCATE cached_polylines, stops, processing_batches, known_seams; UPDATE gps_coordinates SET processed = false")
+    forget_all(db)
     faults.requests.clear()
     faults.connections_made = 0
     return expected

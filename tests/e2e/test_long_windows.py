@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from drives import drive, insert, process_all, recent_window
 from harness.outcome import leftovers
+from scratch import forget_all
 
 DAYS = 4
 
@@ -29,7 +30,7 @@ def test_a_line_costs_osrm_the_same_whatever_the_length_of_windows(db, osrm):
     calls = {}
     for window in "1min", "5min", "1h":
         db.set("osrm_matcher.window", window)
-        db.rows("TRUNCATE processing_batches, known_seams, cached_polylines, stops; UPDATE gps_coordinates SET processed = false, batch_id = NULL")
+        forget_all(db)
         calls[window] = db.value("SELECT osrm_calls FROM process_pending_gps(10000, 120)")
         assert leftovers(db) == {}
     assert max(calls.values()) < 1.1 * min(calls.values())

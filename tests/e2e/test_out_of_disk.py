@@ -12,6 +12,7 @@ from harness import env
 from harness.outcome import leftovers, locked_devices
 from harness.process import as_user
 from harness.traces import threads
+from scratch import forget_all
 
 WAL_SEGMENT = 16 << 20  # a smaller limit would hit the log, which is another fault
 
@@ -25,7 +26,7 @@ def test_a_table_that_cannot_grow(own_db, osrm):
     insert(own_db, "car", drive(osrm, recent_window(60), 600, interval=1))
     process_all(own_db)
     expected = paths(own_db)
-    own_db.rows("UPDATE gps_coordinates SET processed = false; TRUNCATE cached_polylines, stops, processing_batches, known_seams")
+    forget_all(own_db)
     # A table larger than the limit may be read and written, not extended: as on a full disk.
     own_db.rows("""INSERT INTO gps_coordinates (device_id, longitude, latitude, recorded_at, processed)
                    SELECT 'old', 24.9, 60.1, now() - interval '90 days' - n * interval '1 s', true

@@ -10,7 +10,7 @@ import pytest
 from drives import drive, insert, paths, process_all, recent_window, waiting
 from harness.fault_server import FaultServer, coordinates
 from harness.outcome import leftovers
-from scratch import assert_as_from_scratch
+from scratch import assert_as_from_scratch, forget_all
 
 # Far from Helsinki's streets, so that no other device comes here.
 NOWHERE = (-72.5, 44.2)
@@ -134,7 +134,7 @@ def test_a_smaller_request_that_succeeds_is_enough(db, faults, osrm):
     insert(db, "car", drive(osrm, START, 300, interval=3))
     process_all(db)
     assert max(len(coordinates(target.split("?")[0])) for target in faults.matches()) > 30
-    db.rows("TRUNCATE cached_polylines, stops, processing_batches, known_seams; UPDATE gps_coordinates SET processed = false")
+    forget_all(db)
     faults.fault_for = lambda target: "hang" if len(coordinates(target)) > 30 else "forward"
     process_all(db)
     assert leftovers(db) == {}

@@ -8,6 +8,7 @@ from drives import drive, insert, paths, process_all, recent_window
 from harness.fault_server import FaultServer, coordinates
 from harness.osrm import Osrm
 from harness.outcome import leftovers
+from scratch import forget_all
 
 
 @pytest.mark.parametrize("limit", [50, 20, 7, 4])
@@ -43,7 +44,7 @@ def test_a_higher_limit_changes_no_path(db, osrm):
     insert(db, "car", drive(osrm, recent_window(60), 600, interval=1))
     process_all(db)
     expected = paths(db)
-    db.rows("TRUNCATE cached_polylines, stops, processing_batches, known_seams; UPDATE gps_coordinates SET processed = false")
+    forget_all(db)
     with Osrm(name=f"osrm-large-{os.getpid()}", max_matching_size=1000) as large:
         db.set("osrm_matcher.osrm_url", large.url)
         db.set("osrm_matcher.max_matching_size", 1000)

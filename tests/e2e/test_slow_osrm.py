@@ -7,6 +7,7 @@ import pytest
 from drives import drive, insert, paths, process_all, recent_window, waiting
 from harness.fault_server import FaultServer
 from harness.outcome import leftovers
+from scratch import forget_all
 
 DEVICES = 12
 
@@ -37,7 +38,7 @@ def test_a_run_commits_while_it_goes_on(db, osrm, slow, start):
     if start == "old":
         made = paths(db)
         slow.fault = "forward"
-        db.rows("TRUNCATE processing_batches, known_seams, cached_polylines, stops; UPDATE gps_coordinates SET processed = false, batch_id = NULL")
+        forget_all(db)
         process_all(db)
         assert paths(db) == made
 

@@ -169,9 +169,8 @@ impl Shared {
             millis: (begin.elapsed().as_millis() / windows.len().max(1) as u128) as i32,
         };
         let mut done = Done::default();
-        if keeps_seams && !how.disturbed {
-            let device = |job: &Job| job.targets[0].window.device.clone();
-            done.seam = last_seam.get().map(|seam| (device(&job), seam));
+        if let Some(seam) = last_seam.get().filter(|_| keeps_seams && !how.disturbed) {
+            done.seam = Some((job.targets[0].window.device.clone(), seam));
         }
         for (target, result) in job.targets.into_iter().zip(results) {
             match self.conclude(target, result, &job.fixes, how) {

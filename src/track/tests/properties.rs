@@ -170,6 +170,12 @@ fn hostile() -> impl Strategy<Value = Vec<Fix>> {
     proptest::collection::vec(fix, 0..60)
 }
 
+/// The fixes of a span `[from, to)`.
+fn within(fixes: &[Fix], (from, to): (Micros, Micros)) -> Vec<Fix> {
+    let inside = |fix: &&Fix| (from..to).contains(&fix.time);
+    fixes.iter().filter(inside).copied().collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..Default::default() })]
 
@@ -199,9 +205,7 @@ proptest! {
         let city = City::default();
         let together = outcomes(&fixes, &recipe, &city);
         for (window, expected) in windows(&fixes, &recipe).into_iter().zip(together) {
-            let (from, to) = view(window, &recipe);
-            let own: Vec<Fix> =
-                fixes.iter().filter(|f| from <= f.time && f.time < to).copied().collect();
+            let own = within(&fixes, view(window, &recipe));
             let alone = match_fixes(&[window], &own, &recipe, &city).remove(0).unwrap();
             prop_assert_eq!(Outcome { osrm_calls: 0, ..alone }, expected);
         }
@@ -216,9 +220,7 @@ proptest! {
         let together = outcomes(&fixes, &recipe, &city);
         let mut seam = None;
         for (window, expected) in windows(&fixes, &recipe).into_iter().zip(together) {
-            let (from, to) = view(window, &recipe);
-            let own: Vec<Fix> =
-                fixes.iter().filter(|f| from <= f.time && f.time < to).copied().collect();
+            let own = within(&fixes, view(window, &recipe));
             let (mut alone, last) =
                 match_windows_knowing(seam, &[window], &own.into(), &recipe, &city);
             prop_assert_eq!(Outcome { osrm_calls: 0, ..alone.remove(0).unwrap() }, expected);
@@ -237,8 +239,7 @@ proptest! {
         {
             let (from, to) = expected.context;
             prop_assert!(from <= window.start && window.end <= to);
-            let own: Vec<Fix> =
-                fixes.iter().filter(|f| from <= f.time && f.time < to).copied().collect();
+            let own = within(&fixes, (from, to));
             let alone = match_fixes(&[window], &own, &recipe, &city).remove(0).unwrap();
             prop_assert_eq!(Outcome { osrm_calls: 0, ..alone }, expected);
         }

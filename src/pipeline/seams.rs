@@ -27,10 +27,10 @@ impl Seams {
     }
 
     /// Takes in what a job of a device ended with; of several the last.
-    pub fn put(&mut self, device: String, seam: KnownSeam) {
-        let last = self.0.entry(device).or_insert(seam);
-        if last.time < seam.time {
-            *last = seam;
+    pub fn put(&mut self, device: String, known: KnownSeam) {
+        let last = self.0.entry(device).or_insert(known);
+        if last.seam.time < known.seam.time {
+            *last = known;
         }
     }
 
@@ -65,24 +65,25 @@ fn unless_hindered<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::track::{Noise, Seam};
 
     #[test]
     fn of_the_jobs_of_a_device_the_last_one_counts() {
-        let seam = |time| KnownSeam {
+        let known = |time| KnownSeam {
             fingerprint: time,
-            time,
-            place: [25.0, 60.0],
-            on_road: true,
-            hidden_noise: None,
-            radius: 8.0,
-            off_road: 2.0,
+            seam: Seam {
+                time,
+                place: [25.0, 60.0],
+                on_road: true,
+            },
+            noise: Noise::default(),
         };
         let mut seams = Seams::default();
         for (device, time) in [("a", 2), ("b", 1), ("a", 3), ("a", 1)] {
-            seams.put(device.into(), seam(time));
+            seams.put(device.into(), known(time));
         }
-        assert_eq!(seams.of("a"), Some(seam(3)));
-        assert_eq!(seams.of("b"), Some(seam(1)));
+        assert_eq!(seams.of("a"), Some(known(3)));
+        assert_eq!(seams.of("b"), Some(known(1)));
         assert_eq!(seams.of("c"), None);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::statement::{execute, rows, timestamps};
 use crate::error::Error;
-use crate::track::KnownSeam;
+use crate::track::{KnownSeam, Noise, Seam};
 
 /// Those of some devices, as far as they are known.
 pub fn known_seams(devices: &[&str]) -> Result<BTreeMap<String, KnownSeam>, Error> {
@@ -14,16 +14,18 @@ pub fn known_seams(devices: &[&str]) -> Result<BTreeMap<String, KnownSeam>, Erro
            FROM @extschema@.known_seams s WHERE s.device_id = ANY ($1::text[])",
         &[devices.to_vec().into()],
         |row| {
-            let seam = KnownSeam {
-                fingerprint: row.get(2)?,
+            let seam = Seam {
                 time: row.time(3)?,
                 place: [row.get(4)?, row.get(5)?],
                 on_road: row.get(6)?,
-                hidden_noise: row.maybe(7)?,
+            };
+            let noise = Noise {
+                hidden: row.maybe(7)?,
                 radius: row.get(8)?,
                 off_road: row.get(9)?,
             };
-            Ok((row.get(1)?, seam))
+            let fingerprint = row.get(2)?;
+            Ok((row.get(1)?, KnownSeam { fingerprint, seam, noise }))
         },
     )?;
     Ok(found.into_iter().collect())
@@ -46,13 +48,13 @@ pub fn keep_seams(seams: &BTreeMap<String, KnownSeam>) -> Result<(), Error> {
         &[
             seams.keys().map(String::as_str).collect::<Vec<_>>().into(),
             seams.values().map(|s| s.fingerprint).collect::<Vec<_>>().into(),
-            timestamps(seams.values().map(|s| s.time)).into(),
-            number(|s| s.place[0]).into(),
-            number(|s| s.place[1]).into(),
-            seams.values().map(|s| s.on_road).collect::<Vec<_>>().into(),
-            seams.values().map(|s| s.hidden_noise).collect::<Vec<_>>().into(),
-            number(|s| s.radius).into(),
-            number(|s| s.off_road).into(),
+            timestamps(seams.values().map(|s| s.seam.time)).into(),
+            number(|s| s.seam.place[0]).into(),
+            number(|s| s.seam.place[1]).into(),
+            seams.values().map(|s| s.seam.on_road).collect::<Vec<_>>().into(),
+            seams.values().map(|s| s.noise.hidden).collect::<Vec<_>>().into(),
+            number(|s| s.noise.radius).into(),
+            number(|s| s.noise.off_road).into(),
         ],
     )
 }

@@ -6,25 +6,18 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::geo::Place;
-use super::model::{Fix, Micros, Window};
+use super::ask::Noise;
+use super::model::{Fix, Window};
 use super::recipe::Recipe;
+use super::seam::Seam;
 
 /// A seam with what was learned of the fixes around it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KnownSeam {
     /// Of all that decided it.
     pub fingerprint: i64,
-    pub time: Micros,
-    /// Degrees east and north, WGS 84.
-    pub place: Place,
-    pub on_road: bool,
-    /// Standard deviation of the fixes in metres, where it is more than they show themselves.
-    pub hidden_noise: Option<f64>,
-    /// The radius that suited them, in metres; 0 where none was asked.
-    pub radius: f64,
-    /// How far off the road they came to lie with it, in metres, as a standard deviation.
-    pub off_road: f64,
+    pub seam: Seam,
+    pub noise: Noise,
 }
 
 /// What stands for all that decides the edge at the start of a slot: the fixes `near` it, the recipe, this version

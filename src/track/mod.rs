@@ -41,11 +41,13 @@ mod tests;
 mod timeline;
 mod vehicle;
 
+pub use ask::Noise;
 pub use geo::{Place, length as line_length, part_of_line};
 pub use known::KnownSeam;
 pub use model::{Fix, Fixes, Grade, Micros, Outcome, Path, PathKind, Reason, Stop, Window};
 pub use onward::match_onward;
 pub use recipe::Recipe;
+pub use seam::Seam;
 
 use crate::osrm::{MatchError, Matcher};
 use timeline::Timeline;

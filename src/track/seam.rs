@@ -46,6 +46,7 @@ pub enum EdgeKind {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Seam {
     pub time: Micros,
+    /// Degrees east and north, WGS 84.
     pub place: Place,
     pub on_road: bool,
 }
@@ -63,28 +64,16 @@ impl Edge {
         let seam = self.seam().filter(|_| self.refusal.is_none())?;
         Some(KnownSeam {
             fingerprint: self.fingerprint,
-            time: seam.time,
-            place: seam.place,
-            on_road: seam.on_road,
-            hidden_noise: self.noise.hidden,
-            radius: self.noise.radius,
-            off_road: self.noise.off_road,
+            seam,
+            noise: self.noise,
         })
     }
 
     /// The edge, as yet undecided, as an earlier run decided it; `None` if that was of anything else.
     fn decided(&self, known: &KnownSeam) -> Option<Edge> {
         (self.fingerprint == known.fingerprint).then(|| Edge {
-            kind: EdgeKind::Seam(Seam {
-                time: known.time,
-                place: known.place,
-                on_road: known.on_road,
-            }),
-            noise: Noise {
-                hidden: known.hidden_noise,
-                radius: known.radius,
-                off_road: known.off_road,
-            },
+            kind: EdgeKind::Seam(known.seam),
+            noise: known.noise,
             ..self.clone()
         })
     }

@@ -99,7 +99,9 @@ def test_a_table_of_millionths_of_a_degree_is_an_alert_and_its_points_come_once_
                                    ADD latitude float8 GENERATED ALWAYS AS (lat / 1e6) STORED;
                SELECT adopt_source('markers', longitude_column => 'longitude', latitude_column => 'latitude')""")
     db.rows("CALL process_pending()")
-    assert db.rows("SELECT DISTINCT match_status FROM cached_polylines") == [("matched",)]
+    # Not all of it is on a road.
+    assert ("matched",) in db.rows("SELECT DISTINCT match_status FROM cached_polylines")
+    assert db.value("SELECT count(*) FROM markers WHERE processed") == 15
 
 
 @pytest.mark.parametrize("unit, factor", [("ms", 1), ("s", 1000)])

@@ -14,9 +14,9 @@ use crate::track::recipe::ask::{SIDE, TRIES};
 pub struct Noise {
     /// Their standard deviation in metres, where it is more than they show themselves.
     pub hidden: Option<f64>,
-    /// The radius that suited them; 0 where none was asked.
+    /// The radius that suited them, in metres; 0 where none was asked.
     pub radius: f64,
-    /// How far off the road they came to lie with it, as a standard deviation.
+    /// How far off the road they came to lie with it, in metres, as a standard deviation.
     pub off_road: f64,
 }
 

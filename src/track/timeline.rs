@@ -212,7 +212,10 @@ mod tests {
         };
         let gap = 300 * SECOND;
         let (all, end) = requests(None, &fixes, 0, gap);
-        assert!(slot::at(end.unwrap().seam.time).start == slot.end, "{end:?}");
+        assert!(
+            slot::at(end.unwrap().seam.time).start == slot.end,
+            "{end:?}"
+        );
         let (fewer, same) = requests(end, &fixes, 0, gap);
         assert!(fewer < all && same == end, "{fewer} of {all}: {same:?}");
         // Nothing of it is of use where a fix near the edge, the map or the recipe is another.

@@ -29,7 +29,6 @@
 mod ask;
 mod draw;
 mod geo;
-mod known;
 mod model;
 mod onward;
 mod prepare;
@@ -43,11 +42,10 @@ mod vehicle;
 
 pub use ask::Noise;
 pub use geo::{Place, length as line_length, part_of_line};
-pub use known::KnownSeam;
 pub use model::{Fix, Fixes, Grade, Micros, Outcome, Path, PathKind, Reason, Stop, Window};
 pub use onward::match_onward;
 pub use recipe::Recipe;
-pub use seam::Seam;
+pub use seam::{KnownSeam, Seam};
 
 use crate::osrm::{MatchError, Matcher};
 use timeline::Timeline;

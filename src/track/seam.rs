@@ -4,6 +4,7 @@
 //! the raw fixes around the edge alone, in a small request of its own, so that the slots on both
 //! sides find the same one: the earlier line runs on to it, the later one begins there.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
 
 use super::ask::{
@@ -11,7 +12,6 @@ use super::ask::{
     side,
 };
 use super::geo::{self, Place};
-use super::known::{KnownSeam, fingerprint};
 use super::model::{Fix, Fixes, Micros, Window, seconds};
 use super::prepare::{Prepared, Smoothed, around, clean};
 use super::recipe::Recipe;
@@ -49,6 +49,17 @@ pub struct Seam {
     /// Degrees east and north, WGS 84.
     pub place: Place,
     pub on_road: bool,
+}
+
+/// The seam that an earlier run ended with, and what it learned of the fixes around. Live work settles one slot of a device
+/// after the other, each in a run of its own: where one ends the next begins. What was asked about that edge once need
+/// not be asked again as long as all that decided it is the same.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KnownSeam {
+    /// Of all that decided it.
+    pub fingerprint: i64,
+    pub seam: Seam,
+    pub noise: Noise,
 }
 
 impl Edge {
@@ -131,6 +142,21 @@ pub fn edge(
         edge.refusal = calibration.fitted.and_then(|f| f.matched.refusal);
     }
     Ok(edge)
+}
+
+/// What stands for all that decides the edge at the start of a slot: the fixes `near` it, the recipe, this version
+/// of the project, how many fixes to each side a request holds, and what roads are asked about.
+fn fingerprint(slot: Window, near: &[Fix], recipe: &Recipe, side: usize, roads: u64) -> i64 {
+    let mut hasher = DefaultHasher::new();
+    let number = |value: Option<f64>| value.map(f64::to_bits);
+    for f in near {
+        let sensors = [f.accuracy, f.course, f.speed].map(number);
+        (f.time, f.lon.to_bits(), f.lat.to_bits(), sensors).hash(&mut hasher);
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    (slot.start, near.len(), side, roads, version).hash(&mut hasher);
+    format!("{recipe:?}").hash(&mut hasher);
+    hasher.finish().cast_signed()
 }
 
 /// The fixes that decide an edge, and the span `[from, to)` that no other fix may join without a

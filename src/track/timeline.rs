@@ -5,10 +5,9 @@ use std::iter::successors;
 
 use super::ask::Asker;
 use super::draw;
-use super::known::KnownSeam;
 use super::model::{Fixes, Micros, Outcome, Window};
 use super::recipe::Recipe;
-use super::seam::{self, Edge, EdgeKind};
+use super::seam::{self, Edge, EdgeKind, KnownSeam};
 use super::slot::{self, Ends, MatchedSlot};
 use crate::osrm::{MatchError, Matcher};
 

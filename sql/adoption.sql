@@ -89,48 +89,6 @@ $$;
 COMMENT ON FUNCTION _describe_source IS
     'a table as a source, its columns as expressions; ready where its indexes can be added at once; stable';
 
--- A statement that is null has nothing to do.
-CREATE FUNCTION _adoption_steps(source adopted_sources)
-RETURNS TABLE (step integer, what text, statement text, at_once boolean)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    qualified text := @extschema@._qualified(source.relation);
-    has_columns boolean := @extschema@._has_columns(source.relation);
-    partitioned boolean := (SELECT t.partitioned FROM @extschema@._tables_of(source.relation) t WHERE t.level = 0);
-    by_hand text := 'run this yourself, outside of a transaction; it holds up nobody. The index ';
-    wanted record;
-BEGIN
-    RETURN QUERY VALUES
-        (1, CASE WHEN has_columns THEN 'nothing to do: the column processed is there'
-                 ELSE 'adds the column processed; no row is rewritten' END,
-         CASE WHEN NOT has_columns THEN
-             format('ALTER TABLE %s ADD COLUMN processed boolean NOT NULL DEFAULT false', qualified) END, true),
-        (2, CASE WHEN has_columns THEN 'nothing to do: the column batch_id is there'
-                 ELSE 'adds the column batch_id; no row is rewritten' END,
-         CASE WHEN NOT has_columns THEN format('ALTER TABLE %s ADD COLUMN batch_id uuid', qualified) END, true);
-    step := 2;
-    FOR wanted IN SELECT * FROM @extschema@._wanted_indexes(source) LOOP
-        step := step + 1;
-        at_once := wanted.there OR source.ready OR partitioned;
-        statement := CASE WHEN NOT wanted.there THEN
-            format('CREATE INDEX %s%I ON %s%s %s', CASE WHEN NOT at_once THEN 'CONCURRENTLY ' ELSE '' END, wanted.name,
-                   CASE WHEN partitioned AND NOT source.ready THEN 'ONLY ' ELSE '' END, qualified, wanted.definition) END;
-        what := CASE WHEN wanted.there THEN format('nothing to do: %s is there', wanted.title)
-                     WHEN source.ready THEN format('adds %s; the table is small', wanted.title)
-                     WHEN partitioned THEN format('adds %s, for partitions to have theirs', wanted.title)
-                     ELSE by_hand || wanted.purpose END;
-        RETURN NEXT;
-    END LOOP;
-    IF partitioned AND NOT source.ready THEN
-        RETURN QUERY SELECT s.step + _adoption_steps.step, s.what, s.statement, s.at_once
-                       FROM @extschema@._partition_steps(source) s;
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION _adoption_steps IS 'what adopting a table takes, and which of it is done at once; stable';
-
 -- The lock is wanted for an instant only, but to wait for it would hold up everybody behind us. Autovacuum gives
 -- way to whoever has waited for deadlock_timeout: so it is waited out for a lock that holds up no writer.
 CREATE FUNCTION _lock_table(relation regclass, hint text, writers boolean DEFAULT true) RETURNS void
@@ -222,6 +180,44 @@ $$;
 COMMENT ON FUNCTION _warn_of_unusable IS
     'warns, with what to do, where a table holds rows and none of the first hundred can be a point; stable';
 
+CREATE FUNCTION _take_steps(source adopted_sources, dry_run boolean)
+RETURNS TABLE (step integer, what text, statement text, done boolean)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    has_columns boolean := @extschema@._has_columns(source.relation);
+    whats text[];
+    statements text[];
+    at_once boolean[];
+BEGIN
+    -- What is to be done of hundreds of partitions takes its time to say: writers are held up after that.
+    SELECT array_agg(s.what ORDER BY s.step), array_agg(s.statement ORDER BY s.step), array_agg(s.at_once ORDER BY s.step)
+      INTO whats, statements, at_once FROM @extschema@._adoption_steps(source) s;
+    IF NOT dry_run THEN
+        PERFORM @extschema@._lock_table(source.relation, 'A long transaction is using the table; adopt it when that has ended.');
+    END IF;
+    FOR step, what, statement, done IN
+        SELECT s.step, s.what, s.statement, s.at_once
+          FROM unnest(whats, statements, at_once) WITH ORDINALITY AS s (what, statement, at_once, step) ORDER BY s.step
+    LOOP
+        IF dry_run THEN
+            -- What is there already needs no doing.
+            done := statement IS NULL;
+        ELSIF done AND statement IS NOT NULL THEN
+            EXECUTE statement;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+    IF NOT dry_run AND NOT has_columns THEN
+        EXECUTE format('COMMENT ON COLUMN %1$s.processed IS ''added by osrm_matcher: whether the point has been processed'';
+                        COMMENT ON COLUMN %1$s.batch_id IS ''added by osrm_matcher: the batch that took the point in''',
+                       @extschema@._qualified(source.relation));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _take_steps IS 'does what adoption does at once, and says what else there is to do, or with dry_run only says it; volatile';
+
 -- long: its arguments alone take twenty lines.
 CREATE FUNCTION adopt_source(
     relation regclass,
@@ -246,17 +242,11 @@ SET lock_timeout = '200ms'
 AS $$
 DECLARE
     source @extschema@.adopted_sources;
-    busy text := 'A long transaction is using the table; adopt it when that has ended.';
-    whats text[];
-    statements text[];
-    at_once boolean[];
-    has_columns boolean;
 BEGIN
     IF dry_run IS NULL THEN
         RAISE EXCEPTION 'dry_run is null: say true or false' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM @extschema@._require_adoptable(relation);
-    has_columns := @extschema@._has_columns(relation);
     source := @extschema@._describe_source(
         relation, device_column, time_column, coordinates_column, longitude_column, latitude_column,
         accuracy_column, coordinate_order, time_zone, time_unit, course_column, speed_column);
@@ -266,32 +256,11 @@ BEGIN
     source.known_as := @extschema@._qualified(relation);
     PERFORM @extschema@._warn_of_unusable(source);
     IF NOT dry_run THEN
-        PERFORM @extschema@._lock_table(relation, busy, writers => false);
+        PERFORM @extschema@._lock_table(
+            relation, 'A long transaction is using the table; adopt it when that has ended.', writers => false);
         INSERT INTO @extschema@.adopted_sources VALUES (source.*);
     END IF;
-    -- What is to be done of hundreds of partitions takes its time to say: writers are held up after that.
-    SELECT array_agg(s.what ORDER BY s.step), array_agg(s.statement ORDER BY s.step), array_agg(s.at_once ORDER BY s.step)
-      INTO whats, statements, at_once FROM @extschema@._adoption_steps(source) s;
-    IF NOT dry_run THEN
-        PERFORM @extschema@._lock_table(relation, busy);
-    END IF;
-    FOR step, what, statement, done IN
-        SELECT s.step, s.what, s.statement, s.at_once
-          FROM unnest(whats, statements, at_once) WITH ORDINALITY AS s (what, statement, at_once, step) ORDER BY s.step
-    LOOP
-        IF dry_run THEN
-            -- What is there already needs no doing.
-            done := statement IS NULL;
-        ELSIF done AND statement IS NOT NULL THEN
-            EXECUTE statement;
-        END IF;
-        RETURN NEXT;
-    END LOOP;
-    IF NOT dry_run AND NOT has_columns THEN
-        EXECUTE format('COMMENT ON COLUMN %1$s.processed IS ''added by osrm_matcher: whether the point has been processed'';
-                        COMMENT ON COLUMN %1$s.batch_id IS ''added by osrm_matcher: the batch that took the point in''',
-                       @extschema@._qualified(relation));
-    END IF;
+    RETURN QUERY SELECT s.* FROM @extschema@._take_steps(source, dry_run) s;
     IF NOT dry_run THEN
         PERFORM @extschema@._warn_of_locks();
     END IF;
@@ -299,6 +268,38 @@ END
 $$;
 COMMENT ON FUNCTION adopt_source IS
     'lets points be read from a table of the application: adds the columns processed and batch_id and what indexes are missing, a large table''s as statements to be run; says what it does, and with dry_run only that; volatile';
+
+CREATE FUNCTION finish_adoption(relation regclass) RETURNS TABLE (step integer, what text, statement text, done boolean)
+LANGUAGE plpgsql VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    source @extschema@.adopted_sources;
+    builder integer;
+BEGIN
+    SELECT a.* INTO source FROM @extschema@.adopted_sources a WHERE a.relation = finish_adoption.relation;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'table % is not adopted', relation
+            USING ERRCODE = 'undefined_object', HINT = 'adopt_source() says what adopting it takes.';
+    ELSIF source.shard_of IS NOT NULL OR isempty(source.holds) THEN
+        RAISE EXCEPTION 'table % is adopted by adopt_shards()', relation
+            USING ERRCODE = 'wrong_object_type', HINT = 'Call adopt_shards() as before: it says what is missing.';
+    END IF;
+    SELECT p.pid INTO builder
+      FROM pg_stat_progress_create_index p
+     WHERE p.datname = current_database() AND p.relid IN (SELECT t.part FROM @extschema@._tables_of(relation) t) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'an index of table % is being built, by process %', relation, builder
+            USING ERRCODE = 'object_in_use', HINT = format('Let it come to its end, or break it off: SELECT pg_cancel_backend(%s);', builder);
+    END IF;
+    -- A table that is in use already is not as small as it may have been.
+    source.ready := false;
+    RETURN QUERY SELECT s.* FROM @extschema@._take_steps(source, false) s WHERE s.statement IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION finish_adoption IS
+    'goes on with an adoption that was broken off: does what can be done at once, and says what else is left; no rows where nothing is; volatile, strict';
 
 CREATE FUNCTION release_source(relation regclass) RETURNS boolean
 LANGUAGE plpgsql VOLATILE STRICT

@@ -45,7 +45,7 @@ BEGIN
            _check_range, _cron_workers, _cut_stops, _delete_points, _delete_step, _density, _device_keys, _device_lots,
            _device_slot, _devices_on_record, _distances, _distribution, _distribution_refusals, _driven, _drop_partition,
            _drop_partitions, _end_job, _family_refusals, _first_waiting, _fleet_json, _follow_groups, _forget_reads, _grant_writing, _group_expression,
-           _groups_of, _guard_osrm_groups, _has_indexes, _has_noted, _imported_line, _is_half_adopted, _is_held_up, _is_hypertable,
+           _groups_of, _guard_osrm_groups, _has_indexes, _has_noted, _imported_line, _index_statements, _is_attached, _is_half_adopted, _is_held_up, _is_hypertable,
            _is_of_timescaledb, _is_profile, _is_shard, _is_source_column, _join_lines, _join_stops, _kind_refusals,
            _known_devices, _last_cron_run, _line_end, _line_length, _local_shards, _look_ahead, _make_checks,
            _make_left_due, _make_partition, _make_partitions, _map_file, _map_template, _marking_refusals, _name_of,
@@ -54,9 +54,9 @@ BEGIN
            _points_problem, _points_rights, _put_off, _qualified, _readable, _referred_to, _relation, _remake_points,
            _replacement, _require_commits, _require_points, _require_read_committed, _require_shardable, _require_simple_points, _require_superuser,
            _restore_device_locks, _rights_of_no_other, _schedule_jobs, _server_alerts, _server_list, _shown_until, _step_job,
-           _stops_of, _store_read, _stored_columns, _stored_paths, _suffix, _tables_of, _types_of, _unschedule_workers,
+           _stops_of, _store_read, _stored_columns, _stored_paths, _suffix, _tables_of, _take_steps, _types_of, _unschedule_workers,
            _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _warn_of_locks, _warn_of_unusable,
-           _writes_but_notes, _written_fleet, _written_paths, adopt_shards, attach_indexes, forget_departed, get_device_distance,
+           _writes_but_notes, _written_fleet, _written_paths, adopt_shards, attach_indexes, finish_adoption, forget_departed, get_device_distance,
            get_device_fixes,
            get_device_positions, get_device_trips, get_distances, get_map_page, get_osrm_groups, get_osrm_servers,
            grant_writer, holds_device, partition_points, rematch_arrived, revoke_writer}'));
@@ -474,9 +474,10 @@ CREATE OR REPLACE FUNCTION _is_index_of(index_name text, relation regclass) RETU
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT EXISTS (SELECT FROM pg_index i CROSS JOIN LATERAL _relation(i.indexrelid) c
-                    WHERE i.indrelid = _is_index_of.relation AND c.relname = _is_index_of.index_name);
+                    WHERE i.indrelid = _is_index_of.relation AND c.relname = _is_index_of.index_name
+                      AND (i.indisvalid OR c.relkind = 'I'));
 END;
-COMMENT ON FUNCTION _is_index_of IS 'whether an index of this name belongs to a table; stable';
+COMMENT ON FUNCTION _is_index_of IS 'whether a usable index of this name belongs to a table; stable';
 
 -- Whether a valid index leads with these columns, over the rows of a condition or (null) over all of them. That of
 -- a partitioned table is but a form, valid or not, by which later partitions get theirs.
@@ -548,8 +549,8 @@ DECLARE
 BEGIN
     SELECT c.relname INTO candidate
       FROM pg_index i CROSS JOIN LATERAL @extschema@._relation(i.indexrelid) c
-     WHERE i.indrelid = relation AND (i.indisvalid OR c.relkind = 'I') AND right(c.relname, length(suffix)) = suffix
-     ORDER BY 1 LIMIT 1;
+     WHERE i.indrelid = relation AND right(c.relname, length(suffix)) = suffix
+     ORDER BY i.indisvalid OR c.relkind = 'I' DESC, 1 LIMIT 1;
     IF FOUND AND again THEN
         RETURN candidate;
     END IF;
@@ -611,6 +612,34 @@ END;
 
 COMMENT ON FUNCTION _wanted_indexes IS 'the indexes of a source, and which of them its table has; stable';
 
+CREATE FUNCTION _index_statements(index_name name, relation regclass, definition text, concurrently boolean)
+RETURNS TABLE (nth integer, drops boolean, statement text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT s.nth, s.drops, s.statement
+      FROM (SELECT CASE WHEN _index_statements.concurrently THEN 'CONCURRENTLY ' END) AS w (way)
+     CROSS JOIN LATERAL (
+        SELECT 1 AS nth, true AS drops, format('DROP INDEX %s%s', w.way, _qualified(i.indexrelid)) AS statement
+          FROM pg_index i CROSS JOIN LATERAL _relation(i.indexrelid) c
+         WHERE i.indrelid = _index_statements.relation AND c.relname = _index_statements.index_name
+        UNION ALL
+        SELECT 2, false, format('CREATE INDEX %s%I ON %s', w.way, _index_statements.index_name, _index_statements.definition)) s
+     WHERE NOT _is_index_of(_index_statements.index_name, _index_statements.relation)
+     ORDER BY s.nth;
+END;
+COMMENT ON FUNCTION _index_statements IS
+    'statements that give a table an index of this name, if it has no usable one, on what the definition says; stable';
+
+CREATE FUNCTION _is_attached(partition regclass, suffix text) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM pg_index i
+                    CROSS JOIN LATERAL pg_partition_ancestors(i.indexrelid) a
+                    CROSS JOIN LATERAL _relation(a.relid) c
+                    WHERE i.indrelid = _is_attached.partition AND a.relid <> i.indexrelid AND _suffix(c.relname) = _is_attached.suffix);
+END;
+COMMENT ON FUNCTION _is_attached IS 'whether an index of a partition is part of the one with this suffix of a table that it belongs to; stable';
+
 CREATE OR REPLACE FUNCTION _partition_steps(source adopted_sources)
 RETURNS TABLE (step integer, what text, statement text, at_once boolean)
 LANGUAGE sql STABLE
@@ -623,26 +652,27 @@ BEGIN ATOMIC
     ), indexes AS (
         SELECT p.*, w.suffix, w.title, w.definition, _index_name(p.part, w.suffix) AS name
           FROM parts p CROSS JOIN _wanted_indexes(_partition_steps.source) w
-         WHERE w.name IS NOT NULL
+         WHERE w.name IS NOT NULL AND NOT _is_attached(p.part, w.suffix)
            AND NOT (p.chunk AND _has_indexes(p.part, _partition_steps.source.device_column, _partition_steps.source.time_column))
     ), steps AS (
-        SELECT i.partitioned, i.level, i.part, i.suffix, i.quick,
-               format(CASE WHEN i.quick THEN 'adds %s to %s %s'
-                           ELSE 'run this yourself, outside of a transaction; it holds up nobody. It adds %s to %s %s' END,
-                      i.title, CASE WHEN i.chunk THEN 'chunk' ELSE 'partition' END, i.part) AS what,
-               format('CREATE INDEX %s%I ON %s%s %s', CASE WHEN NOT i.quick THEN 'CONCURRENTLY ' ELSE '' END, i.name,
-                      CASE WHEN i.partitioned THEN 'ONLY ' ELSE '' END, _qualified(i.part), i.definition) AS statement
+        SELECT i.partitioned, i.level, i.part, i.suffix, n.nth, i.quick,
+               format(CASE WHEN i.quick THEN '%s %s %s %s %s'
+                           ELSE 'run this yourself, outside of a transaction; it holds up nobody. It %s %s %s %s %s' END,
+                      CASE WHEN n.drops THEN 'drops what a broken build has left of' ELSE 'adds' END, i.title,
+                      CASE WHEN n.drops THEN 'in' ELSE 'to' END, CASE WHEN i.chunk THEN 'chunk' ELSE 'partition' END, i.part) AS what,
+               n.statement
           FROM indexes i
-         WHERE NOT _is_index_of(i.name, i.part)
+         CROSS JOIN LATERAL _index_statements(
+               i.name, i.part, format('%s%s %s', CASE WHEN i.partitioned THEN 'ONLY ' END, _qualified(i.part), i.definition), NOT i.quick) n
         UNION ALL
-        SELECT p.partitioned, p.level, p.part, NULL, p.quick,
-               CASE WHEN p.quick THEN format('makes them part of those of the table that %s belongs to', p.part)
-                    ELSE format('then this: it makes them part of those of the table that %s belongs to', p.part) END,
-               format('SELECT %s.attach_indexes(%L)', '@extschema@', _qualified(p.part))
-          FROM parts p
-         WHERE NOT p.chunk
+        SELECT DISTINCT i.partitioned, i.level, i.part, NULL::text, 0, i.quick,
+               CASE WHEN i.quick THEN format('makes them part of those of the table that %s belongs to', i.part)
+                    ELSE format('then this: it makes them part of those of the table that %s belongs to', i.part) END,
+               format('SELECT %s.attach_indexes(%L)', '@extschema@', _qualified(i.part))
+          FROM indexes i
+         WHERE NOT i.chunk
     )
-    SELECT (row_number() OVER (ORDER BY s.partitioned DESC, s.level, s.quick DESC, s.part, s.suffix))::integer, s.what, s.statement, s.quick
+    SELECT (row_number() OVER (ORDER BY s.partitioned DESC, s.level, s.quick DESC, s.part, s.suffix, s.nth))::integer, s.what, s.statement, s.quick
       FROM steps s
      ORDER BY 1;
 END;
@@ -1377,7 +1407,8 @@ BEGIN
     IF EXISTS (SELECT FROM @extschema@.adopted_sources a
                 WHERE a.relation = _require_adoptable.relation AND a.holds IS DISTINCT FROM 'empty') THEN
         RAISE EXCEPTION 'table % is adopted already', relation
-            USING ERRCODE = 'duplicate_object', HINT = 'To name other columns, release_source() it first.';
+            USING ERRCODE = 'duplicate_object',
+                  HINT = format('What is left of an adoption that was broken off: SELECT * FROM @extschema@.finish_adoption(%L). To name other columns, release_source() it first.', relation);
     END IF;
     SELECT r.* INTO refusal
       FROM (SELECT 0 AS nth, 'wrong_object_type' AS code, d.* FROM @extschema@._distribution_refusals(relation) d
@@ -2497,8 +2528,8 @@ DECLARE
     qualified text := @extschema@._qualified(source.relation);
     has_columns boolean := @extschema@._has_columns(source.relation);
     partitioned boolean := (SELECT t.partitioned FROM @extschema@._tables_of(source.relation) t WHERE t.level = 0);
-    by_hand text := 'run this yourself, outside of a transaction; it holds up nobody. The index ';
     wanted record;
+    drops boolean;
 BEGIN
     RETURN QUERY VALUES
         (1, CASE WHEN has_columns THEN 'nothing to do: the column processed is there'
@@ -2510,16 +2541,27 @@ BEGIN
          CASE WHEN NOT has_columns THEN format('ALTER TABLE %s ADD COLUMN batch_id uuid', qualified) END, true);
     step := 2;
     FOR wanted IN SELECT * FROM @extschema@._wanted_indexes(source) LOOP
-        step := step + 1;
         at_once := wanted.there OR source.ready OR partitioned;
-        statement := CASE WHEN NOT wanted.there THEN
-            format('CREATE INDEX %s%I ON %s%s %s', CASE WHEN NOT at_once THEN 'CONCURRENTLY ' ELSE '' END, wanted.name,
-                   CASE WHEN partitioned AND NOT source.ready THEN 'ONLY ' ELSE '' END, qualified, wanted.definition) END;
-        what := CASE WHEN wanted.there THEN format('nothing to do: %s is there', wanted.title)
-                     WHEN source.ready THEN format('adds %s; the table is small', wanted.title)
-                     WHEN partitioned THEN format('adds %s, for partitions to have theirs', wanted.title)
-                     ELSE by_hand || wanted.purpose END;
-        RETURN NEXT;
+        IF wanted.there THEN
+            step := step + 1;
+            what := format('nothing to do: %s is there', wanted.title);
+            statement := NULL;
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        FOR drops, statement IN
+            SELECT n.drops, n.statement
+              FROM @extschema@._index_statements(
+                   wanted.name, source.relation,
+                   format('%s%s %s', CASE WHEN partitioned AND NOT source.ready THEN 'ONLY ' END, qualified, wanted.definition), NOT at_once) n
+        LOOP
+            step := step + 1;
+            what := CASE WHEN drops THEN format('drops what a broken build has left of %s', wanted.title)
+                         WHEN source.ready THEN format('adds %s; the table is small', wanted.title)
+                         WHEN partitioned THEN format('adds %s, for partitions to have theirs', wanted.title)
+                         ELSE 'run this yourself, outside of a transaction; it holds up nobody. The index ' || wanted.purpose END;
+            RETURN NEXT;
+        END LOOP;
     END LOOP;
     IF partitioned AND NOT source.ready THEN
         RETURN QUERY SELECT s.step + _adoption_steps.step, s.what, s.statement, s.at_once
@@ -2619,6 +2661,44 @@ $$;
 COMMENT ON FUNCTION _warn_of_unusable IS
     'warns, with what to do, where a table holds rows and none of the first hundred can be a point; stable';
 
+CREATE FUNCTION _take_steps(source adopted_sources, dry_run boolean)
+RETURNS TABLE (step integer, what text, statement text, done boolean)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    has_columns boolean := @extschema@._has_columns(source.relation);
+    whats text[];
+    statements text[];
+    at_once boolean[];
+BEGIN
+    -- What is to be done of hundreds of partitions takes its time to say: writers are held up after that.
+    SELECT array_agg(s.what ORDER BY s.step), array_agg(s.statement ORDER BY s.step), array_agg(s.at_once ORDER BY s.step)
+      INTO whats, statements, at_once FROM @extschema@._adoption_steps(source) s;
+    IF NOT dry_run THEN
+        PERFORM @extschema@._lock_table(source.relation, 'A long transaction is using the table; adopt it when that has ended.');
+    END IF;
+    FOR step, what, statement, done IN
+        SELECT s.step, s.what, s.statement, s.at_once
+          FROM unnest(whats, statements, at_once) WITH ORDINALITY AS s (what, statement, at_once, step) ORDER BY s.step
+    LOOP
+        IF dry_run THEN
+            -- What is there already needs no doing.
+            done := statement IS NULL;
+        ELSIF done AND statement IS NOT NULL THEN
+            EXECUTE statement;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+    IF NOT dry_run AND NOT has_columns THEN
+        EXECUTE format('COMMENT ON COLUMN %1$s.processed IS ''added by osrm_matcher: whether the point has been processed'';
+                        COMMENT ON COLUMN %1$s.batch_id IS ''added by osrm_matcher: the batch that took the point in''',
+                       @extschema@._qualified(source.relation));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _take_steps IS 'does what adoption does at once, and says what else there is to do, or with dry_run only says it; volatile';
+
 -- long: its arguments alone take twenty lines.
 CREATE FUNCTION adopt_source(
     relation regclass,
@@ -2643,17 +2723,11 @@ SET lock_timeout = '200ms'
 AS $$
 DECLARE
     source @extschema@.adopted_sources;
-    busy text := 'A long transaction is using the table; adopt it when that has ended.';
-    whats text[];
-    statements text[];
-    at_once boolean[];
-    has_columns boolean;
 BEGIN
     IF dry_run IS NULL THEN
         RAISE EXCEPTION 'dry_run is null: say true or false' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM @extschema@._require_adoptable(relation);
-    has_columns := @extschema@._has_columns(relation);
     source := @extschema@._describe_source(
         relation, device_column, time_column, coordinates_column, longitude_column, latitude_column,
         accuracy_column, coordinate_order, time_zone, time_unit, course_column, speed_column);
@@ -2663,32 +2737,11 @@ BEGIN
     source.known_as := @extschema@._qualified(relation);
     PERFORM @extschema@._warn_of_unusable(source);
     IF NOT dry_run THEN
-        PERFORM @extschema@._lock_table(relation, busy, writers => false);
+        PERFORM @extschema@._lock_table(
+            relation, 'A long transaction is using the table; adopt it when that has ended.', writers => false);
         INSERT INTO @extschema@.adopted_sources VALUES (source.*);
     END IF;
-    -- What is to be done of hundreds of partitions takes its time to say: writers are held up after that.
-    SELECT array_agg(s.what ORDER BY s.step), array_agg(s.statement ORDER BY s.step), array_agg(s.at_once ORDER BY s.step)
-      INTO whats, statements, at_once FROM @extschema@._adoption_steps(source) s;
-    IF NOT dry_run THEN
-        PERFORM @extschema@._lock_table(relation, busy);
-    END IF;
-    FOR step, what, statement, done IN
-        SELECT s.step, s.what, s.statement, s.at_once
-          FROM unnest(whats, statements, at_once) WITH ORDINALITY AS s (what, statement, at_once, step) ORDER BY s.step
-    LOOP
-        IF dry_run THEN
-            -- What is there already needs no doing.
-            done := statement IS NULL;
-        ELSIF done AND statement IS NOT NULL THEN
-            EXECUTE statement;
-        END IF;
-        RETURN NEXT;
-    END LOOP;
-    IF NOT dry_run AND NOT has_columns THEN
-        EXECUTE format('COMMENT ON COLUMN %1$s.processed IS ''added by osrm_matcher: whether the point has been processed'';
-                        COMMENT ON COLUMN %1$s.batch_id IS ''added by osrm_matcher: the batch that took the point in''',
-                       @extschema@._qualified(relation));
-    END IF;
+    RETURN QUERY SELECT s.* FROM @extschema@._take_steps(source, dry_run) s;
     IF NOT dry_run THEN
         PERFORM @extschema@._warn_of_locks();
     END IF;
@@ -2696,6 +2749,38 @@ END
 $$;
 COMMENT ON FUNCTION adopt_source IS
     'lets points be read from a table of the application: adds the columns processed and batch_id and what indexes are missing, a large table''s as statements to be run; says what it does, and with dry_run only that; volatile';
+
+CREATE FUNCTION finish_adoption(relation regclass) RETURNS TABLE (step integer, what text, statement text, done boolean)
+LANGUAGE plpgsql VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    source @extschema@.adopted_sources;
+    builder integer;
+BEGIN
+    SELECT a.* INTO source FROM @extschema@.adopted_sources a WHERE a.relation = finish_adoption.relation;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'table % is not adopted', relation
+            USING ERRCODE = 'undefined_object', HINT = 'adopt_source() says what adopting it takes.';
+    ELSIF source.shard_of IS NOT NULL OR isempty(source.holds) THEN
+        RAISE EXCEPTION 'table % is adopted by adopt_shards()', relation
+            USING ERRCODE = 'wrong_object_type', HINT = 'Call adopt_shards() as before: it says what is missing.';
+    END IF;
+    SELECT p.pid INTO builder
+      FROM pg_stat_progress_create_index p
+     WHERE p.datname = current_database() AND p.relid IN (SELECT t.part FROM @extschema@._tables_of(relation) t) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'an index of table % is being built, by process %', relation, builder
+            USING ERRCODE = 'object_in_use', HINT = format('Let it come to its end, or break it off: SELECT pg_cancel_backend(%s);', builder);
+    END IF;
+    -- A table that is in use already is not as small as it may have been.
+    source.ready := false;
+    RETURN QUERY SELECT s.* FROM @extschema@._take_steps(source, false) s WHERE s.statement IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION finish_adoption IS
+    'goes on with an adoption that was broken off: does what can be done at once, and says what else is left; no rows where nothing is; volatile, strict';
 
 CREATE OR REPLACE FUNCTION release_source(relation regclass) RETURNS boolean
 LANGUAGE plpgsql VOLATILE STRICT
@@ -3244,8 +3329,8 @@ COMMENT ON FUNCTION _server_alerts IS
 CREATE FUNCTION _adoption_alerts() RETURNS TABLE (severity text, problem text, message text, hint text)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but has no index to read it by', a.relation),
-           'Run the statements that adopt_source() gave.'
+    SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but lacks indexes: it is not read', a.relation),
+           format('SELECT statement FROM @extschema@.finish_adoption(%L) WHERE NOT done \gexec', _qualified(a.relation))
       FROM adopted_sources a
      WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty' AND a.adopted_at < now() - interval '1 hour'
     UNION ALL

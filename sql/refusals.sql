@@ -118,7 +118,8 @@ BEGIN
     IF EXISTS (SELECT FROM @extschema@.adopted_sources a
                 WHERE a.relation = _require_adoptable.relation AND a.holds IS DISTINCT FROM 'empty') THEN
         RAISE EXCEPTION 'table % is adopted already', relation
-            USING ERRCODE = 'duplicate_object', HINT = 'To name other columns, release_source() it first.';
+            USING ERRCODE = 'duplicate_object',
+                  HINT = format('What is left of an adoption that was broken off: SELECT * FROM @extschema@.finish_adoption(%L). To name other columns, release_source() it first.', relation);
     END IF;
     SELECT r.* INTO refusal
       FROM (SELECT 0 AS nth, 'wrong_object_type' AS code, d.* FROM @extschema@._distribution_refusals(relation) d

@@ -40,9 +40,10 @@ CREATE FUNCTION _is_index_of(index_name text, relation regclass) RETURNS boolean
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT EXISTS (SELECT FROM pg_index i CROSS JOIN LATERAL _relation(i.indexrelid) c
-                    WHERE i.indrelid = _is_index_of.relation AND c.relname = _is_index_of.index_name);
+                    WHERE i.indrelid = _is_index_of.relation AND c.relname = _is_index_of.index_name
+                      AND (i.indisvalid OR c.relkind = 'I'));
 END;
-COMMENT ON FUNCTION _is_index_of IS 'whether an index of this name belongs to a table; stable';
+COMMENT ON FUNCTION _is_index_of IS 'whether a usable index of this name belongs to a table; stable';
 
 -- Whether a valid index leads with these columns, over the rows of a condition or (null) over all of them. That of
 -- a partitioned table is but a form, valid or not, by which later partitions get theirs.
@@ -95,7 +96,7 @@ COMMENT ON FUNCTION _is_half_adopted IS
 -- ---------------------------------------------------------------------------------------------
 -- What is to be there
 -- ---------------------------------------------------------------------------------------------
--- The index of an earlier adoption (unless none is to be taken up again), or else a name that no other relation of the schema has or is to have. A
+-- The index of an earlier adoption (unless none is to be taken up again), a usable one before others, or else a name that no other relation of the schema has or is to have. A
 -- partition or chunk has its number in it where its name is cut: others begin alike.
 CREATE FUNCTION _index_name(relation regclass, suffix text, again boolean DEFAULT true) RETURNS name
 LANGUAGE plpgsql STABLE
@@ -110,8 +111,8 @@ DECLARE
 BEGIN
     SELECT c.relname INTO candidate
       FROM pg_index i CROSS JOIN LATERAL @extschema@._relation(i.indexrelid) c
-     WHERE i.indrelid = relation AND (i.indisvalid OR c.relkind = 'I') AND right(c.relname, length(suffix)) = suffix
-     ORDER BY 1 LIMIT 1;
+     WHERE i.indrelid = relation AND right(c.relname, length(suffix)) = suffix
+     ORDER BY i.indisvalid OR c.relkind = 'I' DESC, 1 LIMIT 1;
     IF FOUND AND again THEN
         RETURN candidate;
     END IF;
@@ -174,6 +175,36 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _wanted_indexes IS 'the indexes of a source, and which of them its table has; stable';
 
+-- What a build that was broken off has left is in the way of the next one, and costs writers as much as an index does.
+CREATE FUNCTION _index_statements(index_name name, relation regclass, definition text, concurrently boolean)
+RETURNS TABLE (nth integer, drops boolean, statement text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT s.nth, s.drops, s.statement
+      FROM (SELECT CASE WHEN _index_statements.concurrently THEN 'CONCURRENTLY ' END) AS w (way)
+     CROSS JOIN LATERAL (
+        SELECT 1 AS nth, true AS drops, format('DROP INDEX %s%s', w.way, _qualified(i.indexrelid)) AS statement
+          FROM pg_index i CROSS JOIN LATERAL _relation(i.indexrelid) c
+         WHERE i.indrelid = _index_statements.relation AND c.relname = _index_statements.index_name
+        UNION ALL
+        SELECT 2, false, format('CREATE INDEX %s%I ON %s', w.way, _index_statements.index_name, _index_statements.definition)) s
+     WHERE NOT _is_index_of(_index_statements.index_name, _index_statements.relation)
+     ORDER BY s.nth;
+END;
+COMMENT ON FUNCTION _index_statements IS
+    'statements that give a table an index of this name, if it has no usable one, on what the definition says; stable';
+
+-- By whatever name: PostgreSQL gives those of a new partition names of its own.
+CREATE FUNCTION _is_attached(partition regclass, suffix text) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM pg_index i
+                    CROSS JOIN LATERAL pg_partition_ancestors(i.indexrelid) a
+                    CROSS JOIN LATERAL _relation(a.relid) c
+                    WHERE i.indrelid = _is_attached.partition AND a.relid <> i.indexrelid AND _suffix(c.relname) = _is_attached.suffix);
+END;
+COMMENT ON FUNCTION _is_attached IS 'whether an index of a partition is part of the one with this suffix of a table that it belongs to; stable';
+
 -- Partitions between come first, for those below to be attached to. An empty one takes no time, but hundreds of them do.
 -- Where TimescaleDB has made a chunk's, they have names of its own.
 CREATE FUNCTION _partition_steps(source adopted_sources)
@@ -188,30 +219,84 @@ BEGIN ATOMIC
     ), indexes AS (
         SELECT p.*, w.suffix, w.title, w.definition, _index_name(p.part, w.suffix) AS name
           FROM parts p CROSS JOIN _wanted_indexes(_partition_steps.source) w
-         WHERE w.name IS NOT NULL
+         WHERE w.name IS NOT NULL AND NOT _is_attached(p.part, w.suffix)
            AND NOT (p.chunk AND _has_indexes(p.part, _partition_steps.source.device_column, _partition_steps.source.time_column))
     ), steps AS (
-        SELECT i.partitioned, i.level, i.part, i.suffix, i.quick,
-               format(CASE WHEN i.quick THEN 'adds %s to %s %s'
-                           ELSE 'run this yourself, outside of a transaction; it holds up nobody. It adds %s to %s %s' END,
-                      i.title, CASE WHEN i.chunk THEN 'chunk' ELSE 'partition' END, i.part) AS what,
-               format('CREATE INDEX %s%I ON %s%s %s', CASE WHEN NOT i.quick THEN 'CONCURRENTLY ' ELSE '' END, i.name,
-                      CASE WHEN i.partitioned THEN 'ONLY ' ELSE '' END, _qualified(i.part), i.definition) AS statement
+        SELECT i.partitioned, i.level, i.part, i.suffix, n.nth, i.quick,
+               format(CASE WHEN i.quick THEN '%s %s %s %s %s'
+                           ELSE 'run this yourself, outside of a transaction; it holds up nobody. It %s %s %s %s %s' END,
+                      CASE WHEN n.drops THEN 'drops what a broken build has left of' ELSE 'adds' END, i.title,
+                      CASE WHEN n.drops THEN 'in' ELSE 'to' END, CASE WHEN i.chunk THEN 'chunk' ELSE 'partition' END, i.part) AS what,
+               n.statement
           FROM indexes i
-         WHERE NOT _is_index_of(i.name, i.part)
+         CROSS JOIN LATERAL _index_statements(
+               i.name, i.part, format('%s%s %s', CASE WHEN i.partitioned THEN 'ONLY ' END, _qualified(i.part), i.definition), NOT i.quick) n
         UNION ALL
-        SELECT p.partitioned, p.level, p.part, NULL, p.quick,
-               CASE WHEN p.quick THEN format('makes them part of those of the table that %s belongs to', p.part)
-                    ELSE format('then this: it makes them part of those of the table that %s belongs to', p.part) END,
-               format('SELECT %s.attach_indexes(%L)', '@extschema@', _qualified(p.part))
-          FROM parts p
-         WHERE NOT p.chunk
+        SELECT DISTINCT i.partitioned, i.level, i.part, NULL::text, 0, i.quick,
+               CASE WHEN i.quick THEN format('makes them part of those of the table that %s belongs to', i.part)
+                    ELSE format('then this: it makes them part of those of the table that %s belongs to', i.part) END,
+               format('SELECT %s.attach_indexes(%L)', '@extschema@', _qualified(i.part))
+          FROM indexes i
+         WHERE NOT i.chunk
     )
-    SELECT (row_number() OVER (ORDER BY s.partitioned DESC, s.level, s.quick DESC, s.part, s.suffix))::integer, s.what, s.statement, s.quick
+    SELECT (row_number() OVER (ORDER BY s.partitioned DESC, s.level, s.quick DESC, s.part, s.suffix, s.nth))::integer, s.what, s.statement, s.quick
       FROM steps s
      ORDER BY 1;
 END;
 COMMENT ON FUNCTION _partition_steps IS 'what the indexes of a partitioned table take in its partitions, or those of a hypertable in its chunks; stable';
+
+-- A statement that is null has nothing to do.
+CREATE FUNCTION _adoption_steps(source adopted_sources)
+RETURNS TABLE (step integer, what text, statement text, at_once boolean)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    qualified text := @extschema@._qualified(source.relation);
+    has_columns boolean := @extschema@._has_columns(source.relation);
+    partitioned boolean := (SELECT t.partitioned FROM @extschema@._tables_of(source.relation) t WHERE t.level = 0);
+    wanted record;
+    drops boolean;
+BEGIN
+    RETURN QUERY VALUES
+        (1, CASE WHEN has_columns THEN 'nothing to do: the column processed is there'
+                 ELSE 'adds the column processed; no row is rewritten' END,
+         CASE WHEN NOT has_columns THEN
+             format('ALTER TABLE %s ADD COLUMN processed boolean NOT NULL DEFAULT false', qualified) END, true),
+        (2, CASE WHEN has_columns THEN 'nothing to do: the column batch_id is there'
+                 ELSE 'adds the column batch_id; no row is rewritten' END,
+         CASE WHEN NOT has_columns THEN format('ALTER TABLE %s ADD COLUMN batch_id uuid', qualified) END, true);
+    step := 2;
+    FOR wanted IN SELECT * FROM @extschema@._wanted_indexes(source) LOOP
+        at_once := wanted.there OR source.ready OR partitioned;
+        IF wanted.there THEN
+            step := step + 1;
+            what := format('nothing to do: %s is there', wanted.title);
+            statement := NULL;
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        FOR drops, statement IN
+            SELECT n.drops, n.statement
+              FROM @extschema@._index_statements(
+                   wanted.name, source.relation,
+                   format('%s%s %s', CASE WHEN partitioned AND NOT source.ready THEN 'ONLY ' END, qualified, wanted.definition), NOT at_once) n
+        LOOP
+            step := step + 1;
+            what := CASE WHEN drops THEN format('drops what a broken build has left of %s', wanted.title)
+                         WHEN source.ready THEN format('adds %s; the table is small', wanted.title)
+                         WHEN partitioned THEN format('adds %s, for partitions to have theirs', wanted.title)
+                         ELSE 'run this yourself, outside of a transaction; it holds up nobody. The index ' || wanted.purpose END;
+            RETURN NEXT;
+        END LOOP;
+    END LOOP;
+    IF partitioned AND NOT source.ready THEN
+        RETURN QUERY SELECT s.step + _adoption_steps.step, s.what, s.statement, s.at_once
+                       FROM @extschema@._partition_steps(source) s;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _adoption_steps IS 'what adopting a table takes, and which of it is done at once; stable';
 
 -- With the partition locked, nobody has its indexes, and nothing here is waited for.
 CREATE FUNCTION attach_indexes(partition regclass) RETURNS void

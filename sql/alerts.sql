@@ -175,7 +175,7 @@ CREATE FUNCTION _adoption_alerts() RETURNS TABLE (severity text, problem text, m
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but lacks indexes: it is not read', a.relation),
-           format('SELECT statement FROM @extschema@.finish_adoption(%L) WHERE NOT done \gexec', _qualified(a.relation))
+           format(E'SELECT statement FROM @extschema@.finish_adoption(%L) WHERE NOT done \\gexec', _qualified(a.relation))
       FROM adopted_sources a
      WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty' AND a.adopted_at < now() - interval '1 hour'
     UNION ALL

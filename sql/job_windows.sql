@@ -1,25 +1,73 @@
 -- Which windows a job visits: devices of a source in their order, and of each the windows with points, or on record.
 
-CREATE FUNCTION _next_device(fragments json, device_ids text[], after text) RETURNS text
+-- Where rows lie in many parts by their time, only those that a backfill is of are looked into: all others would have to be
+-- for each device. A re-match comes to devices that have lost the points of its range, too.
+CREATE FUNCTION _within(job matching_jobs, fragments json) RETURNS text
+LANGUAGE sql STABLE
+RETURN CASE WHEN job.kind = 'backfill'
+                 AND (SELECT count(*) FROM pg_inherits i WHERE i.inhparent = job.cursor_source) > 64
+                 AND (_is_hypertable(job.cursor_source)
+                      OR EXISTS (SELECT FROM pg_partitioned_table t
+                                   JOIN pg_attribute c ON c.attrelid = t.partrelid AND c.attnum = t.partattrs[0]
+                                  WHERE t.partrelid = job.cursor_source AND t.partstrat = 'r'
+                                    AND quote_ident(c.attname) = fragments->>'time'))
+            THEN '{since:$2} AND {until:$3}' ELSE '{readable}' END;
+COMMENT ON FUNCTION _within IS 'which rows of the source that it is in a job looks for devices in, as a template of SQL; stable';
+
+-- Several at a time: to plan a look-up over hundreds of partitions takes longer than the look-up.
+CREATE FUNCTION _next_devices(job matching_jobs, fragments json, most integer) RETURNS text[]
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    next_device text;
+    after text := job.cursor_device;
 BEGIN
-    IF device_ids IS NOT NULL THEN
-        RETURN (SELECT min(d) FROM unnest(device_ids) d WHERE after IS NULL OR d > after);
+    IF job.device_ids IS NOT NULL THEN
+        RETURN ARRAY(SELECT DISTINCT d FROM unnest(job.device_ids) d WHERE after IS NULL OR d > after ORDER BY d LIMIT most);
     END IF;
-    SELECT q.device INTO next_device
-      FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(fragments,
-        'SELECT p.{device}::text AS device FROM {relation} p
-          WHERE ' || CASE WHEN after IS NULL THEN 'p.{device} IS NOT NULL' ELSE 'p.{device} > {named:$1}' END
-        || ' AND {readable} ORDER BY p.{device} LIMIT 1', after))) AS q (device text);
-    RETURN next_device;
+    RETURN (SELECT coalesce(array_agg(q.device ORDER BY q.nth), '{}')
+              FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(fragments, replace(replace(
+        'WITH RECURSIVE known AS (
+            (SELECT p.{device} AS device, 1 AS nth FROM {relation} p WHERE {after} AND {within} ORDER BY p.{device} LIMIT 1)
+            UNION ALL
+            SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device AND {within}
+                     ORDER BY p.{device} LIMIT 1), k.nth + 1
+              FROM known k WHERE k.device IS NOT NULL AND k.nth < $5
+        ) SELECT k.device::text AS device, k.nth FROM known k WHERE k.device IS NOT NULL',
+        '{after}', CASE WHEN after IS NULL THEN 'p.{device} IS NOT NULL' ELSE 'p.{device} > {named:$1}' END),
+        '{within}', @extschema@._within(job, fragments)),
+        after, job.from_time, job.to_time, most))) AS q (device text, nth integer));
 END
 $$;
-COMMENT ON FUNCTION _next_device IS
-    'the device of a source that comes after another, of some devices (null: all); null after the last; stable';
+COMMENT ON FUNCTION _next_devices IS
+    'up to so many devices that a job comes to next in the source that it is in; none after the last; stable';
+
+-- To look into hundreds of partitions for each device takes long: after two seconds, those that are known count.
+CREATE FUNCTION _count_devices(job matching_jobs, fragments json) RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF job.device_ids IS NOT NULL THEN
+        RETURN cardinality(job.device_ids);
+    END IF;
+    RETURN coalesce((
+        SELECT CASE WHEN q.is_all THEN q.found
+                    ELSE greatest(q.found, (SELECT count(*) FROM @extschema@._devices_on_record())) END
+          FROM json_to_recordset(@extschema@._ask_source(fragments, replace(
+            'WITH RECURSIVE known AS (
+                (SELECT p.{device} AS device FROM {relation} p WHERE p.{device} IS NOT NULL AND {within} ORDER BY p.{device} LIMIT 1)
+                UNION ALL
+                SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device AND {within}
+                         ORDER BY p.{device} LIMIT 1)
+                  FROM known k WHERE k.device IS NOT NULL AND clock_timestamp() < statement_timestamp() + interval ''2 seconds''
+            ) SELECT count(k.device) AS found, count(*) = 0 OR count(*) > count(k.device) AS is_all FROM known k',
+            '{within}', @extschema@._within(job, fragments)),
+            NULL, job.from_time, job.to_time)) AS q (found bigint, is_all boolean)), 0);
+END
+$$;
+COMMENT ON FUNCTION _count_devices IS
+    'how many devices a job has to pass in the source that it is in, estimated where there is no time to count them; stable';
 
 -- Hops from one window to the next in the index; the bound of each hop by $2 says to the planner what partitions
 -- there is nothing in.

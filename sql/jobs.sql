@@ -12,9 +12,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     source record;
-    found bigint;
-    total bigint := 0;
-    job bigint;
+    job @extschema@.matching_jobs;
 BEGIN
     IF from_time IS NULL OR to_time IS NULL OR NOT isfinite(from_time) OR NOT isfinite(to_time)
        OR from_time >= to_time
@@ -32,30 +30,20 @@ BEGIN
         from_time := date_bin(@extschema@._window(), from_time, 'epoch');
         to_time := date_bin(@extschema@._window(), to_time + @extschema@._window() - interval '1 us', 'epoch');
     END IF;
-    FOR source IN SELECT s.fragments FROM @extschema@._sources() s LOOP
-        IF device_ids IS NOT NULL THEN
-            found := cardinality(device_ids);
-        ELSE
-            SELECT q.found INTO found FROM json_to_recordset(@extschema@._ask_source(source.fragments,
-                'WITH RECURSIVE known AS (
-                    (SELECT p.{device} AS device FROM {relation} p WHERE p.{device} IS NOT NULL AND {readable}
-                      ORDER BY p.{device} LIMIT 1)
-                    UNION ALL
-                    SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device AND {readable}
-                             ORDER BY p.{device} LIMIT 1)
-                      FROM known k WHERE k.device IS NOT NULL
-                ) SELECT count(k.device) AS found FROM known k')) AS q (found bigint);
-        END IF;
-        total := total + coalesce(found, 0);
+    job.kind := kind;
+    job.from_time := from_time;
+    job.to_time := to_time;
+    job.device_ids := CASE WHEN device_ids IS NOT NULL
+                           THEN ARRAY(SELECT DISTINCT d FROM unnest(device_ids) d WHERE d IS NOT NULL ORDER BY d) END;
+    job.devices_total := 0;
+    FOR source IN SELECT s.relation, s.fragments FROM @extschema@._sources() s LOOP
+        job.cursor_source := source.relation;
+        job.devices_total := job.devices_total + @extschema@._count_devices(job, source.fragments);
     END LOOP;
     INSERT INTO @extschema@.matching_jobs AS j (kind, from_time, to_time, device_ids, devices_total)
-    SELECT _start_job.kind, _start_job.from_time, _start_job.to_time,
-           CASE WHEN _start_job.device_ids IS NOT NULL
-                THEN ARRAY(SELECT DISTINCT d FROM unnest(_start_job.device_ids) d
-                            WHERE d IS NOT NULL ORDER BY d) END,
-           total
-    RETURNING j.job_id INTO job;
-    RETURN job;
+    VALUES (job.kind, job.from_time, job.to_time, job.device_ids, job.devices_total)
+    RETURNING j.job_id INTO job.job_id;
+    RETURN job.job_id;
 END
 $$;
 COMMENT ON FUNCTION _start_job IS 'adds a job; volatile';
@@ -104,13 +92,17 @@ COMMENT ON FUNCTION _is_held_up IS
     'whether a job has so many windows on record that are due, for their servers are away, that it needs no more; stable';
 
 -- What can fail is a source that is read; that is looked at in a subtransaction of its own, which writes nothing.
-CREATE FUNCTION _look_ahead(INOUT job matching_jobs, fragments json, most integer, OUT starts timestamptz[])
+CREATE FUNCTION _look_ahead(INOUT job matching_jobs, fragments json, most integer, INOUT devices text[], OUT starts timestamptz[])
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF job.cursor_time IS NULL THEN
-        job.cursor_device := @extschema@._next_device(fragments, job.device_ids, job.cursor_device);
+        IF coalesce(cardinality(devices), 0) = 0 THEN
+            devices := @extschema@._next_devices(job, fragments, 16);
+        END IF;
+        job.cursor_device := devices[1];
+        devices := devices[2:];
         job.cursor_time := date_bin(@extschema@._window(), job.from_time, 'epoch');
     END IF;
     IF job.cursor_device IS NOT NULL THEN
@@ -119,7 +111,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _look_ahead IS
-    'a job at the next device of the source that it is in, if it is done with one, and where up to so many of its windows begin; no device after the last; an error where a source fails; stable';
+    'a job at the next device of the source that it is in, if it is done with one, which comes first of those that are known to be next, and where up to so many of its windows begin; no device after the last; an error where a source fails; stable';
 
 CREATE FUNCTION _step_job(job matching_jobs, starts timestamptz[], most integer) RETURNS matching_jobs
 LANGUAGE plpgsql VOLATILE
@@ -162,6 +154,7 @@ DECLARE
     ahead record;
     next @extschema@.matching_jobs;
     away regclass[] := '{}';
+    devices text[];
     enough bigint := job.windows_queued + most;
     room integer;
 BEGIN
@@ -180,10 +173,11 @@ BEGIN
             next.cursor_source := source.relation;
             next.cursor_device := NULL;
             next.cursor_time := NULL;
+            devices := NULL;
         END IF;
         room := enough - job.windows_queued;
         BEGIN
-            SELECT * INTO ahead FROM @extschema@._look_ahead(next, source.fragments, room);
+            SELECT * INTO ahead FROM @extschema@._look_ahead(next, source.fragments, room, devices);
         EXCEPTION WHEN lock_not_available THEN
             away := away || source.relation;
             CONTINUE;
@@ -191,6 +185,7 @@ BEGIN
         next := @extschema@._step_job(ahead.job, ahead.starts, room);
         EXIT WHEN next.job_id IS NULL;
         job := next;
+        devices := ahead.devices;
     END LOOP;
     IF NOT EXISTS (SELECT FROM @extschema@._sources() s WHERE s.relation <> ALL (job.sources_done)) THEN
         job.status := 'finishing';

@@ -42,13 +42,13 @@ BEGIN
        AND (p.proname IN (SELECT m.proname FROM members m) OR p.proname = ANY ('{
            _add_device, _add_path, _add_to_extension, _added_columns, _added_indexes, _adopt_moved, _adoption_alerts, _advance_job, _attempt,
            _batch_devices, _behind_look_back, _between, _came_late, _changed_columns, _check_forgetting, _check_key,
-           _check_range, _cron_workers, _cut_stops, _delete_points, _delete_step, _density, _device_keys, _device_lots,
+           _check_range, _count_devices, _cron_workers, _cut_stops, _delete_points, _delete_step, _density, _device_keys, _device_lots,
            _device_slot, _devices_on_record, _distances, _distribution, _distribution_refusals, _driven, _drop_partition,
            _drop_partitions, _end_job, _family_refusals, _first_waiting, _fleet_json, _follow_groups, _forget_reads, _grant_writing, _group_expression,
            _groups_of, _guard_osrm_groups, _has_indexes, _has_noted, _imported_line, _index_statements, _is_attached, _is_half_adopted, _is_held_up, _is_hypertable,
            _is_of_timescaledb, _is_profile, _is_shard, _is_source_column, _join_lines, _join_stops, _kind_refusals,
            _known_devices, _last_cron_run, _line_end, _line_length, _local_shards, _look_ahead, _make_checks,
-           _make_left_due, _make_partition, _make_partitions, _map_file, _map_template, _marking_refusals, _name_of,
+           _make_left_due, _make_partition, _make_partitions, _map_file, _map_template, _marking_refusals, _name_of, _next_devices,
            _oldest_point, _osrm_problem, _osrm_servers, _partition_steps, _path_parts, _paths_json, _period_of,
            _period_start, _periods, _point_partitions, _points_ahead, _points_alerts, _points_are_partitioned, _points_obstacles, _points_parts,
            _points_problem, _points_rights, _put_off, _qualified, _readable, _referred_to, _relation, _remake_points,
@@ -56,7 +56,7 @@ BEGIN
            _restore_device_locks, _rights_of_no_other, _schedule_jobs, _server_alerts, _server_list, _shown_until, _step_job,
            _stops_of, _store_read, _stored_columns, _stored_paths, _suffix, _tables_of, _take_steps, _types_of, _unschedule_workers,
            _upkeep_alerts, _wanted_indexes, _warn_of_column, _warn_of_group, _warn_of_locks, _warn_of_unusable,
-           _writes_but_notes, _written_fleet, _written_paths, adopt_shards, attach_indexes, finish_adoption, forget_departed, get_device_distance,
+           _within, _writes_but_notes, _written_fleet, _written_paths, adopt_shards, attach_indexes, finish_adoption, forget_departed, get_device_distance,
            get_device_fixes,
            get_device_positions, get_device_trips, get_distances, get_map_page, get_osrm_groups, get_osrm_servers,
            grant_writer, holds_device, partition_points, rematch_arrived, revoke_writer}'));
@@ -189,6 +189,7 @@ COMMENT ON INDEX path_reads_read_at IS 'finds the notes that are too old';
 DROP VIEW worker_health;
 DROP ROUTINE _has_index;
 DROP ROUTINE _index_name;
+DROP ROUTINE _next_device;
 DROP ROUTINE worker_status;
 DROP ROUTINE _advance_jobs;
 DROP ROUTINE get_jobs;
@@ -3330,7 +3331,7 @@ CREATE FUNCTION _adoption_alerts() RETURNS TABLE (severity text, problem text, m
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT 'warning', 'adoption_unfinished', format('table %s is adopted, but lacks indexes: it is not read', a.relation),
-           format('SELECT statement FROM @extschema@.finish_adoption(%L) WHERE NOT done \gexec', _qualified(a.relation))
+           format(E'SELECT statement FROM @extschema@.finish_adoption(%L) WHERE NOT done \\gexec', _qualified(a.relation))
       FROM adopted_sources a
      WHERE NOT a.ready AND a.holds IS DISTINCT FROM 'empty' AND a.adopted_at < now() - interval '1 hour'
     UNION ALL
@@ -4126,9 +4127,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     source record;
-    found bigint;
-    total bigint := 0;
-    job bigint;
+    job @extschema@.matching_jobs;
 BEGIN
     IF from_time IS NULL OR to_time IS NULL OR NOT isfinite(from_time) OR NOT isfinite(to_time)
        OR from_time >= to_time
@@ -4146,30 +4145,20 @@ BEGIN
         from_time := date_bin(@extschema@._window(), from_time, 'epoch');
         to_time := date_bin(@extschema@._window(), to_time + @extschema@._window() - interval '1 us', 'epoch');
     END IF;
-    FOR source IN SELECT s.fragments FROM @extschema@._sources() s LOOP
-        IF device_ids IS NOT NULL THEN
-            found := cardinality(device_ids);
-        ELSE
-            SELECT q.found INTO found FROM json_to_recordset(@extschema@._ask_source(source.fragments,
-                'WITH RECURSIVE known AS (
-                    (SELECT p.{device} AS device FROM {relation} p WHERE p.{device} IS NOT NULL AND {readable}
-                      ORDER BY p.{device} LIMIT 1)
-                    UNION ALL
-                    SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device AND {readable}
-                             ORDER BY p.{device} LIMIT 1)
-                      FROM known k WHERE k.device IS NOT NULL
-                ) SELECT count(k.device) AS found FROM known k')) AS q (found bigint);
-        END IF;
-        total := total + coalesce(found, 0);
+    job.kind := kind;
+    job.from_time := from_time;
+    job.to_time := to_time;
+    job.device_ids := CASE WHEN device_ids IS NOT NULL
+                           THEN ARRAY(SELECT DISTINCT d FROM unnest(device_ids) d WHERE d IS NOT NULL ORDER BY d) END;
+    job.devices_total := 0;
+    FOR source IN SELECT s.relation, s.fragments FROM @extschema@._sources() s LOOP
+        job.cursor_source := source.relation;
+        job.devices_total := job.devices_total + @extschema@._count_devices(job, source.fragments);
     END LOOP;
     INSERT INTO @extschema@.matching_jobs AS j (kind, from_time, to_time, device_ids, devices_total)
-    SELECT _start_job.kind, _start_job.from_time, _start_job.to_time,
-           CASE WHEN _start_job.device_ids IS NOT NULL
-                THEN ARRAY(SELECT DISTINCT d FROM unnest(_start_job.device_ids) d
-                            WHERE d IS NOT NULL ORDER BY d) END,
-           total
-    RETURNING j.job_id INTO job;
-    RETURN job;
+    VALUES (job.kind, job.from_time, job.to_time, job.device_ids, job.devices_total)
+    RETURNING j.job_id INTO job.job_id;
+    RETURN job.job_id;
 END
 $$;
 CREATE OR REPLACE FUNCTION start_backfill(from_time timestamptz, to_time timestamptz, device_ids text[] DEFAULT NULL)
@@ -4217,24 +4206,70 @@ END
 $$;
 COMMENT ON FUNCTION _oldest_point IS 'the time of the oldest point that a device still has; stable';
 
-CREATE OR REPLACE FUNCTION _next_device(fragments json, device_ids text[], after text) RETURNS text
+CREATE FUNCTION _within(job matching_jobs, fragments json) RETURNS text
+LANGUAGE sql STABLE
+RETURN CASE WHEN job.kind = 'backfill'
+                 AND (SELECT count(*) FROM pg_inherits i WHERE i.inhparent = job.cursor_source) > 64
+                 AND (_is_hypertable(job.cursor_source)
+                      OR EXISTS (SELECT FROM pg_partitioned_table t
+                                   JOIN pg_attribute c ON c.attrelid = t.partrelid AND c.attnum = t.partattrs[0]
+                                  WHERE t.partrelid = job.cursor_source AND t.partstrat = 'r'
+                                    AND quote_ident(c.attname) = fragments->>'time'))
+            THEN '{since:$2} AND {until:$3}' ELSE '{readable}' END;
+COMMENT ON FUNCTION _within IS 'which rows of the source that it is in a job looks for devices in, as a template of SQL; stable';
+
+CREATE FUNCTION _next_devices(job matching_jobs, fragments json, most integer) RETURNS text[]
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    next_device text;
+    after text := job.cursor_device;
 BEGIN
-    IF device_ids IS NOT NULL THEN
-        RETURN (SELECT min(d) FROM unnest(device_ids) d WHERE after IS NULL OR d > after);
+    IF job.device_ids IS NOT NULL THEN
+        RETURN ARRAY(SELECT DISTINCT d FROM unnest(job.device_ids) d WHERE after IS NULL OR d > after ORDER BY d LIMIT most);
     END IF;
-    SELECT q.device INTO next_device
-      FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(fragments,
-        'SELECT p.{device}::text AS device FROM {relation} p
-          WHERE ' || CASE WHEN after IS NULL THEN 'p.{device} IS NOT NULL' ELSE 'p.{device} > {named:$1}' END
-        || ' AND {readable} ORDER BY p.{device} LIMIT 1', after))) AS q (device text);
-    RETURN next_device;
+    RETURN (SELECT coalesce(array_agg(q.device ORDER BY q.nth), '{}')
+              FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(fragments, replace(replace(
+        'WITH RECURSIVE known AS (
+            (SELECT p.{device} AS device, 1 AS nth FROM {relation} p WHERE {after} AND {within} ORDER BY p.{device} LIMIT 1)
+            UNION ALL
+            SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device AND {within}
+                     ORDER BY p.{device} LIMIT 1), k.nth + 1
+              FROM known k WHERE k.device IS NOT NULL AND k.nth < $5
+        ) SELECT k.device::text AS device, k.nth FROM known k WHERE k.device IS NOT NULL',
+        '{after}', CASE WHEN after IS NULL THEN 'p.{device} IS NOT NULL' ELSE 'p.{device} > {named:$1}' END),
+        '{within}', @extschema@._within(job, fragments)),
+        after, job.from_time, job.to_time, most))) AS q (device text, nth integer));
 END
 $$;
+COMMENT ON FUNCTION _next_devices IS
+    'up to so many devices that a job comes to next in the source that it is in; none after the last; stable';
+
+CREATE FUNCTION _count_devices(job matching_jobs, fragments json) RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF job.device_ids IS NOT NULL THEN
+        RETURN cardinality(job.device_ids);
+    END IF;
+    RETURN coalesce((
+        SELECT CASE WHEN q.is_all THEN q.found
+                    ELSE greatest(q.found, (SELECT count(*) FROM @extschema@._devices_on_record())) END
+          FROM json_to_recordset(@extschema@._ask_source(fragments, replace(
+            'WITH RECURSIVE known AS (
+                (SELECT p.{device} AS device FROM {relation} p WHERE p.{device} IS NOT NULL AND {within} ORDER BY p.{device} LIMIT 1)
+                UNION ALL
+                SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device AND {within}
+                         ORDER BY p.{device} LIMIT 1)
+                  FROM known k WHERE k.device IS NOT NULL AND clock_timestamp() < statement_timestamp() + interval ''2 seconds''
+            ) SELECT count(k.device) AS found, count(*) = 0 OR count(*) > count(k.device) AS is_all FROM known k',
+            '{within}', @extschema@._within(job, fragments)),
+            NULL, job.from_time, job.to_time)) AS q (found bigint, is_all boolean)), 0);
+END
+$$;
+COMMENT ON FUNCTION _count_devices IS
+    'how many devices a job has to pass in the source that it is in, estimated where there is no time to count them; stable';
 
 -- Hops from one window to the next in the index; the bound of each hop by $2 says to the planner what partitions
 -- there is nothing in.
@@ -4362,13 +4397,17 @@ COMMENT ON FUNCTION _is_held_up IS
     'whether a job has so many windows on record that are due, for their servers are away, that it needs no more; stable';
 
 -- What can fail is a source that is read; that is looked at in a subtransaction of its own, which writes nothing.
-CREATE FUNCTION _look_ahead(INOUT job matching_jobs, fragments json, most integer, OUT starts timestamptz[])
+CREATE FUNCTION _look_ahead(INOUT job matching_jobs, fragments json, most integer, INOUT devices text[], OUT starts timestamptz[])
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF job.cursor_time IS NULL THEN
-        job.cursor_device := @extschema@._next_device(fragments, job.device_ids, job.cursor_device);
+        IF coalesce(cardinality(devices), 0) = 0 THEN
+            devices := @extschema@._next_devices(job, fragments, 16);
+        END IF;
+        job.cursor_device := devices[1];
+        devices := devices[2:];
         job.cursor_time := date_bin(@extschema@._window(), job.from_time, 'epoch');
     END IF;
     IF job.cursor_device IS NOT NULL THEN
@@ -4377,7 +4416,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _look_ahead IS
-    'a job at the next device of the source that it is in, if it is done with one, and where up to so many of its windows begin; no device after the last; an error where a source fails; stable';
+    'a job at the next device of the source that it is in, if it is done with one, which comes first of those that are known to be next, and where up to so many of its windows begin; no device after the last; an error where a source fails; stable';
 
 CREATE FUNCTION _step_job(job matching_jobs, starts timestamptz[], most integer) RETURNS matching_jobs
 LANGUAGE plpgsql VOLATILE
@@ -4420,6 +4459,7 @@ DECLARE
     ahead record;
     next @extschema@.matching_jobs;
     away regclass[] := '{}';
+    devices text[];
     enough bigint := job.windows_queued + most;
     room integer;
 BEGIN
@@ -4438,10 +4478,11 @@ BEGIN
             next.cursor_source := source.relation;
             next.cursor_device := NULL;
             next.cursor_time := NULL;
+            devices := NULL;
         END IF;
         room := enough - job.windows_queued;
         BEGIN
-            SELECT * INTO ahead FROM @extschema@._look_ahead(next, source.fragments, room);
+            SELECT * INTO ahead FROM @extschema@._look_ahead(next, source.fragments, room, devices);
         EXCEPTION WHEN lock_not_available THEN
             away := away || source.relation;
             CONTINUE;
@@ -4449,6 +4490,7 @@ BEGIN
         next := @extschema@._step_job(ahead.job, ahead.starts, room);
         EXIT WHEN next.job_id IS NULL;
         job := next;
+        devices := ahead.devices;
     END LOOP;
     IF NOT EXISTS (SELECT FROM @extschema@._sources() s WHERE s.relation <> ALL (job.sources_done)) THEN
         job.status := 'finishing';

@@ -79,7 +79,11 @@ extension_sql_file!(
     name = "jobs",
     requires = ["batches", internal::_window]
 );
-extension_sql_file!("../sql/job_windows.sql", name = "job_windows");
+extension_sql_file!(
+    "../sql/job_windows.sql",
+    name = "job_windows",
+    requires = ["hypertables"]
+);
 extension_sql_file!("../sql/forget.sql", name = "forget");
 
 extension_sql_file!(

@@ -222,7 +222,7 @@ impl Run {
         for source in &sources {
             store::take_back(source)?;
             if first && settings.enabled {
-                store::reject_unusable(source, Vec::new())?;
+                store::reject_unusable(source, backend::now() - settings.look_back)?;
             }
         }
         Ok(Self {

@@ -20,7 +20,7 @@ pub fn usable<T>(
         (found.into_iter()).partition(|found| name(found).len() <= LONGEST);
     let names: BTreeSet<&String> = others.iter().map(name).collect();
     if !names.is_empty() {
-        store::reject_unusable(source, names.into_iter().cloned().collect())?;
+        store::reject_devices(source, names.into_iter().cloned().collect())?;
     }
     Ok(usable)
 }

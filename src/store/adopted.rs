@@ -7,7 +7,7 @@ use super::claims::{DeviceWindow, device_window};
 use super::points::{Span, spans_with_points};
 use super::results::reopen;
 use super::source::Source;
-use super::statement::{execute, rows};
+use super::statement::{Columns, execute, rows};
 use crate::backend::{self, timestamp};
 use crate::error::Error;
 use crate::track::Micros;
@@ -99,17 +99,42 @@ fn reached(source: &Source, missed: &[Missed]) -> Result<Vec<DeviceWindow>, Erro
         .collect())
 }
 
-/// Sets rows of adopted tables aside that no window can hold: without device, without a time, or of these devices.
-pub fn reject_unusable(source: &Source, devices: Vec<String>) -> Result<(), Error> {
+/// Sets rows of an adopted table aside that no window can hold: without a time, or without a device. Where rows lie in
+/// partitions, the latter only from a time on: to look for them in all would take longer than most runs.
+pub fn reject_unusable(source: &Source, since: Micros) -> Result<(), Error> {
     if !source.is_adopted() || source.is_aside() {
         return Ok(());
     }
-    let parts = source.ask(
+    let since = if source.is_divided() {
+        since
+    } else {
+        Micros::MIN
+    };
+    let parts = source.search(
         "look for unusable rows",
         include_str!("unusable_parts.sql"),
-        &[devices.clone().into()],
-        |row| row.get::<pg_sys::Oid>(1),
+        &[timestamp(since).into()],
+        part,
     )?;
+    reject(source, parts, Vec::new())
+}
+
+/// Sets all rows of these devices aside.
+pub fn reject_devices(source: &Source, devices: Vec<String>) -> Result<(), Error> {
+    let parts = source.ask(
+        "look for rows of unusable devices",
+        include_str!("parts_of_devices.sql"),
+        &[devices.clone().into()],
+        part,
+    )?;
+    reject(source, parts, devices)
+}
+
+fn part(row: &Columns) -> Result<pg_sys::Oid, Error> {
+    row.get(1)
+}
+
+fn reject(source: &Source, parts: Vec<pg_sys::Oid>, devices: Vec<String>) -> Result<(), Error> {
     for part in parts {
         let counts = source.change(
             part,

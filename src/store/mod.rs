@@ -17,7 +17,7 @@ mod seams;
 mod source;
 mod statement;
 
-pub use adopted::{reject_unusable, require_points, take_back, use_ready_sources};
+pub use adopted::{reject_devices, reject_unusable, require_points, take_back, use_ready_sources};
 pub use batches::{BatchRow, Status, take_back_put_off, write_batches, write_onward};
 pub use checks::Checks;
 pub use claims::{

@@ -96,7 +96,11 @@ impl Fragments {
 
     /// Where its rows lie in partitions or chunks, it is worth planning a query each time for the times that it looks between.
     fn plans(&self) -> Option<Options> {
-        (self.get("divided") == "true").then(Options::plans_of_values)
+        self.are_divided().then(Options::plans_of_values)
+    }
+
+    fn are_divided(&self) -> bool {
+        self.get("divided") == "true"
     }
 
     fn get(&self, mark: &str) -> &str {
@@ -109,6 +113,11 @@ impl Fragments {
 impl Source {
     pub fn is_adopted(&self) -> bool {
         self.fragments.is_adopted()
+    }
+
+    /// Whether its rows lie in partitions or chunks.
+    pub(super) fn is_divided(&self) -> bool {
+        self.fragments.are_divided()
     }
 
     pub fn rejected(&self) -> i64 {
@@ -321,6 +330,11 @@ pub fn sources() -> Result<Vec<Source>, Error> {
             let grouped = group.is_some();
             if let Some(expression) = group.filter(|expression| !expression.is_empty()) {
                 fragments.0.insert(GROUP.into(), expression);
+            }
+            for (mark, at) in [("deviceless", 7), ("timeless", 8)] {
+                if let Some(condition) = row.maybe(at)? {
+                    fragments.0.insert(mark.into(), condition);
+                }
             }
             Ok(Source {
                 number,

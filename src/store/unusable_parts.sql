@@ -1,18 +1,13 @@
--- Tables that unprocessed rows lie in which no window can hold: without a device or a time that is one, and those
--- of devices $1.
+-- Tables that unprocessed rows lie in which no window can hold: without a device or a time that is one. $1: those without a device
+-- that are of this time or later, for the planner to pass over partitions in which there are none.
 SELECT DISTINCT u.part
   FROM (SELECT p.tableoid AS part FROM {relation} p
-         WHERE NOT p.processed AND p.{device} IS NULL AND {readable}
+         WHERE NOT p.processed AND {deviceless} AND {since:$1}
         UNION ALL
-        SELECT p.tableoid FROM {relation} p WHERE p.processed::int = 0 AND p.{time} IS NULL AND {readable}
+        SELECT p.tableoid FROM {relation} p WHERE p.processed::int = 0 AND {timeless} AND {readable}
         UNION ALL
         SELECT p.tableoid FROM {relation} p
          WHERE p.processed::int = 0 AND p.{time} >= {bound:'infinity'::timestamptz}
         UNION ALL
         SELECT p.tableoid FROM {relation} p
-         WHERE p.processed::int = 0 AND p.{time} <= {bound:'-infinity'::timestamptz}
-        UNION ALL
-        -- Without OFFSET it might be planned as a scan of all, for no device.
-        SELECT o.part FROM unnest($1::text[]) AS d (device) CROSS JOIN LATERAL (
-            SELECT p.tableoid AS part FROM {relation} p
-             WHERE NOT p.processed AND p.{device} = {named:d.device} AND {readable} OFFSET 0) o) u
+         WHERE p.processed::int = 0 AND p.{time} <= {bound:'-infinity'::timestamptz}) u

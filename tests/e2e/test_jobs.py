@@ -42,6 +42,34 @@ def test_a_backfill_gives_the_paths_that_live_work_gives(db, osrm):
     assert [(start + week, end + week, line) for start, end, line, *_ in lines_of(db, "old")] == live != []
 
 
+@pytest.mark.parametrize("parts", [0, 80], ids=["a table", "partitions"])
+def test_a_backfill_comes_to_each_device_of_each_table(db, osrm, parts):
+    """Also where a table has so many partitions that only those of the range are looked into."""
+    week = recent_window() - timedelta(days=7)
+    db.rows("CREATE TABLE markers (username text, coords float8[], created_at timestamptz)"
+            + (" PARTITION BY RANGE (created_at)" if parts else ""))
+    for day in range(parts):
+        at = week - timedelta(days=day)
+        db.rows(f"CREATE TABLE markers_{day} PARTITION OF markers FOR VALUES FROM ('{at - timedelta(hours=12)}') TO ('{at + timedelta(hours=12)}')")
+    for statement, done in db.rows("SELECT statement, done FROM adopt_source('markers')"):
+        if not done:
+            db.rows(statement)
+    db.rows("CALL process_pending(10)")
+    for number in range(40):
+        insert(db, f"own-{number}", [(24.94, 60.17, week), (24.941, 60.17, week + timedelta(seconds=30))])
+        db.rows("INSERT INTO markers VALUES (%s, '{24.94,60.17}', %s), (%s, '{24.941,60.17}', %s)",
+                (f"car-{number}", week, f"car-{number}", week + timedelta(seconds=30)))
+    db.rows("INSERT INTO markers VALUES ('other', '{24.94,60.17}', %s)", (week - timedelta(days=1),))
+    number = db.value("SELECT start_backfill(%s, %s)", (week - timedelta(minutes=5), week + timedelta(minutes=5)))
+    devices = 80 if parts else 81
+    assert db.value("SELECT devices_total FROM matching_jobs") == devices
+    db.rows("CALL process_pending(60)")
+    done = job(db, number)
+    assert (done["status"], done["windows_done"]) == ("done", 80)
+    assert db.value("SELECT devices_done FROM matching_jobs") == devices
+    assert db.value("SELECT count(*) FROM markers WHERE NOT processed") == 1
+
+
 def test_live_points_come_before_a_backfill(db, osrm):
     week = recent_window() - timedelta(days=7)
     for number in range(20):

@@ -220,6 +220,7 @@ def locked(db, statements):
 
 # What goes by a device's time. Two devices of old points, so that the second is asked about by plans that are kept.
 STEPS = {
+    "run": ["SELECT process_pending_gps()"] * 2,
     "batches": ["SELECT match_batches(ARRAY(SELECT claim_batches(100)))"],
     "range": ["SELECT _windows_with_points(fragments, 'car', now() - interval '2 h', now(), false, 100) "
               "FROM _sources() WHERE relation = 'markers'::regclass"],

@@ -225,8 +225,9 @@ BEGIN
             whole := type_id IN ('int4'::regtype, 'int8');
             bound := format(
                 'CASE WHEN isfinite($value) THEN (%1$s)::%2$s WHEN $value > ''epoch'' THEN %4$s ELSE %3$s END',
-                format(CASE WHEN whole THEN 'ceil(extract(epoch FROM $value) * %s)'
-                            ELSE '(extract(epoch FROM $value) - 0.0000005) * %s' END, factor),
+                -- Of a time in UTC, which goes with no setting: so partitions are known when a statement is planned.
+                format(CASE WHEN whole THEN 'ceil(extract(epoch FROM $value AT TIME ZONE ''UTC'') * %s)'
+                            ELSE '(extract(epoch FROM $value AT TIME ZONE ''UTC'') - 0.0000005) * %s' END, factor),
                 CASE WHEN whole THEN 'bigint' ELSE type_id::text END, low, high);
         ELSE
             PERFORM @extschema@._refuse_type(relation, column_name, type_id,

@@ -410,8 +410,8 @@ BEGIN ATOMIC
      CROSS JOIN LATERAL (
         SELECT string_agg(replace(s.bound_expression, '$value', v.there) || v.back, ', ') AS around
           FROM (VALUES ('$value', ''),
-                       ('($value + interval ''2 hours'')', ' - interval ''2 hours'''),
-                       ('($value - interval ''2 hours'')', ' + interval ''2 hours''')) AS v (there, back)) b
+                       ('(($value AT TIME ZONE ''UTC'' + interval ''2 hours'') AT TIME ZONE ''UTC'')', ' - interval ''2 hours'''),
+                       ('(($value AT TIME ZONE ''UTC'' - interval ''2 hours'') AT TIME ZONE ''UTC'')', ' + interval ''2 hours''')) AS v (there, back)) b
      ORDER BY 1;
 END;
 COMMENT ON FUNCTION _sources IS
@@ -2352,8 +2352,9 @@ BEGIN
             whole := type_id IN ('int4'::regtype, 'int8');
             bound := format(
                 'CASE WHEN isfinite($value) THEN (%1$s)::%2$s WHEN $value > ''epoch'' THEN %4$s ELSE %3$s END',
-                format(CASE WHEN whole THEN 'ceil(extract(epoch FROM $value) * %s)'
-                            ELSE '(extract(epoch FROM $value) - 0.0000005) * %s' END, factor),
+                -- Of a time in UTC, which goes with no setting: so partitions are known when a statement is planned.
+                format(CASE WHEN whole THEN 'ceil(extract(epoch FROM $value AT TIME ZONE ''UTC'') * %s)'
+                            ELSE '(extract(epoch FROM $value AT TIME ZONE ''UTC'') - 0.0000005) * %s' END, factor),
                 CASE WHEN whole THEN 'bigint' ELSE type_id::text END, low, high);
         ELSE
             PERFORM @extschema@._refuse_type(relation, column_name, type_id,
@@ -2364,9 +2365,9 @@ $$;
 
 UPDATE adopted_sources
    SET device_value = replace(device_value, '$value::bpchar', 'CASE WHEN right($value, 1) <> '' '' THEN $value::bpchar END'),
-       bound_expression = regexp_replace(
+       bound_expression = replace(regexp_replace(
            bound_expression, '\(extract\(epoch FROM \$value\) \* (\d+)\)::(double precision|numeric)',
-           '((extract(epoch FROM $value) - 0.0000005) * \1)::\2'),
+           '((extract(epoch FROM $value) - 0.0000005) * \1)::\2'), 'FROM $value)', 'FROM $value AT TIME ZONE ''UTC'')'),
        time_expression = CASE WHEN bound_expression LIKE '%::numeric %' THEN regexp_replace(
            time_expression, 'to_timestamp\((p\..*)::double precision / (10*)\)', 'to_timestamp(round(\1 / \2, 6)::double precision)')
            ELSE time_expression END;

@@ -59,6 +59,7 @@ COMMENT ON FUNCTION holds_device IS
 -- Local times do not have the order of moments where clocks change: an hour comes twice, another never, and
 -- is written all the same. So the index is searched between the earliest and the latest that a moment can be
 -- in local time, which differ only within two hours of a change, and what it finds is compared as moments.
+-- What a bound is made of goes with no setting, for partitions to be known when a statement is planned: of times in UTC, so.
 -- The table of our own may be made anew (partition_points()), so its name is looked up with each call.
 -- Not in statements: `owner`, with whose rights they run, `schema`, `row_security`, whether the table
 -- has policies, `divided`, whether its rows lie in partitions or chunks, and `key`, whose values for the devices that
@@ -114,8 +115,8 @@ BEGIN ATOMIC
      CROSS JOIN LATERAL (
         SELECT string_agg(replace(s.bound_expression, '$value', v.there) || v.back, ', ') AS around
           FROM (VALUES ('$value', ''),
-                       ('($value + interval ''2 hours'')', ' - interval ''2 hours'''),
-                       ('($value - interval ''2 hours'')', ' + interval ''2 hours''')) AS v (there, back)) b
+                       ('(($value AT TIME ZONE ''UTC'' + interval ''2 hours'') AT TIME ZONE ''UTC'')', ' - interval ''2 hours'''),
+                       ('(($value AT TIME ZONE ''UTC'' - interval ''2 hours'') AT TIME ZONE ''UTC'')', ' + interval ''2 hours''')) AS v (there, back)) b
      ORDER BY 1;
 END;
 COMMENT ON FUNCTION _sources IS

@@ -63,8 +63,8 @@ def test_a_large_table_is_adopted_though_all_identifiers_are_quoted(db):
     adopt(db)
 
 
-def left_over(db):
-    return db.value("SELECT count(*) FROM markers WHERE NOT processed AND created_at > now() - interval '1 day'")
+def left_over(db, which="created_at > now() - interval '1 day'"):
+    return db.value(f"SELECT count(*) FROM markers WHERE NOT processed AND {which}")
 
 
 @pytest.mark.parametrize("by", TREES)
@@ -260,6 +260,28 @@ def test_no_look_up_goes_into_partitions_of_another_time_however_many_they_are(d
     db.rows("DELETE FROM markers WHERE username <> 'old'; SELECT forget_device('car'), forget_device('van')")
     make_days(db, 9, 398)
     assert look_ups(db, osrm) == few
+
+
+@pytest.mark.parametrize("kind, at, named", [
+    ("timestamp", "{} AT TIME ZONE 'Europe/Helsinki'", "time_zone => 'Europe/Helsinki'"),
+    ("bigint", "(extract(epoch FROM {}) * 1000)::bigint", "time_unit => 'ms'"),
+    ("double precision", "extract(epoch FROM {})::double precision", "time_unit => 's'"),
+])
+def test_days_of_local_times_and_of_numbers_are_told_apart_as_well(db, osrm, kind, at, named):
+    db.rows(f"CREATE TABLE markers (username text, coords double precision[], created_at {kind}) PARTITION BY RANGE (created_at)")
+    db.rows(f"SELECT adopt_source('markers', {named})")
+
+    def locks(first, last):
+        for day in range(first, last):
+            begin, end = (db.value("SELECT " + at.format("%s"), (START.replace(hour=0) - timedelta(days=ago),)) for ago in (day, day - 1))
+            db.rows(f"CREATE TABLE markers_{day + 10} PARTITION OF markers FOR VALUES FROM (%s) TO (%s)", (begin, end))
+        for lon, lat, moment in drive(osrm, START, 600):
+            db.rows(f"INSERT INTO markers VALUES (%s, %s, {at.format('%s')})", (f"car-{first}", [lon, lat], moment))
+        found = locked(db, ["SELECT process_pending_gps()"] * 2 + [f"SELECT get_device_page('car-{first}', 1, true)"])
+        assert left_over(db, "true") == 0
+        return found
+
+    assert locks(-1, 8) == locks(8, 70)
 
 
 def test_a_month_of_points_goes_by_one_drop_and_a_detached_one_stays_as_it_is(db, osrm):

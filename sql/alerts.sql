@@ -197,8 +197,10 @@ BEGIN ATOMIC
     -- By its name alone: to look what it is of would wait for whoever has locked the table.
     SELECT 'warning', 'adoption_undone',
            format('table %s has no index %I, which adoption made: runs or pages may read all of it', a.relation, i.name),
-           format('CREATE INDEX %s%I ON %s %s;', CASE WHEN c.relkind = 'r' AND NOT _is_hypertable(c.oid) THEN 'CONCURRENTLY ' END,
-                  i.name, a.relation, i.definition)
+           CASE WHEN EXISTS (SELECT FROM _index_statements(i.name, a.relation, i.definition, true) s WHERE s.drops)
+                THEN format(E'SELECT statement FROM @extschema@.finish_adoption(%L) WHERE NOT done \\gexec', _qualified(a.relation))
+                ELSE format('CREATE INDEX %s%I ON %s %s;', CASE WHEN c.relkind = 'r' AND NOT _is_hypertable(c.oid) THEN 'CONCURRENTLY ' END,
+                            i.name, a.relation, i.definition) END
       FROM adopted_sources a
      CROSS JOIN LATERAL _relation(a.relation) c
      CROSS JOIN LATERAL _wanted_indexes(a) i

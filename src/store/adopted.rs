@@ -100,13 +100,14 @@ fn reached(source: &Source, missed: &[Missed]) -> Result<Vec<DeviceWindow>, Erro
 }
 
 /// Sets rows of an adopted table aside that no window can hold: without a time, or without a device. Where rows lie in
-/// partitions, the latter only from a time on: to look for them in all would take longer than most runs.
+/// partitions, the latter only from a time on, or from where a backfill begins: to look for them in all would take longer
+/// than most runs.
 pub fn reject_unusable(source: &Source, since: Micros) -> Result<(), Error> {
     if !source.is_adopted() || source.is_aside() {
         return Ok(());
     }
     let since = if source.is_divided() {
-        since
+        first_backfill()?.map_or(since, |begin| since.min(begin))
     } else {
         Micros::MIN
     };
@@ -117,6 +118,18 @@ pub fn reject_unusable(source: &Source, since: Micros) -> Result<(), Error> {
         part,
     )?;
     reject(source, parts, Vec::new())
+}
+
+/// Where the earliest range begins that a backfill is at work on.
+fn first_backfill() -> Result<Option<Micros>, Error> {
+    let begins = rows(
+        "look for backfills",
+        "SELECT min(j.from_time) FROM @extschema@.matching_jobs j
+          WHERE j.status IN ('active', 'finishing') AND j.kind = 'backfill'",
+        &[],
+        |row| row.maybe_time(1),
+    )?;
+    Ok(begins.into_iter().next().flatten())
 }
 
 /// Sets all rows of these devices aside.

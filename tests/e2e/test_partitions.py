@@ -284,6 +284,18 @@ def test_days_of_local_times_and_of_numbers_are_told_apart_as_well(db, osrm, kin
     assert locks(-1, 8) == locks(8, 70)
 
 
+def test_old_rows_without_a_device_are_set_aside_with_a_backfill_of_their_time(db):
+    make_tree(db)
+    adopt(db)
+    db.rows("INSERT INTO markers (coords, created_at) VALUES ('{24.9,60.1}', now()), ('{24.9,60.1}', now() - interval '3 days')")
+    process_all(db)
+    assert db.value("SELECT count(*) FROM markers WHERE processed") == 1
+    db.rows("SELECT start_backfill(now() - interval '4 days', now() - interval '2 days')")
+    process_all(db)
+    assert db.value("SELECT count(*) FROM markers WHERE processed") == 2
+    assert db.value("SELECT sum(rejected) FROM worker_runs") == 2
+
+
 def test_a_month_of_points_goes_by_one_drop_and_a_detached_one_stays_as_it_is(db, osrm):
     make_tree(db)
     fill_markers(db, "car", drive(osrm, START, 600))

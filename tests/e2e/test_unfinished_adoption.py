@@ -1,6 +1,6 @@
 """Adoption that was broken off: what is left of it can be had again, and is done to its end."""
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import psycopg2
@@ -18,11 +18,16 @@ def statements(db):
     return [statement for statement, in db.rows(LEFT)]
 
 
+def alert(db, wanted):
+    """The statement that is the hint of the only alert about adoption."""
+    hint, = [hint for _, problem, _, hint in db.rows("SELECT * FROM worker_alerts()") if problem == wanted]
+    return hint.removesuffix(r" \gexec")
+
+
 def finish(db):
     """As the alert says."""
     db.rows("UPDATE adopted_sources SET adopted_at = now() - interval '2 hours'")
-    hint, = [hint for _, problem, _, hint in db.rows("SELECT * FROM worker_alerts()") if problem == "adoption_unfinished"]
-    for statement, in db.rows(hint.removesuffix(r" \gexec")):
+    for statement, in db.rows(alert(db, "adoption_unfinished")):
         db.rows(statement)
     assert statements(db) == []
     db.rows("CALL process_pending(10)")
@@ -31,17 +36,15 @@ def finish(db):
 
 def break_off(db, statement):
     """Ends the building of an index in its middle, for it waits for a transaction that writes to the table."""
-    with closing(db.connect(autocommit=False)) as writer, closing(db.connect()) as builder:
+    with (closing(db.connect(autocommit=False)) as writer, closing(db.connect()) as builder, ThreadPoolExecutor() as pool):
         writer.cursor().execute("INSERT INTO markers (username) VALUES ('late')")
-        thread = threading.Thread(target=lambda: pytest.raises(psycopg2.errors.QueryCanceled, builder.cursor().execute, statement))
-        thread.start()
+        build = pool.submit(builder.cursor().execute, statement)
         pid = builder.info.backend_pid
         db.wait_until(f"SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = {pid}")
         with pytest.raises(psycopg2.errors.ObjectInUse, match=f"by process {pid}"):
             db.rows("SELECT * FROM finish_adoption('markers')")
         db.rows(f"SELECT pg_cancel_backend({pid})")
-        thread.join()
-        writer.rollback()
+        assert isinstance(build.exception(), psycopg2.errors.QueryCanceled)
 
 
 def check_paths(db, osrm):
@@ -103,7 +106,14 @@ def test_an_index_that_is_missing_from_a_table_in_use(db):
     db.rows("SELECT adopt_source('markers')")
     assert statements(db) == []
     db.rows("DROP INDEX markers_osrm_waiting")
-    assert statements(db) == ["CREATE INDEX CONCURRENTLY markers_osrm_waiting ON public.markers (created_at) WHERE processed::int = 0"]
+    create = "CREATE INDEX CONCURRENTLY markers_osrm_waiting ON public.markers (created_at) WHERE processed::int = 0"
+    assert statements(db) == [create]
+    with closing(db.connect()) as builder, pytest.raises(psycopg2.errors.QueryCanceled), closing(db.connect(autocommit=False)) as writer:
+        writer.cursor().execute("INSERT INTO markers (username) VALUES ('late')")
+        builder.cursor().execute("SET statement_timeout = '1s'")
+        builder.cursor().execute(create)
+    assert [statement for statement, in db.rows(alert(db, "adoption_undone"))] == [
+        "DROP INDEX CONCURRENTLY public.markers_osrm_waiting", create]
 
 
 def test_nothing_to_finish_is_said(db):

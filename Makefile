@@ -27,7 +27,7 @@ lint: ## formatting, clippy and shellcheck, warnings denied
 		--no-default-features --features "osrm_matcher/pg$$PG_MAJOR" -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -x tests/setup/*.sh tests/installs/*.sh tests/matrix/*.sh .ci/run; fi
 
-bench: ## backlog beside OSRM alone, live work, several workers, a plain worker, freshness, reads, disk, adoption, growth (an hour)
+bench: ## backlog beside OSRM alone, live work, several workers, a plain worker, freshness, reads, disk, adoption, partitions, growth (an hour)
 	@$(prepare) bench
 	@$(PYTHON) tests/bench/throughput.py
 	@$(PYTHON) tests/bench/live.py
@@ -37,6 +37,7 @@ bench: ## backlog beside OSRM alone, live work, several workers, a plain worker,
 	@$(PYTHON) tests/bench/reads.py
 	@$(PYTHON) tests/bench/disk.py
 	@$(PYTHON) tests/bench/adoption.py
+	@$(PYTHON) tests/bench/partitions.py
 	@$(PYTHON) tests/bench/growth.py $(GROWTH)
 
 quality: ## how far lines are from a known truth; fails where that got worse (ACCEPT=1: renew; SEED=n: other drives; TOLD=1: other ways to tell; DATA=dir OSRM_URL=url: your tracks)

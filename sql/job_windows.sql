@@ -2,17 +2,16 @@
 
 -- Where rows lie in many parts by their time, only those that a backfill is of are looked into: all others would have to be
 -- for each device. A re-match comes to devices that have lost the points of its range, too.
-CREATE FUNCTION _within(job matching_jobs, fragments json) RETURNS text
+CREATE FUNCTION _within(kind text, relation regclass, fragments json) RETURNS text
 LANGUAGE sql STABLE
-RETURN CASE WHEN job.kind = 'backfill'
-                 AND (SELECT count(*) FROM pg_inherits i WHERE i.inhparent = job.cursor_source) > 64
-                 AND (_is_hypertable(job.cursor_source)
+RETURN CASE WHEN kind = 'backfill'
+                 AND (SELECT count(*) FROM pg_inherits i WHERE i.inhparent = relation) > 64
+                 AND (_is_hypertable(relation)
                       OR EXISTS (SELECT FROM pg_partitioned_table t
                                    JOIN pg_attribute c ON c.attrelid = t.partrelid AND c.attnum = t.partattrs[0]
-                                  WHERE t.partrelid = job.cursor_source AND t.partstrat = 'r'
-                                    AND quote_ident(c.attname) = fragments->>'time'))
+                                  WHERE t.partrelid = relation AND t.partstrat = 'r' AND quote_ident(c.attname) = fragments->>'time'))
             THEN '{since:$2} AND {until:$3}' ELSE '{readable}' END;
-COMMENT ON FUNCTION _within IS 'which rows of the source that it is in a job looks for devices in, as a template of SQL; stable';
+COMMENT ON FUNCTION _within IS 'which rows of a source a job of this kind looks for devices in, as a template of SQL; stable';
 
 -- Several at a time: to plan a look-up over hundreds of partitions takes longer than the look-up.
 CREATE FUNCTION _next_devices(job matching_jobs, fragments json, most integer) RETURNS text[]
@@ -35,7 +34,7 @@ BEGIN
               FROM known k WHERE k.device IS NOT NULL AND k.nth < $5
         ) SELECT k.device::text AS device, k.nth FROM known k WHERE k.device IS NOT NULL',
         '{after}', CASE WHEN after IS NULL THEN 'p.{device} IS NOT NULL' ELSE 'p.{device} > {named:$1}' END),
-        '{within}', @extschema@._within(job, fragments)),
+        '{within}', @extschema@._within(job.kind, job.cursor_source, fragments)),
         after, job.from_time, job.to_time, most))) AS q (device text, nth integer));
 END
 $$;
@@ -62,7 +61,7 @@ BEGIN
                          ORDER BY p.{device} LIMIT 1)
                   FROM known k WHERE k.device IS NOT NULL AND clock_timestamp() < statement_timestamp() + interval ''2 seconds''
             ) SELECT count(k.device) AS found, count(*) = 0 OR count(*) > count(k.device) AS is_all FROM known k',
-            '{within}', @extschema@._within(job, fragments)),
+            '{within}', @extschema@._within(job.kind, job.cursor_source, fragments)),
             NULL, job.from_time, job.to_time)) AS q (found bigint, is_all boolean)), 0);
 END
 $$;

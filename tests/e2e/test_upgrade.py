@@ -50,6 +50,17 @@ def test_points_that_wait_and_adopted_tables_go_through_an_update(old_db, osrm):
     assert old_db.rows("SELECT DISTINCT device_id FROM cached_polylines ORDER BY device_id") == [("bus",), ("car",)]
 
 
+@pytest.mark.parametrize("kind", ["bigint", "double precision", "numeric"])
+def test_bounds_of_times_that_are_numbers_go_with_no_setting_after_an_update(old_db, kind):
+    """As an expression of an index may not: by others, partitions are not told apart when a statement is planned."""
+    old_db.rows(f"CREATE TABLE markers (username text, coords float8[], created_at {kind})")
+    old_db.rows("SELECT * FROM adopt_source('markers', time_unit => 'ms')")
+    old_db.rows("ALTER EXTENSION osrm_matcher UPDATE")
+    bound = old_db.value("SELECT bound_expression FROM adopted_sources").replace("$value", "timestamptz '2024-05-04 10:00Z'")
+    old_db.rows(f"CREATE INDEX ON markers (({bound}))")
+    assert round(old_db.value(f"SELECT {bound}")) == 1_714_816_800_000
+
+
 def start_job(old_db, **cursor):
     """A backfill as the old version has it on record, for its function needs its own library."""
     old_db.rows("""INSERT INTO matching_jobs (kind, from_time, to_time, cursor_source, cursor_device)

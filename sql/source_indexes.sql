@@ -96,8 +96,9 @@ COMMENT ON FUNCTION _is_half_adopted IS
 -- ---------------------------------------------------------------------------------------------
 -- What is to be there
 -- ---------------------------------------------------------------------------------------------
--- The index of an earlier adoption (unless none is to be taken up again), a usable one before others, or else a name that no other relation of the schema has or is to have. A
--- partition or chunk has its number in it where its name is cut: others begin alike.
+-- The index of an earlier adoption (unless none is to be taken up again), a usable one before others, or else a name that no
+-- other relation of the schema has or is to have. A partition or chunk has its number in it where its name is cut: others
+-- begin alike.
 CREATE FUNCTION _index_name(relation regclass, suffix text, again boolean DEFAULT true) RETURNS name
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp

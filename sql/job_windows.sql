@@ -25,17 +25,12 @@ BEGIN
         RETURN ARRAY(SELECT DISTINCT d FROM unnest(job.device_ids) d WHERE after IS NULL OR d > after ORDER BY d LIMIT most);
     END IF;
     RETURN (SELECT coalesce(array_agg(q.device ORDER BY q.nth), '{}')
-              FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(fragments, replace(replace(
-        'WITH RECURSIVE known AS (
-            (SELECT p.{device} AS device, 1 AS nth FROM {relation} p WHERE {after} AND {within} ORDER BY p.{device} LIMIT 1)
-            UNION ALL
-            SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device AND {within}
-                     ORDER BY p.{device} LIMIT 1), k.nth + 1
-              FROM known k WHERE k.device IS NOT NULL AND k.nth < $5
-        ) SELECT k.device::text AS device, k.nth FROM known k WHERE k.device IS NOT NULL',
-        '{after}', CASE WHEN after IS NULL THEN 'p.{device} IS NOT NULL' ELSE 'p.{device} > {named:$1}' END),
-        '{within}', @extschema@._within(job.kind, job.cursor_source, fragments)),
-        after, job.from_time, job.to_time, most))) AS q (device text, nth integer));
+              FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(fragments,
+                   @extschema@._device_walk(
+                       CASE WHEN after IS NULL THEN 'p.{device} IS NOT NULL' ELSE 'p.{device} > {named:$1}' END,
+                       @extschema@._within(job.kind, job.cursor_source, fragments), 'k.nth < $5')
+                   || ' SELECT k.device::text AS device, k.nth FROM known k WHERE k.device IS NOT NULL',
+                   after, job.from_time, job.to_time, most))) AS q (device text, nth integer));
 END
 $$;
 COMMENT ON FUNCTION _next_devices IS
@@ -53,16 +48,11 @@ BEGIN
     RETURN coalesce((
         SELECT CASE WHEN q.is_all THEN q.found
                     ELSE greatest(q.found, (SELECT count(*) FROM @extschema@._devices_on_record())) END
-          FROM json_to_recordset(@extschema@._ask_source(fragments, replace(
-            'WITH RECURSIVE known AS (
-                (SELECT p.{device} AS device FROM {relation} p WHERE p.{device} IS NOT NULL AND {within} ORDER BY p.{device} LIMIT 1)
-                UNION ALL
-                SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device AND {within}
-                         ORDER BY p.{device} LIMIT 1)
-                  FROM known k WHERE k.device IS NOT NULL AND clock_timestamp() < statement_timestamp() + interval ''2 seconds''
-            ) SELECT count(k.device) AS found, count(*) = 0 OR count(*) > count(k.device) AS is_all FROM known k',
-            '{within}', @extschema@._within(job.kind, job.cursor_source, fragments)),
-            NULL, job.from_time, job.to_time)) AS q (found bigint, is_all boolean)), 0);
+          FROM json_to_recordset(@extschema@._ask_source(fragments,
+               @extschema@._device_walk('p.{device} IS NOT NULL', @extschema@._within(job.kind, job.cursor_source, fragments),
+                                        'clock_timestamp() < statement_timestamp() + interval ''2 seconds''')
+               || ' SELECT count(k.device) AS found, count(*) = 0 OR count(*) > count(k.device) AS is_all FROM known k',
+               NULL, job.from_time, job.to_time)) AS q (found bigint, is_all boolean)), 0);
 END
 $$;
 COMMENT ON FUNCTION _count_devices IS

@@ -43,7 +43,7 @@ BEGIN
            _add_device, _add_path, _add_to_extension, _added_columns, _added_indexes, _adopt_moved, _adoption_alerts, _advance_job, _attempt,
            _batch_devices, _behind_look_back, _between, _came_late, _changed_columns, _check_forgetting, _check_key,
            _check_range, _count_devices, _cron_workers, _cut_stops, _delete_points, _delete_step, _density, _device_keys, _device_lots,
-           _device_slot, _devices_on_record, _distances, _distribution, _distribution_refusals, _driven, _drop_partition,
+           _device_slot, _device_walk, _devices_on_record, _distances, _distribution, _distribution_refusals, _driven, _drop_partition,
            _drop_partitions, _end_job, _family_refusals, _first_waiting, _fleet_json, _follow_groups, _forget_reads, _grant_writing, _group_expression,
            _groups_of, _guard_osrm_groups, _has_indexes, _has_noted, _imported_line, _index_statements, _is_attached, _is_half_adopted, _is_held_up, _is_hypertable,
            _is_of_timescaledb, _is_profile, _is_shard, _is_source_column, _join_lines, _join_stops, _kind_refusals,
@@ -3056,15 +3056,8 @@ BEGIN
     FOR source IN SELECT s.fragments FROM @extschema@._sources() s WHERE s.ordinal > 0 LOOP
         SELECT array_agg(q.device) INTO here
           FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(source.fragments,
-            'WITH RECURSIVE known AS (
-                (SELECT p.{device} AS device FROM {relation} p WHERE p.{device} IS NOT NULL
-                  ORDER BY p.{device} LIMIT 1)
-                UNION ALL
-                SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device
-                         ORDER BY p.{device} LIMIT 1)
-                  FROM known k WHERE k.device IS NOT NULL
-            )
-            SELECT k.device::text AS device, oldest.batch_id
+            @extschema@._device_walk('p.{device} IS NOT NULL', '{readable}', 'true') ||
+            'SELECT k.device::text AS device, oldest.batch_id
               FROM known k
              CROSS JOIN LATERAL (
                 SELECT p.batch_id FROM {relation} p
@@ -4209,6 +4202,19 @@ END
 $$;
 COMMENT ON FUNCTION _oldest_point IS 'the time of the oldest point that a device still has; stable';
 
+CREATE FUNCTION _device_walk(first text, within text, goes_on text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN replace(replace(replace(
+    'WITH RECURSIVE known AS (
+        (SELECT p.{device} AS device, 1 AS nth FROM {relation} p WHERE {first} AND {within} ORDER BY p.{device} LIMIT 1)
+        UNION ALL
+        SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device AND {within}
+                 ORDER BY p.{device} LIMIT 1), k.nth + 1
+          FROM known k WHERE k.device IS NOT NULL AND {goes_on}
+    )', '{first}', first), '{within}', within), '{goes_on}', goes_on);
+COMMENT ON FUNCTION _device_walk IS
+    'the begin of a template of SQL over a source, which hops from one of its devices to the next in the index: known, with device, null after the last, and nth; immutable, strict, parallel safe';
+
 CREATE FUNCTION _within(kind text, relation regclass, fragments json) RETURNS text
 LANGUAGE sql STABLE
 RETURN CASE WHEN kind = 'backfill'
@@ -4231,17 +4237,12 @@ BEGIN
         RETURN ARRAY(SELECT DISTINCT d FROM unnest(job.device_ids) d WHERE after IS NULL OR d > after ORDER BY d LIMIT most);
     END IF;
     RETURN (SELECT coalesce(array_agg(q.device ORDER BY q.nth), '{}')
-              FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(fragments, replace(replace(
-        'WITH RECURSIVE known AS (
-            (SELECT p.{device} AS device, 1 AS nth FROM {relation} p WHERE {after} AND {within} ORDER BY p.{device} LIMIT 1)
-            UNION ALL
-            SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device AND {within}
-                     ORDER BY p.{device} LIMIT 1), k.nth + 1
-              FROM known k WHERE k.device IS NOT NULL AND k.nth < $5
-        ) SELECT k.device::text AS device, k.nth FROM known k WHERE k.device IS NOT NULL',
-        '{after}', CASE WHEN after IS NULL THEN 'p.{device} IS NOT NULL' ELSE 'p.{device} > {named:$1}' END),
-        '{within}', @extschema@._within(job.kind, job.cursor_source, fragments)),
-        after, job.from_time, job.to_time, most))) AS q (device text, nth integer));
+              FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(fragments,
+                   @extschema@._device_walk(
+                       CASE WHEN after IS NULL THEN 'p.{device} IS NOT NULL' ELSE 'p.{device} > {named:$1}' END,
+                       @extschema@._within(job.kind, job.cursor_source, fragments), 'k.nth < $5')
+                   || ' SELECT k.device::text AS device, k.nth FROM known k WHERE k.device IS NOT NULL',
+                   after, job.from_time, job.to_time, most))) AS q (device text, nth integer));
 END
 $$;
 COMMENT ON FUNCTION _next_devices IS
@@ -4258,16 +4259,11 @@ BEGIN
     RETURN coalesce((
         SELECT CASE WHEN q.is_all THEN q.found
                     ELSE greatest(q.found, (SELECT count(*) FROM @extschema@._devices_on_record())) END
-          FROM json_to_recordset(@extschema@._ask_source(fragments, replace(
-            'WITH RECURSIVE known AS (
-                (SELECT p.{device} AS device FROM {relation} p WHERE p.{device} IS NOT NULL AND {within} ORDER BY p.{device} LIMIT 1)
-                UNION ALL
-                SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device AND {within}
-                         ORDER BY p.{device} LIMIT 1)
-                  FROM known k WHERE k.device IS NOT NULL AND clock_timestamp() < statement_timestamp() + interval ''2 seconds''
-            ) SELECT count(k.device) AS found, count(*) = 0 OR count(*) > count(k.device) AS is_all FROM known k',
-            '{within}', @extschema@._within(job.kind, job.cursor_source, fragments)),
-            NULL, job.from_time, job.to_time)) AS q (found bigint, is_all boolean)), 0);
+          FROM json_to_recordset(@extschema@._ask_source(fragments,
+               @extschema@._device_walk('p.{device} IS NOT NULL', @extschema@._within(job.kind, job.cursor_source, fragments),
+                                        'clock_timestamp() < statement_timestamp() + interval ''2 seconds''')
+               || ' SELECT count(k.device) AS found, count(*) = 0 OR count(*) > count(k.device) AS is_all FROM known k',
+               NULL, job.from_time, job.to_time)) AS q (found bigint, is_all boolean)), 0);
 END
 $$;
 COMMENT ON FUNCTION _count_devices IS

@@ -190,15 +190,8 @@ BEGIN
     FOR source IN SELECT s.fragments FROM @extschema@._sources() s WHERE s.ordinal > 0 LOOP
         SELECT array_agg(q.device) INTO here
           FROM json_to_recordset(@extschema@._require_answer(@extschema@._ask_source(source.fragments,
-            'WITH RECURSIVE known AS (
-                (SELECT p.{device} AS device FROM {relation} p WHERE p.{device} IS NOT NULL
-                  ORDER BY p.{device} LIMIT 1)
-                UNION ALL
-                SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device
-                         ORDER BY p.{device} LIMIT 1)
-                  FROM known k WHERE k.device IS NOT NULL
-            )
-            SELECT k.device::text AS device, oldest.batch_id
+            @extschema@._device_walk('p.{device} IS NOT NULL', '{readable}', 'true') ||
+            'SELECT k.device::text AS device, oldest.batch_id
               FROM known k
              CROSS JOIN LATERAL (
                 SELECT p.batch_id FROM {relation} p

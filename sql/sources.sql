@@ -139,6 +139,19 @@ $$;
 COMMENT ON FUNCTION _require_answer IS
     'what _ask_source() says; an error where the source fails, for those who cannot go on without it; immutable';
 
+CREATE FUNCTION _device_walk(first text, within text, goes_on text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN replace(replace(replace(
+    'WITH RECURSIVE known AS (
+        (SELECT p.{device} AS device, 1 AS nth FROM {relation} p WHERE {first} AND {within} ORDER BY p.{device} LIMIT 1)
+        UNION ALL
+        SELECT (SELECT p.{device} FROM {relation} p WHERE p.{device} > k.device AND {within}
+                 ORDER BY p.{device} LIMIT 1), k.nth + 1
+          FROM known k WHERE k.device IS NOT NULL AND {goes_on}
+    )', '{first}', first), '{within}', within), '{goes_on}', goes_on);
+COMMENT ON FUNCTION _device_walk IS
+    'the begin of a template of SQL over a source, which hops from one of its devices to the next in the index: known, with device, null after the last, and nth; immutable, strict, parallel safe';
+
 -- ---------------------------------------------------------------------------------------------
 -- Whether the table of our own is what it was
 -- ---------------------------------------------------------------------------------------------

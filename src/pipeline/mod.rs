@@ -221,9 +221,9 @@ impl Run {
         let (sources, checks) = (store::sources()?, Checks::new()?);
         for source in &sources {
             store::take_back(source)?;
-            if first && settings.enabled {
-                store::reject_unusable(source, backend::now() - settings.look_back)?;
-            }
+        }
+        if first && settings.enabled {
+            store::reject_unusable(&sources, backend::now() - settings.look_back)?;
         }
         Ok(Self {
             settings,

@@ -99,25 +99,31 @@ fn reached(source: &Source, missed: &[Missed]) -> Result<Vec<DeviceWindow>, Erro
         .collect())
 }
 
-/// Sets rows of an adopted table aside that no window can hold: without a time, or without a device. Where rows lie in
+/// Sets rows of adopted tables aside that no window can hold: without a time, or without a device. Where rows lie in
 /// partitions, the latter only from a time on, or from where a backfill begins: to look for them in all would take longer
 /// than most runs.
-pub fn reject_unusable(source: &Source, since: Micros) -> Result<(), Error> {
-    if !source.is_adopted() || source.is_aside() {
-        return Ok(());
-    }
-    let since = if source.is_divided() {
-        first_backfill()?.map_or(since, |begin| since.min(begin))
-    } else {
-        Micros::MIN
+pub fn reject_unusable(sources: &[Source], since: Micros) -> Result<(), Error> {
+    let adopted = |source: &&Source| source.is_adopted() && !source.is_aside();
+    let sources: Vec<&Source> = sources.iter().filter(adopted).collect();
+    let since = match sources.iter().any(|source| source.is_divided()) {
+        true => first_backfill()?.map_or(since, |begin| since.min(begin)),
+        false => since,
     };
-    let parts = source.search(
-        "look for unusable rows",
-        include_str!("unusable_parts.sql"),
-        &[timestamp(since).into()],
-        part,
-    )?;
-    reject(source, parts, Vec::new())
+    for source in sources {
+        let since = if source.is_divided() {
+            since
+        } else {
+            Micros::MIN
+        };
+        let parts = source.search(
+            "look for unusable rows",
+            include_str!("unusable_parts.sql"),
+            &[timestamp(since).into()],
+            part,
+        )?;
+        reject(source, parts, Vec::new())?;
+    }
+    Ok(())
 }
 
 /// Where the earliest range begins that a backfill is at work on.
@@ -132,8 +138,11 @@ fn first_backfill() -> Result<Option<Micros>, Error> {
     Ok(begins.into_iter().next().flatten())
 }
 
-/// Sets all rows of these devices aside.
+/// Sets all rows of these devices aside; the table of our own refuses them when they are inserted.
 pub fn reject_devices(source: &Source, devices: Vec<String>) -> Result<(), Error> {
+    if !source.is_adopted() {
+        return Ok(());
+    }
     let parts = source.ask(
         "look for rows of unusable devices",
         include_str!("parts_of_devices.sql"),

@@ -5,6 +5,7 @@ from datetime import timedelta
 import psycopg2
 import pytest
 from drives import drive, insert, paths, process_all, recent_window
+from test_partitions import adopt
 
 
 def job(db, number):
@@ -51,10 +52,7 @@ def test_a_backfill_comes_to_each_device_of_each_table(db, osrm, parts):
     for day in range(parts):
         at = week - timedelta(days=day)
         db.rows(f"CREATE TABLE markers_{day} PARTITION OF markers FOR VALUES FROM ('{at - timedelta(hours=12)}') TO ('{at + timedelta(hours=12)}')")
-    for statement, done in db.rows("SELECT statement, done FROM adopt_source('markers')"):
-        if not done:
-            db.rows(statement)
-    db.rows("CALL process_pending(10)")
+    adopt(db)
     for number in range(40):
         insert(db, f"own-{number}", [(24.94, 60.17, week), (24.941, 60.17, week + timedelta(seconds=30))])
         db.rows("INSERT INTO markers VALUES (%s, '{24.94,60.17}', %s), (%s, '{24.941,60.17}', %s)",

@@ -48,7 +48,7 @@ BEGIN
            _groups_of, _guard_osrm_groups, _has_indexes, _has_noted, _imported_line, _index_statements, _is_attached, _is_half_adopted, _is_held_up, _is_hypertable,
            _is_of_timescaledb, _is_profile, _is_shard, _is_source_column, _join_lines, _join_stops, _kind_refusals,
            _known_devices, _last_cron_run, _line_end, _line_length, _local_shards, _look_ahead, _make_checks,
-           _make_left_due, _make_partition, _make_partitions, _map_file, _map_template, _marking_refusals, _name_of, _next_devices,
+           _make_left_due, _make_partition, _make_partitions, _map_file, _map_template, _marking_refusals, _name_of, _new_batch_id, _next_devices,
            _oldest_point, _osrm_problem, _osrm_servers, _partition_steps, _path_parts, _paths_json, _period_of,
            _period_start, _periods, _point_partitions, _points_ahead, _points_alerts, _points_are_partitioned, _points_obstacles, _points_parts,
            _points_problem, _points_rights, _put_off, _qualified, _readable, _referred_to, _relation, _remake_points,
@@ -105,6 +105,13 @@ COMMENT ON COLUMN gps_coordinates.speed IS 'metres a second as the device report
 COMMENT ON COLUMN gps_coordinates.vehicle_type IS 'what kind of vehicle the device is in, for osrm_groups to go by';
 ALTER TABLE adopted_sources ADD COLUMN course_expression text, ADD COLUMN speed_expression text;
 
+CREATE FUNCTION _new_batch_id() RETURNS uuid
+LANGUAGE sql VOLATILE
+RETURN (overlay(lpad(to_hex((extract(epoch FROM clock_timestamp()) * 4096000)::bigint), 15, '0') PLACING '7' FROM 13 FOR 0)
+        || right(gen_random_uuid()::text, 17))::uuid;
+COMMENT ON FUNCTION _new_batch_id IS
+    'a new id that begins with the time, to 1/4096 of a millisecond (UUID version 7, RFC 9562); volatile';
+ALTER TABLE processing_batches ALTER COLUMN batch_id SET DEFAULT _new_batch_id();
 ALTER TABLE processing_batches ADD COLUMN settles_at timestamptz, ADD COLUMN osrm_group text;
 COMMENT ON COLUMN processing_batches.outlier_count IS 'points left out as impossible: at (0, 0), reached or left at a speed no vehicle has, or at a place sent again';
 COMMENT ON COLUMN processing_batches.osrm_group IS 'the group of osrm_groups by whose servers the window was matched; null: by those of osrm_matcher.osrm_url';

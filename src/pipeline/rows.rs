@@ -17,7 +17,8 @@ const LONGEST_PAUSE: Micros = 6 * 3_600_000_000;
 /// id spreads windows that failed together by a quarter either way.
 pub fn pause(first: Micros, retries: i32, batch: Uuid) -> Micros {
     let doubled = first << (retries - 1).clamp(0, 20);
-    let spread = 0.75 + 0.5 * f64::from(batch.as_bytes()[0]) / 255.0;
+    // Its first bytes say when it was made.
+    let spread = 0.75 + 0.5 * f64::from(batch.as_bytes()[15]) / 255.0;
     ((doubled.min(LONGEST_PAUSE) as f64) * spread) as Micros
 }
 
@@ -101,8 +102,10 @@ mod tests {
 
     const MINUTE: Micros = 60_000_000;
 
-    fn pause_of(first_byte: u8, retries: i32) -> Micros {
-        pause(MINUTE, retries, Uuid::from_bytes([first_byte; 16]))
+    fn pause_of(last_byte: u8, retries: i32) -> Micros {
+        let mut batch = [7; 16];
+        batch[15] = last_byte;
+        pause(MINUTE, retries, Uuid::from_bytes(batch))
     }
 
     #[test]

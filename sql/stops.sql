@@ -86,8 +86,9 @@ BEGIN
          GROUP BY device, n.stop, date_trunc('day', n.start_time, 'UTC')
         HAVING count(*) > 1
     ), kept AS (
+        -- With a new number: few old ones among many that are gone would keep all pages of their index.
         UPDATE @extschema@.stops s
-           SET end_time = o.end_time, longitude = o.longitude, latitude = o.latitude,
+           SET id = DEFAULT, end_time = o.end_time, longitude = o.longitude, latitude = o.latitude,
                source_coordinates_count = o.source_coordinates_count, batch_id = NULL
           FROM one o
          WHERE s.id = o.ids[1]

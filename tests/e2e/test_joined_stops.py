@@ -140,3 +140,21 @@ def test_rows_that_somebody_refers_to_stay(db, parked):
     db.rows("INSERT INTO visits SELECT id FROM stops")
     db.rows("CALL upkeep()")
     assert len(stops(db)) >= 120
+
+
+def test_rows_that_are_gone_leave_no_room_behind_in_the_index_of_their_numbers(db):
+    db.rows("INSERT INTO processing_batches (device_id, start_time, end_time, status)"
+            " SELECT 'car-' || d, now() - interval '9 days', now() - interval '9 days' + interval '5 min', 'completed' FROM generate_series(1, 100) d")
+    sizes = []
+    for days_ago in range(8, 2, -1):
+        # In the order in which a fleet's windows end; each vehicle stands at another time.
+        db.rows("""INSERT INTO stops (device_id, start_time, end_time, longitude, latitude, source_coordinates_count)
+                   SELECT 'car-' || d, t, t + interval '5 min', 24.9, 60.2, 5
+                     FROM generate_series(1, 288) w CROSS JOIN generate_series(1, 100) d
+                    CROSS JOIN LATERAL (SELECT date_trunc('day', now(), 'UTC') - interval '1 day' * %s + interval '5 min' * (w - 1)) AS n (t)
+                    WHERE (w + 7 * d) %% 288 < 190 ORDER BY w""", (days_ago,))
+        db.rows("CALL upkeep()")
+        db.rows("VACUUM stops")
+        sizes.append(db.value("SELECT pg_relation_size('stops_pkey')"))
+    assert db.value("SELECT count(*) < 2000 FROM stops")
+    assert sizes[-1] < 3 * sizes[0], sizes

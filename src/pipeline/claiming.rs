@@ -132,14 +132,7 @@ fn complete(
     for window in overlapped {
         wanted.entry(window).or_default();
     }
-    // An open window keeps what it holds.
-    let held_until: Vec<Micros> = (wanted.iter())
-        .map(|(window, new)| match settles(window, *new) {
-            Some(_) => window.span.start,
-            None => window.span.end,
-        })
-        .collect();
-    passed.extend(store::lock_windows(&windows(&wanted), &held_until)?);
+    passed.extend(store::lock_windows(&windows(&wanted))?);
     wanted.retain(|window, _| !passed.contains(&window.device));
     if recut {
         cover_odd(recipe.window, &mut wanted);

@@ -7,8 +7,8 @@ use super::reading::{Job, Target};
 use super::settling::settles_at;
 use crate::backend;
 use crate::error::Error;
-use crate::store::{self, DeviceKeys, Row, Source, Span};
-use crate::track::{Fix, Micros};
+use crate::store::{self, DeviceKeys, DeviceWindow, Row, Source, Span};
+use crate::track::{Fix, LineEnd, Micros};
 
 const SECOND: Micros = 1_000_000;
 /// Points before the new ones that are asked about again, and how old they may be: so much that OSRM
@@ -24,7 +24,7 @@ struct Onward {
     /// Its last new point.
     newest: Micros,
     /// Until when there is a line, or from when on one is drawn where there is none.
-    from: Micros,
+    from: LineEnd,
     /// From where on points are read.
     since: Micros,
 }
@@ -93,17 +93,18 @@ fn read_rows(
 
 /// Finds out where lines end, and which windows have points from before that.
 fn begin(claims: Vec<(Claim, (Micros, Micros))>) -> Result<(Vec<Onward>, Vec<Claim>), Error> {
-    let asked: Vec<(&str, Micros)> = claims
+    let asked: Vec<(&DeviceWindow, Micros)> = claims
         .iter()
-        .map(|(claim, (_, newest))| (claim.window.device.as_str(), *newest))
+        .map(|(claim, (_, newest))| (&claim.window, *newest))
         .collect();
-    let drawn = store::drawn_until(&asked)?;
+    let line_ends = store::line_ends(&asked)?;
     let (mut onward, mut whole): (Vec<Onward>, Vec<Claim>) = (Vec::new(), Vec::new());
-    for ((claim, (first, newest)), drawn) in claims.into_iter().zip(drawn) {
+    for ((claim, (first, newest)), line_end) in claims.into_iter().zip(line_ends) {
         // The line of the window before may be drawn at the same time.
         let before = (onward.last())
             .filter(|o| o.claim.window.device == claim.window.device)
             .map(|o| o.newest);
+        let (drawn, path) = line_end.map_or((None, None), |end| (Some(end.time), end.path));
         let from = (drawn.max(before))
             .unwrap_or(Micros::MIN)
             .max(first - CONTEXT);
@@ -118,7 +119,7 @@ fn begin(claims: Vec<(Claim, (Micros, Micros))>) -> Result<(Vec<Onward>, Vec<Cla
         onward.push(Onward {
             claim,
             newest,
-            from,
+            from: LineEnd { time: from, path },
             since,
         });
     }
@@ -159,10 +160,11 @@ impl Onward {
             true => last,
             false => first.min().unwrap_or(last),
         };
-        Self {
-            from: self.from.max(end),
-            ..self
-        }
+        let from = LineEnd {
+            time: self.from.time.max(end),
+            ..self.from
+        };
+        Self { from, ..self }
     }
 
     /// The job, or the claim again where the window has to be matched as a whole.
@@ -185,7 +187,7 @@ impl Onward {
             targets: vec![target],
             fixes: Arc::new(fixes.into()),
             share,
-            onward: Some(self.from),
+            onward: Some(Box::new(self.from)),
             seam: None,
         })
     }

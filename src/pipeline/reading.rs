@@ -9,7 +9,7 @@ use super::seams::Seams;
 use crate::backend;
 use crate::error::Error;
 use crate::store::{self, Delay, DeviceWindow, Group, Holders, Row, RowId, Source, Span};
-use crate::track::{self, Fix, Fixes, KnownSeam, Micros, Recipe};
+use crate::track::{self, Fix, Fixes, KnownSeam, LineEnd, Micros, Recipe};
 
 /// So much of a device's time one thread works off in a row. Jobs share no slot, which each would match for itself.
 const JOB: Micros = 45 * 60_000_000;
@@ -48,8 +48,8 @@ pub struct Job {
     pub fixes: Arc<Fixes>,
     /// How many of them count for this job.
     pub share: usize,
-    /// The window is open, and only what came after this moment is to be matched.
-    pub onward: Option<Micros>,
+    /// The window is open, and only what came after its line ended is to be matched.
+    pub onward: Option<Box<LineEnd>>,
     /// What the device's last run ended with.
     pub seam: Option<KnownSeam>,
 }

@@ -217,16 +217,16 @@ pub(super) fn ends<'a>(
     timestamps(windows.into_iter().map(|w| w.span.end))
 }
 
-/// Makes what is on record of these windows ours until the transaction ends, and what they hold before a
-/// moment each; returns the devices of which somebody else has a part of that.
-pub fn lock_windows(windows: &[DeviceWindow], until: &[Micros]) -> Result<Vec<String>, Error> {
+/// Makes what is on record of these windows, and what they hold, ours until the transaction ends; returns the devices of
+/// which somebody else has a part of that.
+pub fn lock_windows(windows: &[DeviceWindow]) -> Result<Vec<String>, Error> {
     rows(
         "lock what is on record",
         include_str!("lock_windows.sql"),
         &[
             devices(windows).into(),
             starts(windows).into(),
-            timestamps(until.iter().copied()).into(),
+            ends(windows).into(),
         ],
         |row| row.get(1),
     )
@@ -269,19 +269,6 @@ pub fn neighbours(
             interval(reach).into(),
         ],
         |row| device_window(row, 1),
-    )
-}
-
-/// Until when there is a line of each device before a moment, in their order.
-pub fn drawn_until(devices: &[(&str, Micros)]) -> Result<Vec<Option<Micros>>, Error> {
-    rows(
-        "look up where lines end",
-        include_str!("drawn_until.sql"),
-        &[
-            devices.iter().map(|d| d.0).collect::<Vec<_>>().into(),
-            timestamps(devices.iter().map(|d| d.1)).into(),
-        ],
-        |row| row.maybe_time(1),
     )
 }
 

@@ -1,5 +1,5 @@
--- Locks what is on record of windows ($1 devices, $2 starts), and what they hold before $3, until the
--- transaction ends. Says of which devices somebody else has a row of it.
+-- Locks what is on record of windows ($1 devices, $2 starts, $3 ends), and what they hold, until the transaction ends. Says
+-- of which devices somebody else has a row of it.
 WITH asked AS MATERIALIZED (
     SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS w (device, start, "end")
 ), batches AS MATERIALIZED (

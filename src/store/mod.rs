@@ -8,6 +8,7 @@ mod checks;
 mod claims;
 mod groups;
 mod holding;
+mod line_ends;
 mod plans;
 mod points;
 mod results;
@@ -21,12 +22,13 @@ pub use adopted::{reject_devices, reject_unusable, require_points, take_back, us
 pub use batches::{BatchRow, Status, take_back_put_off, write_batches, write_onward};
 pub use checks::Checks;
 pub use claims::{
-    DeviceWindow, DueDevice, Known, drawn_until, due_devices, due_windows, hand_back, held_windows,
+    DeviceWindow, DueDevice, Known, due_devices, due_windows, hand_back, held_windows,
     known_batches, lock_devices, lock_windows, make_pending, neighbours, overlapped, reclaim,
     recut, take_pending, waiting_devices, waiting_live, waiting_windows, windows_of,
 };
 pub use groups::{Group, Unsaid, devices_with_paths, groups, groups_of};
 pub use holding::{DeviceKeys, Holders, device_keys, holders};
+pub use line_ends::line_ends;
 pub use points::{Row, RowId, Span, read_points, read_spans};
 pub use results::{
     Written, mark_points, notify, reopen, unsettle, write_onward_stops, write_paths, write_stops,

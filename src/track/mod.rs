@@ -42,7 +42,9 @@ mod vehicle;
 
 pub use ask::Noise;
 pub use geo::{Place, length as line_length, part_of_line};
-pub use model::{Fix, Fixes, Grade, Micros, Outcome, Path, PathKind, Reason, Stop, Window};
+pub use model::{
+    Fix, Fixes, Grade, LineEnd, Micros, Outcome, Path, PathKind, Quality, Reason, Stop, Window,
+};
 pub use onward::match_onward;
 pub use recipe::Recipe;
 pub use seam::{KnownSeam, Seam};

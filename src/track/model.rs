@@ -133,6 +133,14 @@ pub struct Path {
     pub reason: Option<Reason>,
 }
 
+/// Where the line of a window that is not over ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LineEnd {
+    pub time: Micros,
+    /// The path of the window that it ended with, if it is a matched one.
+    pub path: Option<Path>,
+}
+
 /// Why a raw path is raw, in OSRM's words where it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {

@@ -7,25 +7,26 @@
 use super::ask::{Asker, Fitted, find_unmapped, fit_roughly};
 use super::draw::{self, Fixed, Stretch};
 use super::geo::{self, Place};
-use super::model::{Fixes, Micros, Outcome, Path, Window};
+use super::model::{Fixes, Grade, LineEnd, Micros, Outcome, Path, PathKind, Quality, Window};
 use super::prepare::{Smoothed, Standing, Thinned, allowance, prepare, stays, thin};
 use super::recipe::Recipe;
 use super::recipe::draw::{DEEPEST_SPIKE, SPIKE};
-use super::recipe::onward::{LATELY, LEAST_STEP, SPACING};
+use super::recipe::onward::{LATELY, LEAST_STEP, LONGEST, SPACING};
 use crate::osrm::{MatchError, Matcher};
 
-/// Matches what came after an instant, up to which there is a line. `fixes` hold a few before it, too, and none
-/// beyond the window.
+/// Matches what came after the instant up to which there is a line. `fixes` hold a few before it, too, and none
+/// beyond the window. A path that goes on is told as a whole.
 ///
 /// Where a vehicle stays nothing is drawn, and the next fixes are to be asked about from the same instant on;
 /// where it stays for long there is a stop.
 pub fn match_onward(
     window: Window,
-    from: Micros,
+    line_end: &LineEnd,
     fixes: &Fixes,
     recipe: &Recipe,
     matcher: &dyn Matcher,
 ) -> Result<Outcome, MatchError> {
+    let from = line_end.time;
     let asker = Asker::new(matcher);
     // One window holds all: nothing is parted at an edge.
     let recipe = Recipe {
@@ -47,8 +48,12 @@ pub fn match_onward(
         stretches.extend(draw_on(&fitted, first, window, &recipe, &moving));
         outcome.refusal = outcome.refusal.or(fitted.matched.refusal);
     }
-    // Where no road is under the fix that the line ended at, it is drawn on from one before that: not from then.
-    let begin = window.start.max(from);
+    // Where no road is under the fix that the line ended at, it is drawn on from one before that: not from then. The line
+    // of a window begins with its first fix, as it does once it is settled.
+    let begin = match fixes.next(window.start) {
+        Some(first) if from < window.start => first,
+        _ => window.start.max(from),
+    };
     outcome.paths = draw::paths(stretches, recipe.tolerance)
         .into_iter()
         .map(|path| Path {
@@ -57,6 +62,11 @@ pub fn match_onward(
         })
         .filter(|path| path.start < path.end)
         .collect();
+    if let (Some(known), Some(first)) = (&line_end.path, outcome.paths.first_mut())
+        && goes_on(known, first)
+    {
+        *first = joined(known, first);
+    }
     // Of a vehicle that was heard of before, it is not known whether a silence lies between; of one that was not,
     // whether it stays.
     let seen = prepared.sightings.iter().map(|seen| Standing {
@@ -143,6 +153,47 @@ fn draw_on(
     draw::draw(fitted, fixed, spike, window, recipe, moving)
 }
 
+fn goes_on(known: &Path, more: &Path) -> bool {
+    known.end == more.start && more.kind == PathKind::Matched && known.line.len() < LONGEST
+}
+
+/// A matched path and what it goes on with, which has its last fix, too.
+fn joined(known: &Path, more: &Path) -> Path {
+    let mut line = known.line.clone();
+    line.extend_from_slice(&more.line);
+    line.dedup();
+    let new = more.fixes.saturating_sub(1);
+    let mean =
+        |a: f64, of_a: f64, b: f64, of_b: f64| (a * of_a + b * of_b) / (of_a + of_b).max(1.0);
+    let by_fixes = |a, b| mean(a, known.fixes as f64, b, new as f64);
+    let (a, b) = (&known.quality, &more.quality);
+    let confidence = |path: &Path| path.confidence.unwrap_or(0.0);
+    let doubtful = [a.grade, b.grade].contains(&Grade::Doubtful);
+    Path {
+        end: more.end,
+        line,
+        confidence: Some(mean(
+            confidence(known),
+            a.length,
+            confidence(more),
+            b.length,
+        )),
+        fixes: known.fixes + new,
+        quality: Quality {
+            matched_share: by_fixes(a.matched_share, b.matched_share),
+            mean_offset: match (a.mean_offset, b.mean_offset) {
+                (Some(a), Some(b)) => Some(by_fixes(a, b)),
+                (a, b) => a.or(b),
+            },
+            length: a.length + b.length,
+            fixes_length: a.fixes_length + b.fixes_length,
+            top_speed: a.top_speed.max(b.top_speed),
+            grade: if doubtful { Grade::Doubtful } else { a.grade },
+        },
+        ..known.clone()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +208,10 @@ mod tests {
 
     /// The line of the fixes until a second, drawn from another second on.
     fn onward(fixes: &[Fix], from: i64, until: i64) -> Outcome {
+        onward_of(fixes, from, until, None)
+    }
+
+    fn onward_of(fixes: &[Fix], from: i64, until: i64, path: Option<Path>) -> Outcome {
         let known = fixes
             .iter()
             .filter(|f| f.time <= START + from * SECOND)
@@ -166,8 +221,18 @@ mod tests {
             .filter(|f| f.time < START + until * SECOND)
             .count();
         let near: Vec<Fix> = fixes[known.saturating_sub(8)..new].to_vec();
-        let from = START + from * SECOND;
-        match_onward(WINDOW, from, &near.into(), &recipe(300), &City::default()).unwrap()
+        let line_end = LineEnd {
+            time: START + from * SECOND,
+            path,
+        };
+        match_onward(
+            WINDOW,
+            &line_end,
+            &near.into(),
+            &recipe(300),
+            &City::default(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -184,12 +249,53 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_goes_on_is_told_as_a_whole() {
+        let fixes = drive(600, 3, 6.0);
+        let known = onward(&fixes, 360, 420).paths.remove(0);
+        let more = onward(&fixes, 417, 480).paths.remove(0);
+        let whole = onward_of(&fixes, 417, 480, Some(known.clone())).paths;
+        assert_eq!(whole.len(), 1);
+        let whole = &whole[0];
+        assert_eq!((whole.start, whole.end), (known.start, more.end));
+        assert_eq!(whole.fixes, known.fixes + more.fixes - 1);
+        assert_eq!(whole.line[..known.line.len()], known.line);
+        assert!(whole.line.ends_with(&more.line[1..]));
+        assert!(whole.line.windows(2).all(|step| step[0] != step[1]));
+        let length = known.quality.length + more.quality.length;
+        assert!((whole.quality.length - length).abs() < 1e-9);
+        assert_eq!(whole.quality.grade, Grade::Good);
+        assert!(
+            whole
+                .confidence
+                .is_some_and(|share| (0.0..=1.0).contains(&share))
+        );
+    }
+
+    #[test]
+    fn what_does_not_touch_a_path_is_one_of_its_own() {
+        let fixes = drive(600, 3, 6.0);
+        let known = onward(&fixes, 360, 420).paths.remove(0);
+        let more = onward(&fixes, 417, 480).paths;
+        let apart = |change: fn(&mut Path)| {
+            let mut other = known.clone();
+            change(&mut other);
+            onward_of(&fixes, 417, 480, Some(other)).paths
+        };
+        assert_eq!(apart(|path| path.end -= SECOND), more);
+        // However long a window is, not all of it is written with each run.
+        assert_eq!(apart(|path| path.line = vec![[24.0, 60.0]; LONGEST]), more);
+    }
+
+    #[test]
     fn a_few_fixes_are_one_small_request() {
         let fixes = drive(600, 3, 0.0);
         let city = City::default();
         let near: Vec<Fix> = fixes[112..140].to_vec();
-        let from = near[8].time;
-        match_onward(WINDOW, from, &near.into(), &recipe(300), &city).unwrap();
+        let line_end = LineEnd {
+            time: near[8].time,
+            path: None,
+        };
+        match_onward(WINDOW, &line_end, &near.into(), &recipe(300), &city).unwrap();
         let asked = city.asked.borrow();
         assert_eq!(asked.len(), 1);
         assert!(asked[0].points.len() <= 28);

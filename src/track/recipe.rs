@@ -183,6 +183,8 @@ pub mod onward {
     /// What the road between two fixes may be longer than the straight way, in metres: a wider bound costs more,
     /// and found worse ways.
     pub const BOUND: f64 = 60.0;
+    /// A path of so many vertices grows no more: its row is written anew with each run, however long its window is.
+    pub const LONGEST: usize = 100;
 }
 
 /// Stage 2: what OSRM is asked, and what of its answer is believed.

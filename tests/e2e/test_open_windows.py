@@ -67,17 +67,30 @@ def minute_by_minute(db, fixes):
 
 def test_a_line_goes_on_with_each_run_and_costs_a_request_or_two(db, osrm, start):
     fixes = drive(osrm, start, 300, interval=3)
+    drawn = ""
     for minute in range(5):
-        before = lines(db)
         insert(db, "car", fixes[20 * minute:20 * (minute + 1)])
         run(db)
-        after = lines(db)
-        assert after[:len(before)] == before and len(after) == len(before) + 1
-        assert after[-1][1] == fixes[20 * (minute + 1) - 1][2]
-        assert minute == 0 or after[-1][0] == before[-1][1]
+        ((begin, end, status, line),) = lines(db)
+        assert (begin, end, status) == (fixes[0][2], fixes[20 * (minute + 1) - 1][2], "matched")
+        assert line.startswith(drawn) and len(line) > len(drawn)
+        drawn = line
         assert db.value("SELECT osrm_calls FROM worker_runs ORDER BY id DESC LIMIT 1") <= 2
     assert leftovers(db) == {}
-    assert {line[2] for line in lines(db)} == {"matched"}
+    assert db.rows("""
+        SELECT source_coordinates_count, point_count = (SELECT count(*) FROM decode_polyline(encoded_polyline)),
+               abs(length_m / fixes_length_m - 1) < 0.1, osrm_confidence BETWEEN 0 AND 1
+          FROM cached_polylines""") == [(len(fixes), True, True, True)]
+
+
+def test_a_path_keeps_its_row_from_its_first_run_until_it_has_settled(db, osrm, start):
+    fixes = drive(osrm, start + timedelta(seconds=1.7), 298, interval=3)
+    minute_by_minute(db, fixes)
+    row = "SELECT id, start_time FROM cached_polylines"
+    before = db.rows(row)
+    assert before[0][1] == fixes[0][2]
+    settle(db)
+    assert db.rows(row) == before
 
 
 def test_once_settled_it_is_as_from_scratch(db, osrm, start):

@@ -138,7 +138,7 @@ impl Shared {
         let session = Session::new(&self.client, self.request_timeout);
         let keeps_seams = job.keeps_seams();
         let last_seam = Cell::new(None);
-        let results = attempt(&windows, &|windows| match job.onward {
+        let results = attempt(&windows, &|windows| match &job.onward {
             Some(from) => windows
                 .iter()
                 .map(|w| match session.goes_on() {

@@ -153,14 +153,12 @@ COMMENT ON TABLE osrm_group_devices IS 'devices that are in a group whatever the
 -- ---------------------------------------------------------------------------------------------
 -- Batches: the work on one window of one device
 -- ---------------------------------------------------------------------------------------------
--- Ids that are made one after the other lie together in the index: it takes half the room of one of random ids, and those
--- that are written are in few of its pages.
+-- Ids that are made, or written, together lie together in the index.
 CREATE FUNCTION _new_batch_id() RETURNS uuid
 LANGUAGE sql VOLATILE
 RETURN (overlay(lpad(to_hex((extract(epoch FROM clock_timestamp()) * 4096000)::bigint), 15, '0') PLACING '7' FROM 13 FOR 0)
         || right(gen_random_uuid()::text, 17))::uuid;
-COMMENT ON FUNCTION _new_batch_id IS
-    'a new id that begins with the time, to 1/4096 of a millisecond (UUID version 7, RFC 9562); volatile';
+COMMENT ON FUNCTION _new_batch_id IS 'a new id that begins with the time, to 1/4096 of a millisecond (UUID version 7, RFC 9562); volatile';
 
 CREATE TABLE processing_batches (
     batch_id                uuid PRIMARY KEY DEFAULT _new_batch_id(),

@@ -59,7 +59,7 @@ def main():
     options = arguments()
     devices, days = options.devices, options.days
     chance = random.Random(1)
-    clock = Clock(env.TARGET / "bench-clock")
+    clock = Clock(env.TARGET / "disk-clock")
     first = (int(time.time()) // DAY + 1) * DAY + 4 * HOUR  # upkeep is over by then
     with Osrm(name="osrm-disk") as osrm, Cluster("bench-disk", clock=clock) as cluster:
         db = Database(cluster, "postgres")

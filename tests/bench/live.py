@@ -40,6 +40,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--devices", type=int, nargs="+", default=[1_000, 10_000], help="default: 1000 10000")
     parser.add_argument("--minutes", type=int, default=15, help="that are measured (default: %(default)s)")
+    parser.add_argument("--alone", action="store_true", help="without the backlog and the plain worker beside it")
     return parser.parse_args()
 
 
@@ -101,6 +102,10 @@ class Meter:
         self.osrm += processor(self._osrm) - osrm
         self.backend += processor(session) - backend
 
+    def cost(self):
+        """Milliseconds a thousand points, of OSRM and of the session."""
+        return self.osrm * 1000 / self.points, self.backend * 1000 / self.points
+
 
 def live(db, clock, fleet, meter, minutes):
     """Works minute by minute, and measures those after the first."""
@@ -130,14 +135,15 @@ def plain_speed(db, osrm, fleet, begin, spans):
     return points / worker.seconds
 
 
-def measure(devices, minutes):
+def measure(devices, minutes, alone):
     clock = Clock(env.TARGET / "bench-clock")
     conf = {"max_wal_size": "8GB", "shared_buffers": "1GB"}
     with Osrm(name="osrm-live") as osrm, Cluster("bench-live", conf=conf, clock=clock) as cluster:
         fleet = Fleet(osrm, devices, WARM + minutes)
         meters = {name: Meter(osrm) for name in ("backlog", "live")}
         # The machine's speed changes with time: a backlog before and one after are what live work is held against.
-        for nth, (name, work) in enumerate((("backlog", backlog), ("live", live), ("backlog", backlog))):
+        works = [("backlog", backlog), ("live", live), ("backlog", backlog)]
+        for nth, (name, work) in enumerate(works[1:2] if alone else works):
             cluster.create_database(f"{name}_{nth}")
             db = Database(cluster, f"{name}_{nth}")
             db.rows("CREATE EXTENSION osrm_matcher")
@@ -146,30 +152,37 @@ def measure(devices, minutes):
         spans = {"live": [(minute, minute + 1) for minute in range(WARM, WARM + PLAIN_MINUTES)],
                  "backlog": [(0, WARM + minutes)]}
         plain = {}
-        for name in spans:
+        for name in () if alone else spans:
             cluster.create_database(f"plain_{name}")
             db = Database(cluster, f"plain_{name}")
             plain[name] = plain_speed(db, osrm, fleet, clock.now() - LONG_AGO, spans[name])
         return meters, plain
 
 
+def compare(meters, plain):
+    """Prints live work beside the backlog."""
+    print(f"{'milliseconds a thousand points':<34}{'backlog':>9}{'live':>9}{'ratio':>8}")
+    cost = {name: meter.cost() for name, meter in meters.items()}
+    for what, at in (("OSRM", 0), ("PostgreSQL, with threads", 1)):
+        print(f"{what:<34}{cost['backlog'][at]:9.1f}{cost['live'][at]:9.1f}"
+              f"{cost['live'][at] / cost['backlog'][at]:8.2f}")
+    speed = {name: meter.points / meter.seconds for name, meter in meters.items()}
+    print(f"{'points a second':<34}{speed['backlog']:9.0f}{speed['live']:9.0f}")
+    print(f"{'points a second, a plain worker':<34}{plain['backlog']:9.0f}{plain['live']:9.0f}")
+    print(f"{'times its speed':<34}{speed['backlog'] / plain['backlog']:9.1f}{speed['live'] / plain['live']:9.1f}")
+
+
 def main():
     exit_on_signals()
     options = arguments()
     for devices in options.devices:
-        meters, plain = measure(devices, options.minutes)
-        print(f"{devices:,} devices, a fix each {INTERVAL} s, {options.minutes} minutes")
-        print(f"{'milliseconds a thousand points':<34}{'backlog':>9}{'live':>9}{'ratio':>8}")
-        cost = {name: (meter.osrm * 1000 / meter.points, meter.backend * 1000 / meter.points)
-                for name, meter in meters.items()}
-        for what, at in (("OSRM", 0), ("PostgreSQL, with threads", 1)):
-            print(f"{what:<34}{cost['backlog'][at]:9.1f}{cost['live'][at]:9.1f}"
-                  f"{cost['live'][at] / cost['backlog'][at]:8.2f}")
-        speed = {name: meter.points / meter.seconds for name, meter in meters.items()}
-        print(f"{'points a second':<34}{speed['backlog']:9.0f}{speed['live']:9.0f}")
-        print(f"{'points a second, a plain worker':<34}{plain['backlog']:9.0f}{plain['live']:9.0f}")
-        print(f"{'times its speed':<34}{speed['backlog'] / plain['backlog']:9.1f}{speed['live'] / plain['live']:9.1f}")
+        meters, plain = measure(devices, options.minutes, options.alone)
         runs = meters["live"]
+        print(f"{devices:,} devices, a fix each {INTERVAL} s, {options.minutes} minutes")
+        if options.alone:
+            print("milliseconds a thousand points: OSRM {:.1f}, PostgreSQL, with threads, {:.1f}".format(*runs.cost()))
+        else:
+            compare(meters, plain)
         print(f"a minute's run ends after {runs.seconds / options.minutes:.1f} s, "
               f"the longest after {runs.longest:.1f} s", flush=True)
 

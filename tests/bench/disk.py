@@ -71,7 +71,7 @@ def main():
             clock.forward_to(begin)
             db.rows("CALL upkeep()")
             db.rows("VACUUM")
-            joined = db.value("SELECT count(*) FROM stops")
+            joined = db.value("SELECT count(*) FROM stops WHERE batch_id IS NULL")
             pass_day(db, clock, begin, list(points(osrm, devices, begin, chance)), options.live)
         clock.forward(2 * HOUR)
         db.rows("CALL process_pending(3600)")
@@ -84,7 +84,7 @@ def main():
         for table, name in TABLES.items():
             rows, size[name] = db.rows(f"SELECT count(*), pg_total_relation_size('{table}') FROM {table}")[0]
             print(f"{name:<20}{rows:10}{size[name] / rows:13.0f}{size[name] / devices / days / 1000:22.1f}")
-        # Upkeep has joined the stops of all days but the last.
+        # Upkeep has joined the stops of all days but the last; a row of several windows has no batch.
         one_joined = joined / max(days - 1, 1) * size["stops"] / db.value("SELECT count(*) FROM stops")
         kept = size["paths"] * DAYS / days + size["stops"] + (DAYS - days) * one_joined
         print(f"1 GB holds the paths and stops of {BUDGET / (kept / devices):.0f} such devices for {DAYS} days", flush=True)

@@ -79,18 +79,20 @@ def compare(provisional, settled):
 def main():
     exit_on_signals()
     devices = arguments().devices
-    clock = Clock(env.TARGET / "bench-clock")
+    clock = Clock(env.TARGET / "provisional-clock")
     with Osrm(name="osrm-provisional") as osrm, Cluster("bench-provisional", clock=clock) as cluster:
         db = Database(cluster, "postgres")
         db.rows("CREATE EXTENSION osrm_matcher")
         db.set("osrm_matcher.osrm_url", osrm.url)
         fleet = Fleet(osrm, devices, MINUTES)
         begin = clock.now()
-        provisional = []
+        provisional, drawn = [], {}
         for minute in range(MINUTES):
             arrive(db, clock, fleet, begin, minute, minute + 1)
             db.rows("CALL process_pending(3600)")
-            provisional += lines(db, begin + 60 * minute + 1)
+            for device, start, end, line in lines(db, begin + 60 * minute + 1):
+                provisional.append((device, start, end, line[drawn.get((device, start), 1) - 1:]))
+                drawn[device, start] = len(line)
         clock.forward(3600)
         db.rows("CALL process_pending(3600)")
         if open_windows := db.value("SELECT count(*) FROM processing_batches WHERE settles_at IS NOT NULL"):

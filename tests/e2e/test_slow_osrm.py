@@ -66,6 +66,15 @@ def test_a_run_that_is_ended_by_a_timeout_has_got_on(db, osrm, slow):
     assert leftovers(db) == {}
 
 
+def test_no_window_is_to_blame_that_a_slow_server_had_it_when_a_run_ended(db, osrm, slow):
+    fill(db, osrm, recent_window())
+    slow.delay = 0.7
+    for _ in range(3):
+        db.rows("CALL process_pending(2)")
+    assert waiting(db) > 0
+    assert db.value("SELECT count(*) FROM processing_batches WHERE error_code IS NOT NULL OR retry_count > 0") == 0
+
+
 def test_a_round_is_shorter_than_a_transaction_may_be(db, osrm, slow):
     fill(db, osrm, recent_window())
     if db.value("SELECT current_setting('server_version_num')::int") >= 170000:

@@ -22,8 +22,9 @@ use server::{Server, describe};
 
 /// Below this a request cannot be cut any further.
 pub const SMALLEST_SIZE: usize = 4;
-/// A request that has taken this long is no ordinary one.
+/// A request that has taken this long, and so many times what the server's answers take, is no ordinary one.
 const SLOW: Duration = Duration::from_millis(500);
+const UNUSUAL: u32 = 4;
 
 /// Where and how to ask.
 #[derive(Debug, Clone)]
@@ -234,7 +235,8 @@ impl Client {
             let (begin, answered) = (Instant::now(), server.answered());
             let answer = self.ask_one(server, &path, limit);
             if self.is_cancelled() {
-                let stuck = begin.elapsed() > SLOW && server.answered() > answered;
+                let slow = SLOW.max(UNUSUAL * server.usual_time());
+                let stuck = begin.elapsed() > slow && server.answered() > answered;
                 let answer = Err(MatchError::Cancelled);
                 return Asked { answer, stuck };
             }
@@ -295,6 +297,7 @@ impl Client {
         limit: Duration,
     ) -> Result<MatchAnswer, MatchError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
+        let begin = Instant::now();
         let answer = match server.fetch_on_live_connection(path, limit) {
             Ok(reply) => match reply.turned_away() {
                 Some(away) => {
@@ -314,7 +317,7 @@ impl Client {
             answer,
             Err(MatchError::TimedOut | MatchError::Unavailable(_))
         ) {
-            server.count_answer();
+            server.count_answer(begin.elapsed());
         }
         answer
     }

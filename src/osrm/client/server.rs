@@ -51,6 +51,8 @@ pub struct Server {
     cancelled: Arc<AtomicBool>,
     requests: AtomicUsize,
     answered: AtomicU64,
+    /// Microseconds that it took for that, all together.
+    spent: AtomicU64,
     left_out: Mutex<Option<LeftOut>>,
     /// When it was asked for a sign of life; locked while it is.
     probed: Mutex<Option<Instant>>,
@@ -79,6 +81,7 @@ impl Server {
             cancelled,
             requests: AtomicUsize::new(0),
             answered: AtomicU64::new(0),
+            spent: AtomicU64::new(0),
             left_out: Mutex::new(None),
             probed: Mutex::new(None),
         }
@@ -103,8 +106,15 @@ impl Server {
         self.answered.load(Ordering::Relaxed)
     }
 
-    pub fn count_answer(&self) {
+    pub fn count_answer(&self, took: Duration) {
         self.answered.fetch_add(1, Ordering::Relaxed);
+        self.spent
+            .fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// How long an answer takes it, on average.
+    pub fn usual_time(&self) -> Duration {
+        Duration::from_micros(self.spent.load(Ordering::Relaxed) / self.answered().max(1))
     }
 
     /// Why and until when it is left out, if it is.

@@ -1,11 +1,10 @@
 //! Where the lines of open windows ended.
 
 use super::claims::{DeviceWindow, devices, starts};
-use super::results::grade_of;
 use super::statement::{Columns, rows, timestamps};
 use crate::error::Error;
 use crate::lines;
-use crate::track::{LineEnd, Micros, Path, PathKind, Quality};
+use crate::track::{Grade, LineEnd, Micros, Path, PathKind, Quality};
 
 /// Where the line of each device ended before a moment, in the order asked, with the path that it ended with where that
 /// is a matched one of the window.
@@ -46,7 +45,10 @@ fn path(row: &Columns, start: Micros, end: Micros) -> Result<Path, Error> {
             length: figure(8)?,
             fixes_length: figure(9)?,
             top_speed: figure(10)?,
-            grade: grade_of(row.get(11)?),
+            grade: match row.get::<bool>(11)? {
+                true => Grade::Good,
+                false => Grade::Doubtful,
+            },
         },
         reason: None,
     })

@@ -8,6 +8,6 @@ SELECT c.end_time, g.*
          ORDER BY p.start_time DESC LIMIT 1) c ON true
   LEFT JOIN LATERAL (
         SELECT c.start_time, c.encoded_polyline, c.osrm_confidence, c.source_coordinates_count, c.matched_share,
-               c.mean_offset_m, c.length_m, c.fixes_length_m, c.max_speed_mps, c.grade
+               c.mean_offset_m, c.length_m, c.fixes_length_m, c.max_speed_mps, c.grade = 'good'
          WHERE c.start_time >= d.window_start AND c.match_status = 'matched') g ON true
  ORDER BY d.position

@@ -79,14 +79,6 @@ const fn grade_name(grade: Grade) -> &'static str {
     }
 }
 
-pub(super) fn grade_of(name: &str) -> Grade {
-    match name {
-        "good" => Grade::Good,
-        "raw" => Grade::Raw,
-        _ => Grade::Doubtful,
-    }
-}
-
 const fn reason_name(reason: Reason) -> &'static str {
     match reason {
         Reason::NoSegment => "NoSegment",

@@ -168,7 +168,6 @@ fn joined(known: &Path, more: &Path) -> Path {
     let by_fixes = |a, b| mean(a, known.fixes as f64, b, new as f64);
     let (a, b) = (&known.quality, &more.quality);
     let confidence = |path: &Path| path.confidence.unwrap_or(0.0);
-    let doubtful = [a.grade, b.grade].contains(&Grade::Doubtful);
     Path {
         end: more.end,
         line,
@@ -188,7 +187,10 @@ fn joined(known: &Path, more: &Path) -> Path {
             length: a.length + b.length,
             fixes_length: a.fixes_length + b.fixes_length,
             top_speed: a.top_speed.max(b.top_speed),
-            grade: if doubtful { Grade::Doubtful } else { a.grade },
+            grade: match a.grade {
+                Grade::Good => b.grade,
+                worse => worse,
+            },
         },
         ..known.clone()
     }

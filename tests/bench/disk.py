@@ -66,7 +66,6 @@ def main():
         db.rows("CREATE EXTENSION osrm_matcher")
         db.set("osrm_matcher.osrm_url", osrm.url)
         db.set("osrm_matcher.look_back", "2d")
-        joined = 0
         for begin in range(first, first + days * DAY, DAY):
             clock.forward_to(begin)
             db.rows("CALL upkeep()")

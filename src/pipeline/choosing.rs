@@ -156,11 +156,10 @@ impl Choice<'_> {
                 continue;
             }
             if live.is_overtaken()? {
-                let since = found.into_iter().map(|(w, (first, _))| (w.device, first));
-                let mut since: Vec<Waiting> = since.filter(|d| locked.contains(&d.0)).collect();
-                since.sort();
-                since.dedup_by(|later, first| later.0 == first.0);
-                self.add_windows(&since, span.1)?;
+                // All of a device, with what this worker passed by while another had the device: that one may have
+                // put it off, and look for it while the device is ours.
+                let devices: Vec<Waiting> = locked.into_iter().map(|d| (d, span.0)).collect();
+                self.add_windows(&devices, span.1)?;
                 continue;
             }
             for (window, new) in found {

@@ -17,7 +17,7 @@ def fill(db, osrm):
 
 
 def test_live_windows_that_several_workers_find_at_once_are_taken_once(db, osrm):
-    # Within one slot, whose windows are all open.
+    # Windows that are all open, be it of one slot or of two.
     start = max(recent_window(0), datetime.now(timezone.utc) - timedelta(minutes=3))
     for number in range(200):
         insert(db, f"car-{number}", drive(osrm, start, 120, interval=3, seed=number % 10))
@@ -35,6 +35,28 @@ def test_live_windows_that_several_workers_find_at_once_are_taken_once(db, osrm)
         thread.join()
     assert waiting(db) == 0
     assert db.value("SELECT sum(windows_completed) FROM worker_runs") == db.value("SELECT count(*) FROM processing_batches")
+
+
+def test_who_gets_a_device_takes_all_its_live_windows(db, osrm):
+    """What was passed by may have been put off by the worker that had the device, which then finds it taken."""
+    now = datetime.now(timezone.utc)
+    slot = now.replace(minute=now.minute - now.minute % 5, second=0, microsecond=0)
+    insert(db, "parted", drive(osrm, slot - timedelta(minutes=3), 60, interval=3))
+    insert(db, "first", drive(osrm, slot - timedelta(minutes=2), 60, interval=3, seed=2))
+    insert(db, "other", drive(osrm, slot - timedelta(minutes=1), 30, interval=3, seed=3))
+    insert(db, "parted", drive(osrm, slot, 30, interval=3))
+    with closing(db.connect()) as holder, closing(db.connect()) as worker:
+        holder.autocommit = False
+        of_holder, of_worker = holder.cursor(), worker.cursor()
+        of_holder.execute("SELECT _lock_device('parted')")
+        # Looks for all live windows, passes the oldest by and has enough with the next.
+        of_worker.execute("SELECT run_id FROM _process_round(NULL, 1, 50)")
+        (run,) = of_worker.fetchone()
+        assert db.rows("SELECT DISTINCT device_id FROM cached_polylines") == [("first",)]
+        db.rows("SELECT * FROM process_pending_gps()")
+        holder.rollback()
+        of_worker.execute("SELECT * FROM _process_round(%s, 10, 50)", (run,))
+    assert waiting(db) == 0
 
 
 def run_at_once(db, workers):

@@ -4,6 +4,8 @@ import threading
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
+import pytest
+
 from drives import drive, insert, paths, process_all, recent_window, waiting
 
 DEVICES = 24
@@ -16,9 +18,14 @@ def fill(db, osrm):
         insert(db, f"car-{number}", drive(osrm, recent_window(60), seconds, interval=3, seed=number))
 
 
-def test_live_windows_that_several_workers_find_at_once_are_taken_once(db, osrm):
-    # Windows that are all open, be it of one slot or of two.
-    start = max(recent_window(0), datetime.now(timezone.utc) - timedelta(minutes=3))
+def present_slot():
+    now = datetime.now(timezone.utc)
+    return now.replace(minute=now.minute - now.minute % 5, second=0, microsecond=0)
+
+
+@pytest.mark.parametrize("before_edge", [0, 80], ids=["of one slot", "of two slots"])
+def test_live_windows_that_several_workers_find_at_once_are_taken_once(db, osrm, before_edge):
+    start = present_slot() - timedelta(seconds=before_edge)
     for number in range(200):
         insert(db, f"car-{number}", drive(osrm, start, 120, interval=3, seed=number % 10))
     gate = threading.Barrier(6)
@@ -39,8 +46,7 @@ def test_live_windows_that_several_workers_find_at_once_are_taken_once(db, osrm)
 
 def test_who_gets_a_device_takes_all_its_live_windows(db, osrm):
     """What was passed by may have been put off by the worker that had the device, which then finds it taken."""
-    now = datetime.now(timezone.utc)
-    slot = now.replace(minute=now.minute - now.minute % 5, second=0, microsecond=0)
+    slot = present_slot()
     insert(db, "parted", drive(osrm, slot - timedelta(minutes=3), 60, interval=3))
     insert(db, "first", drive(osrm, slot - timedelta(minutes=2), 60, interval=3, seed=2))
     insert(db, "other", drive(osrm, slot - timedelta(minutes=1), 30, interval=3, seed=3))

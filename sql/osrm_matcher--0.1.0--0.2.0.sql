@@ -1224,7 +1224,7 @@ BEGIN ATOMIC
            l.since, coalesce(c.problem, l.why), l.until, c.osrm_group
       FROM (SELECT NULL::text AS osrm_group, s.server, s.position, _osrm_problem() AS problem
               FROM (SELECT _osrm_servers() AS set) o
-             CROSS JOIN LATERAL unnest(coalesce(nullif(o.set, '{}'), '{NULL}')) WITH ORDINALITY AS s (server, position)
+             CROSS JOIN LATERAL unnest(coalesce(nullif(o.set, '{}'), ARRAY[NULL])) WITH ORDINALITY AS s (server, position)
             UNION ALL
             SELECT g.name, s.server, s.position, NULL
               FROM osrm_groups g
@@ -2951,7 +2951,7 @@ BEGIN
            JOIN pg_dist_local_group g ON g.groupid = p.groupid
           CROSS JOIN LATERAL (SELECT to_regclass($2 || shard_name(s.logicalrelid, s.shardid)) AS shard) n
           WHERE s.logicalrelid = $1 AND n.shard IS NOT NULL'
-      USING relation, CASE WHEN @extschema@._qualified(relation) LIKE 'public.%' THEN 'public.' ELSE '' END;
+      USING relation, CASE WHEN (SELECT c.relnamespace = 'public'::regnamespace FROM pg_class c WHERE c.oid = relation) THEN 'public.' ELSE '' END;
 END
 $$;
 COMMENT ON FUNCTION _local_shards IS 'shards of a distributed table that lie on this server, and the hashes of their devices; stable';

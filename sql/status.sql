@@ -140,7 +140,7 @@ BEGIN ATOMIC
            l.since, coalesce(c.problem, l.why), l.until, c.osrm_group
       FROM (SELECT NULL::text AS osrm_group, s.server, s.position, _osrm_problem() AS problem
               FROM (SELECT _osrm_servers() AS set) o
-             CROSS JOIN LATERAL unnest(coalesce(nullif(o.set, '{}'), '{NULL}')) WITH ORDINALITY AS s (server, position)
+             CROSS JOIN LATERAL unnest(coalesce(nullif(o.set, '{}'), ARRAY[NULL])) WITH ORDINALITY AS s (server, position)
             UNION ALL
             SELECT g.name, s.server, s.position, NULL
               FROM osrm_groups g

@@ -91,6 +91,32 @@ def test_two_devices_that_are_swapped(matched):
     assert_as_from_scratch(matched)
 
 
+def test_many_windows_of_two_devices_that_are_swapped(db, osrm):
+    """More than are written at a time: what is to be done once more is so for the devices of several lots."""
+    db.set("osrm_matcher.window", "1min")
+    for device, seed in (("car", 1), ("van", 2)):
+        insert(db, device, drive(osrm, START, 6000, interval=15, seed=seed))
+    process_all(db)
+    test_two_devices_that_are_swapped(db)
+
+
+def test_points_of_one_window_that_are_given_to_two_devices_while_another_is_in_the_way(matched):
+    """Each window is written by itself then, and either asks for the one that both had their points from."""
+    matched.rows("""UPDATE gps_coordinates
+                       SET device_id = CASE extract(second FROM recorded_at)::int %% 3 WHEN 0 THEN 'car' WHEN 1 THEN 'lorry' ELSE 'tram' END,
+                           processed = false
+                     WHERE device_id = 'car' AND recorded_at < %s""", (START + WINDOW,))
+    matched.rows("UPDATE gps_coordinates SET processed = false WHERE device_id = 'van'")
+    matched.rows("""CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not now'; END$$;
+                    CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON cached_polylines FOR EACH ROW
+                    WHEN (NEW.device_id = 'van') EXECUTE FUNCTION refuse()""")
+    matched.rows("CALL process_pending(60)")
+    assert not matched.value("SELECT bool_or(NOT processed) FROM gps_coordinates WHERE device_id <> 'van'")
+    matched.rows("DROP TRIGGER refuse ON cached_polylines")
+    matched.rows("UPDATE processing_batches SET next_attempt_at = now() WHERE status = 'pending'")
+    assert_as_from_scratch(matched)
+
+
 def test_rows_of_an_adopted_table_that_are_given_to_another_device(matched):
     matched.rows("""CREATE TABLE markers (id serial PRIMARY KEY, username text, coords float8[], created_at timestamptz);
                     INSERT INTO markers (username, coords, created_at)

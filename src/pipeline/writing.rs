@@ -38,7 +38,7 @@ pub struct Outbox<'run> {
     left_over: Vec<WithNew>,
     /// Windows of this round that points were moved away from, to another device.
     moved_from: Vec<DeviceWindow>,
-    /// Devices of which not even that can be written that they wait.
+    /// Devices of which not even that can be written that they wait, or are due again.
     pub unrecorded: PassedOver,
 }
 
@@ -89,7 +89,8 @@ impl<'run> Outbox<'run> {
     /// Once all is written: windows for the next round, those of the oldest new points first; nothing if this one had
     /// time for all.
     pub fn left_over(&mut self) -> Result<Option<Vec<WithNew>>, Error> {
-        store::reopen(&self.moved_from)?;
+        let moved_from = std::mem::take(&mut self.moved_from);
+        self.make_due(&moved_from)?;
         let mut left_over = std::mem::take(&mut self.left_over);
         left_over.sort_by_key(|(_, (first, _))| *first);
         Ok(self.winding_up.then_some(left_over))
@@ -167,7 +168,35 @@ impl<'run> Outbox<'run> {
             Err(why) if why.is_lock() => return Err(Error::Failed(why)),
             Err(why) => why,
         };
-        let device = hindered.target.window.device;
+        self.tell_unrecorded(hindered.target.window.device, why);
+        Ok(())
+    }
+
+    /// Makes windows of this round due again. What is in the way of one is no business of others.
+    fn make_due(&mut self, windows: &[DeviceWindow]) -> Result<(), Error> {
+        if windows.is_empty() {
+            return Ok(());
+        }
+        let checks = self.checks;
+        let reopen = |windows: &[DeviceWindow]| {
+            backend::attempt(|| {
+                store::reopen(windows)?;
+                checks.make()
+            })
+        };
+        if reopen(windows).is_ok() {
+            return Ok(());
+        }
+        for window in windows {
+            if let Err(why) = reopen(std::slice::from_ref(window)) {
+                self.tell_unrecorded(window.device.clone(), Failure::from(why));
+            }
+        }
+        Ok(())
+    }
+
+    /// Warns, once for a device.
+    fn tell_unrecorded(&mut self, device: String, why: Failure) {
         if !self.unrecorded.contains(&device) {
             why.warn(
                 &format!("could not put windows of device \"{device}\" on record"),
@@ -175,7 +204,6 @@ impl<'run> Outbox<'run> {
             );
             self.unrecorded.insert(device);
         }
-        Ok(())
     }
 
     /// Returns windows of this round that are to be done once more.
@@ -217,8 +245,7 @@ impl<'run> Outbox<'run> {
         } else {
             report.windows_deferred += (untried.len() + left.len()) as i32;
         }
-        store::reopen(&untried)?;
-        self.checks.make()
+        self.make_due(&untried)
     }
 
     fn batch_row(&self, attempted: &Attempted) -> BatchRow {

@@ -117,6 +117,21 @@ def test_points_of_one_window_that_are_given_to_two_devices_while_another_is_in_
     assert_as_from_scratch(matched)
 
 
+def test_a_window_that_cannot_be_made_due_again_stops_no_other(matched):
+    """It is one of the round in which points of it are stored as another device's."""
+    matched.rows("""UPDATE gps_coordinates SET device_id = 'lorry', processed = false
+                     WHERE device_id = 'van' AND recorded_at >= %s AND recorded_at < %s""", (START + MINUTE, START + 4 * MINUTE))
+    matched.rows("UPDATE gps_coordinates SET processed = false WHERE device_id IN ('car', 'van')")
+    matched.rows("""CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not again'; END$$;
+                    CREATE TRIGGER refuse BEFORE UPDATE ON processing_batches FOR EACH ROW
+                    WHEN (NEW.device_id = 'van' AND NEW.status = 'pending') EXECUTE FUNCTION refuse()""")
+    with closing(matched.connect()) as worker:
+        worker.cursor().execute("CALL process_pending(60)")
+        (warning,) = worker.notices
+    assert 'could not put windows of device "van" on record: not again' in warning
+    assert waiting(matched) == 0 and lines_of(matched, "lorry")
+
+
 def test_rows_of_an_adopted_table_that_are_given_to_another_device(matched):
     matched.rows("""CREATE TABLE markers (id serial PRIMARY KEY, username text, coords float8[], created_at timestamptz);
                     INSERT INTO markers (username, coords, created_at)

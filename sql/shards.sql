@@ -68,7 +68,7 @@ BEGIN
            JOIN pg_dist_local_group g ON g.groupid = p.groupid
           CROSS JOIN LATERAL (SELECT to_regclass($2 || shard_name(s.logicalrelid, s.shardid)) AS shard) n
           WHERE s.logicalrelid = $1 AND n.shard IS NOT NULL'
-      USING relation, CASE WHEN (SELECT c.relnamespace = to_regnamespace('public') FROM pg_class c WHERE c.oid = relation) THEN 'public.' ELSE '' END;
+      USING relation, CASE WHEN (@extschema@._relation(relation)).relnamespace = to_regnamespace('public') THEN 'public.' ELSE '' END;
 END
 $$;
 COMMENT ON FUNCTION _local_shards IS 'shards of a distributed table that lie on this server, and the hashes of their devices; stable';

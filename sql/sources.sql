@@ -168,19 +168,18 @@ BEGIN
     -- By the number of pg_class: its name may be that of a view over it.
     IF NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 1259 AND d.objid = named AND d.deptype = 'e') THEN
         -- No other table of the extension has such a column.
-        SELECT c.oid::regclass AS relation, n.oid AS space, n.nspname, c.relname INTO ours
+        SELECT c.oid::regclass AS relation, c.relnamespace::regnamespace AS space, c.relname INTO ours
           FROM pg_extension e
           JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
                           AND d.classid = 'pg_class'::regclass AND d.deptype = 'e'
           JOIN pg_attribute a ON a.attrelid = d.objid AND a.attname = 'recorded_at'
           JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-          JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE e.extname = 'osrm_matcher';
         problem := concat(format('table %s is not there', '@extschema@.gps_coordinates'), ': it has become ' || ours.relation);
         hint := coalesce(nullif(concat_ws(' ',
             CASE WHEN ours.relname <> 'gps_coordinates' THEN format('ALTER TABLE %s RENAME TO gps_coordinates;', ours.relation) END,
             CASE WHEN ours.space <> '@extschema@'::regnamespace
-                 THEN format('ALTER TABLE %I.gps_coordinates SET SCHEMA @extschema@;', ours.nspname) END), ''),
+                 THEN format('ALTER TABLE %s.gps_coordinates SET SCHEMA @extschema@;', ours.space) END), ''),
             'Restore it, or take the paths out with keep_paths() and create the extension anew.');
         RETURN;
     END IF;

@@ -156,12 +156,7 @@ fn complete(
 /// something of the application refers to it, is passed over.
 fn replace_odd(wanted: &mut Wanted, passed: &mut PassedOver) -> Result<(), Error> {
     let checks = Checks::new()?;
-    let replace = |windows: &[DeviceWindow]| {
-        backend::attempt(|| {
-            store::recut(windows)?;
-            checks.make()
-        })
-    };
+    let replace = |windows: &[DeviceWindow]| checks.attempt(|| store::recut(windows));
     if replace(&windows(wanted)).is_ok() {
         return Ok(());
     }

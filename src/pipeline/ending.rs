@@ -13,12 +13,7 @@ impl Run {
         self.report.group_error = self.membership.unsaid();
         self.report.millis = self.begun.elapsed().as_millis() as i32;
         let record = || store::record_run(earlier, &self.report, last);
-        let recorded = backend::attempt(|| {
-            let id = record()?;
-            self.checks.make()?;
-            Ok(id)
-        });
-        match recorded.map_err(Failure::from) {
+        match self.checks.attempt(record).map_err(Failure::from) {
             Ok(id) => Ok(id),
             // Whoever has the log as a whole is done with it soon, and the next run wants to know of this one.
             Err(why) if why.is_lock() => record(),

@@ -112,7 +112,7 @@ impl<'run> Outbox<'run> {
         let mut lot = std::mem::take(&mut self.waiting);
         // Rows of a device that come one after the other lie together, and fill the pages of an index.
         lot.sort_unstable_by(|a, b| a.target.window.cmp(&b.target.window));
-        match backend::attempt(|| self.write_lot(&lot)) {
+        match self.checks.attempt(|| self.write_lot(&lot)) {
             Ok(moved_from) => {
                 self.moved_from.extend(moved_from);
                 count(&lot, report);
@@ -130,7 +130,7 @@ impl<'run> Outbox<'run> {
         let mut working = vec![false; self.sources.len()];
         for one in lot {
             let slice = std::slice::from_ref(&one);
-            match backend::attempt(|| self.write_lot(slice)) {
+            match self.checks.attempt(|| self.write_lot(slice)) {
                 Ok(moved_from) => {
                     self.moved_from.extend(moved_from);
                     count(slice, report);
@@ -159,10 +159,8 @@ impl<'run> Outbox<'run> {
     /// Where not even this can be written, the run goes on without the device; without the table it cannot.
     fn put_off(&mut self, hindered: Attempted, report: &mut RunRow) -> Result<(), Error> {
         count(std::slice::from_ref(&hindered), report);
-        let written = backend::attempt(|| {
-            store::write_batches(&[self.batch_row(&hindered)])?;
-            self.checks.make()
-        });
+        let row = self.batch_row(&hindered);
+        let written = self.checks.attempt(|| store::write_batches(&[row]));
         let why = match written.map_err(Failure::from) {
             Ok(()) => return Ok(()),
             Err(why) if why.is_lock() => return Err(Error::Failed(why)),
@@ -178,12 +176,7 @@ impl<'run> Outbox<'run> {
             return Ok(());
         }
         let checks = self.checks;
-        let reopen = |windows: &[DeviceWindow]| {
-            backend::attempt(|| {
-                store::reopen(windows)?;
-                checks.make()
-            })
-        };
+        let reopen = |windows: &[DeviceWindow]| checks.attempt(|| store::reopen(windows));
         if reopen(windows).is_ok() {
             return Ok(());
         }
@@ -197,12 +190,12 @@ impl<'run> Outbox<'run> {
 
     /// Warns, once for a device.
     fn tell_unrecorded(&mut self, device: String, why: Failure) {
-        if !self.unrecorded.contains(&device) {
+        let what = format!("could not put windows of device \"{device}\" on record");
+        if self.unrecorded.insert(device) {
             why.warn(
-                &format!("could not put windows of device \"{device}\" on record"),
+                &what,
                 "Look at the constraints and triggers of processing_batches.",
             );
-            self.unrecorded.insert(device);
         }
     }
 
@@ -223,9 +216,7 @@ impl<'run> Outbox<'run> {
             store::notify(changed)?;
         }
         self.mark(&done)?;
-        let moved_from = self.reopen_neighbours(&done)?;
-        self.checks.make()?;
-        Ok(moved_from)
+        self.reopen_neighbours(&done)
     }
 
     /// New points of other windows may have been what finished ones were claimed for: those points are

@@ -11,7 +11,7 @@ use pgrx::pg_sys;
 
 use super::schema::writing_path;
 use super::statement::{command, read};
-use crate::backend::{Options, has_put_off};
+use crate::backend::{self, Options, has_put_off};
 use crate::error::Error;
 
 /// Constraints whose checks are put off.
@@ -82,6 +82,15 @@ impl Checks {
             made.extend(due);
             left = others;
         }
+    }
+
+    /// Does a part that may fail alone, with the checks that it has caused.
+    pub fn attempt<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        backend::attempt(|| {
+            let done = work()?;
+            self.make()?;
+            Ok(done)
+        })
     }
 
     /// Does something with each check made at once.

@@ -9,6 +9,11 @@ from psycopg2.extras import execute_values
 from harness.route import moved, random_route
 
 
+def slot_start(moment, length):
+    """The start of the slot, or window, of so many minutes that a moment is in."""
+    return moment.replace(minute=moment.minute - moment.minute % length, second=0, microsecond=0)
+
+
 @lru_cache
 def recent_window(minutes_ago=60, length=15):
     """The start of a slot, or of a longer window, that was some time ago: it has settled, unless what is driven
@@ -16,8 +21,7 @@ def recent_window(minutes_ago=60, length=15):
 
     The same at every call of a session, so that what two tests insert can be compared.
     """
-    now = datetime.now(timezone.utc) - timedelta(minutes=minutes_ago)
-    return now.replace(minute=now.minute - now.minute % length, second=0, microsecond=0)
+    return slot_start(datetime.now(timezone.utc) - timedelta(minutes=minutes_ago), length)
 
 
 @lru_cache

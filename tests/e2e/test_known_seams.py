@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from drives import drive, insert
+from drives import drive, insert, slot_start
 from scratch import from_scratch, shown
 
 SLOT = timedelta(minutes=15)
@@ -20,8 +20,7 @@ SEAMS = "SELECT device_id, seam_time, longitude, latitude FROM known_seams"
 @pytest.fixture
 def edge():
     """Between two slots that are over."""
-    now = datetime.now(timezone.utc)
-    return now.replace(minute=now.minute - now.minute % 15, second=0, microsecond=0) - SLOT
+    return slot_start(datetime.now(timezone.utc), 15) - SLOT
 
 
 def run(db):

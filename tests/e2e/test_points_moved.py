@@ -9,7 +9,8 @@ START = recent_window(60)
 MOVED = {
     "to another schema": ("CREATE SCHEMA fleet; ALTER TABLE gps_coordinates SET SCHEMA fleet",
                           "public.gps_coordinates is not there: it has become fleet.gps_coordinates"),
-    "to a schema with quotes": ('CREATE SCHEMA "My Fleet"; ALTER TABLE gps_coordinates SET SCHEMA "My Fleet"', 'it has become "My Fleet".gps_coordinates'),
+    "to a schema with quotes": ('CREATE SCHEMA "My Fleet"; ALTER TABLE gps_coordinates SET SCHEMA "My Fleet"',
+                                'it has become "My Fleet".gps_coordinates'),
     "renamed": ("ALTER TABLE gps_coordinates RENAME TO points", "it has become public.points"),
     "both": ("CREATE SCHEMA fleet; ALTER TABLE gps_coordinates SET SCHEMA fleet; ALTER TABLE fleet.gps_coordinates RENAME TO points",
              "it has become fleet.points"),

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from drives import drive, insert, paths, process_all, recent_window, waiting
+from drives import drive, insert, paths, process_all, recent_window, slot_start, waiting
 
 DEVICES = 24
 WINDOWS_EACH = 3
@@ -19,8 +19,7 @@ def fill(db, osrm):
 
 
 def present_slot():
-    now = datetime.now(timezone.utc)
-    return now.replace(minute=now.minute - now.minute % 5, second=0, microsecond=0)
+    return slot_start(datetime.now(timezone.utc), 5)
 
 
 @pytest.mark.parametrize("before_edge", [0, 80], ids=["of one slot", "of two slots"])

@@ -151,13 +151,17 @@ impl Choice<'_> {
                 break;
             }
             let names: BTreeSet<&String> = found.iter().map(|(window, _)| &window.device).collect();
-            let locked = self.lock(names)?;
+            let mut locked = self.lock(names.iter().copied())?;
+            let others = names.into_iter().filter(|name| !locked.contains(*name));
+            live.pass_by(others.cloned());
             if locked.is_empty() {
                 continue;
             }
             if live.is_overtaken()? {
-                // All of a device, with what this worker passed by while another had the device: that one may have
-                // put it off, and look for it while the device is ours.
+                // With what this worker passed by while another had the device, or one that shares its lock: that
+                // one may have put it off, and look for it while the lock is ours.
+                let sharing = live.passed_by_with(&locked)?;
+                locked.extend(self.lock(&sharing)?);
                 let devices: Vec<Waiting> = locked.into_iter().map(|d| (d, span.0)).collect();
                 self.add_windows(&devices, span.1)?;
                 continue;

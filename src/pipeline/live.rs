@@ -1,6 +1,6 @@
 //! Live windows with new points, which are looked for once a run.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::naming;
 use super::windows::window_at;
@@ -17,6 +17,8 @@ pub struct Live {
     found: Option<VecDeque<WithNew>>,
     /// What had ended when they were looked for, as a snapshot.
     seen: String,
+    /// Devices that another worker had when their windows' turn came.
+    passed_by: BTreeSet<String>,
     /// The run that goes through them round by round.
     run: Option<i64>,
 }
@@ -49,6 +51,18 @@ impl Live {
             .into_iter()
             .rev()
             .for_each(|window| found.push_front(window));
+    }
+
+    pub fn pass_by(&mut self, devices: impl IntoIterator<Item = String>) {
+        self.passed_by.extend(devices);
+    }
+
+    /// Devices that were passed by and that nobody else can have while these are ours.
+    pub fn passed_by_with(&self, locked: &BTreeSet<String>) -> Result<Vec<String>, Error> {
+        if self.passed_by.is_empty() {
+            return Ok(Vec::new());
+        }
+        store::sharing_a_lock(&self.passed_by, locked)
     }
 
     pub fn go_on_in(&mut self, run: i64) {

@@ -43,17 +43,19 @@ def test_live_windows_that_several_workers_find_at_once_are_taken_once(db, osrm,
     assert db.value("SELECT sum(windows_completed) FROM worker_runs") == db.value("SELECT count(*) FROM processing_batches")
 
 
-def test_who_gets_a_device_takes_all_its_live_windows(db, osrm):
+@pytest.mark.parametrize("older, newer", [("parted", "parted"), ("car-160", "car-12")], ids=["of one device", "of two with one lock"])
+def test_who_gets_a_device_takes_all_live_windows_that_its_lock_kept_from_others(db, osrm, older, newer):
     """What was passed by may have been put off by the worker that had the device, which then finds it taken."""
+    assert db.value("SELECT _device_slot(%s) = _device_slot(%s)", (older, newer))
     slot = present_slot()
-    insert(db, "parted", drive(osrm, slot - timedelta(minutes=3), 60, interval=3))
+    insert(db, older, drive(osrm, slot - timedelta(minutes=3), 60, interval=3))
     insert(db, "first", drive(osrm, slot - timedelta(minutes=2), 60, interval=3, seed=2))
     insert(db, "other", drive(osrm, slot - timedelta(minutes=1), 30, interval=3, seed=3))
-    insert(db, "parted", drive(osrm, slot, 30, interval=3))
+    insert(db, newer, drive(osrm, slot, 30, interval=3))
     with closing(db.connect()) as holder, closing(db.connect()) as worker:
         holder.autocommit = False
         of_holder, of_worker = holder.cursor(), worker.cursor()
-        of_holder.execute("SELECT _lock_device('parted')")
+        of_holder.execute("SELECT _lock_device(%s)", (older,))
         # Looks for all live windows, passes the oldest by and has enough with the next.
         of_worker.execute("SELECT run_id FROM _process_round(NULL, 1, 50)")
         (run,) = of_worker.fetchone()

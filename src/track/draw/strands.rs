@@ -150,17 +150,26 @@ impl Strand {
 
 /// Takes away short raw stubs at loose ends of matched lines.
 fn trim(strands: &mut Vec<Strand>, own: &dyn Fn(usize) -> Option<Place>) {
-    let stub = |s: &Strand| s.kind == PathKind::Raw && geo::length(&s.line) < STUB;
-    if strands.len() > 1
-        && strands
-            .last()
-            .is_some_and(|s| stub(s) && own(s.to).is_none())
-    {
-        strands.pop();
+    let loose = |end: Option<usize>| end.is_some_and(|i| own(i).is_none());
+    if loose(strands.last().map(|s| s.to)) {
+        strands.truncate(strands.len() - stub(strands.iter().rev()));
     }
-    if strands.len() > 1 && stub(&strands[0]) && own(strands[0].from).is_none() {
-        strands.remove(0);
+    if loose(strands.first().map(|s| s.from)) {
+        strands.drain(..stub(strands.iter()));
     }
+}
+
+/// How many strands, from an end on, are a stub, however windows part it; none where nothing is matched beyond.
+fn stub<'a>(strands: impl Iterator<Item = &'a Strand>) -> usize {
+    let (mut count, mut length) = (0, 0.0);
+    for strand in strands {
+        if strand.kind == PathKind::Matched {
+            return if length < STUB { count } else { 0 };
+        }
+        count += 1;
+        length += geo::length(&strand.line);
+    }
+    0
 }
 
 #[cfg(test)]
@@ -207,6 +216,23 @@ mod tests {
             kinds(vec![leg(&trace, 0, 1)], &trace),
             [(PathKind::Matched, 0, 1)]
         );
+    }
+
+    #[test]
+    fn a_windows_edge_makes_no_stub_of_a_raw_line_and_no_line_of_a_stub() {
+        let parted = |way: &[(f64, f64)], legs: &[(usize, usize)]| {
+            let trace = trace(way);
+            let mut matched = MatchedTrace::unknown(trace.len());
+            matched.add(legs.iter().map(|(from, to)| leg(&trace, *from, *to)));
+            let strands = strands(&matched, &trace, Fixed::default(), 10.0, &|a, b| a != b);
+            strands.iter().map(|s| (s.from, s.to)).collect::<Vec<_>>()
+        };
+        let raw = [(0.0, 0.0), (60.0, 0.0), (400.0, 0.0), (460.0, 0.0)];
+        assert_eq!(parted(&raw, &[]), [(0, 1), (1, 2), (2, 3)]);
+        let stub = [(0.0, 0.0), (150.0, 0.0), (180.0, 0.0), (210.0, 0.0)];
+        assert_eq!(parted(&stub, &[(0, 1)]), [(0, 1)]);
+        let long = [(0.0, 0.0), (150.0, 0.0), (210.0, 0.0), (270.0, 0.0)];
+        assert_eq!(parted(&long, &[(0, 1)]), [(0, 1), (1, 2), (2, 3)]);
     }
 
     #[test]

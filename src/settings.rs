@@ -3,15 +3,17 @@
 //! All of them decide where the database connects to or how much it does, so only superusers may
 //! change them.
 
-use std::ffi::{CStr, CString, c_char, c_void};
-use std::sync::atomic::{AtomicBool, Ordering};
+mod checks;
+
+use std::ffi::CString;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use pgrx::pg_sys::AsPgCStr;
-use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_guard, pg_sys};
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 
-use crate::osrm::client::{ClientSettings, check_profile, check_servers};
+use crate::osrm::client::ClientSettings;
 use crate::track::{Micros, Recipe};
+use checks::{DEFINED, check_osrm_profile, check_osrm_url};
 
 /// Lengths that a window may have. Each divides the next, so that a change of the setting never
 /// makes windows that straddle old ones.
@@ -45,6 +47,7 @@ static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
 static NOTIFY: GucSetting<bool> = GucSetting::<bool>::new(false);
 static OSRM_URL: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"http://127.0.0.1:5000"));
+static CA_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static PROFILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"driving"));
 static CONCURRENCY: GucSetting<i32> = GucSetting::<i32>::new(4);
 static CONNECT_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(1_000);
@@ -100,6 +103,7 @@ impl Settings {
             client: ClientSettings {
                 servers: text(&OSRM_URL),
                 profile: text(&PROFILE),
+                ca_file: text(&CA_FILE),
                 connect_timeout: millis(&CONNECT_TIMEOUT),
                 request_timeout: millis(&REQUEST_TIMEOUT),
                 max_matching_size: MAX_MATCHING_SIZE.get() as usize,
@@ -143,7 +147,8 @@ pub fn look_back() -> Micros {
 /// Defines the settings; called once, when the library is loaded.
 pub fn init() {
     define_running();
-    define_server();
+    define_servers();
+    define_requests();
     define_matching();
     reserve_prefix();
 }
@@ -185,9 +190,8 @@ fn define_running() {
     );
 }
 
-/// The server, and how it is asked.
-fn define_server() {
-    let plain = GucFlags::default();
+/// The servers, and what they are believed by.
+fn define_servers() {
     // SAFETY: the hooks guard against their own panics.
     unsafe {
         GucRegistry::define_string_guc_with_hooks(
@@ -207,13 +211,26 @@ fn define_server() {
             c"Default: driving.",
             &PROFILE,
             GucContext::Suset,
-            plain,
+            GucFlags::default(),
             Some(check_osrm_profile),
             None,
             None,
         );
     }
     DEFINED.store(true, Ordering::Relaxed);
+    GucRegistry::define_string_guc(
+        c"osrm_matcher.ca_file",
+        c"File on the database's machine with the certificates, in PEM, of the authorities that servers at https are believed by.",
+        c"They take the place of the public ones, which are believed where it is empty. Default: empty.",
+        &CA_FILE,
+        GucContext::Suset,
+        GucFlags::SUPERUSER_ONLY,
+    );
+}
+
+/// How servers are asked.
+fn define_requests() {
+    let plain = GucFlags::default();
     int(
         c"osrm_matcher.concurrency",
         c"Threads of one run that ask OSRM at the same time.",
@@ -246,64 +263,6 @@ fn define_server() {
         (4, 10_000),
         plain,
     );
-}
-
-/// Whether `osrm_url` and `profile` are checked yet. What was set before the library was there must not be, for in the
-/// place of what is refused then the default would be asked; a run says what is wrong with it.
-static DEFINED: AtomicBool = AtomicBool::new(false);
-
-#[pg_guard]
-unsafe extern "C-unwind" fn check_osrm_url(
-    value: *mut *mut c_char,
-    _extra: *mut *mut c_void,
-    _source: pg_sys::GucSource::Type,
-) -> bool {
-    // SAFETY: Postgres gives a C string, or none.
-    let text = unsafe { given(value) };
-    let why = check_servers(&text)
-        .err()
-        .map(|bad| format!("\"{}\": {}", bad.address, bad.why));
-    takes(
-        why,
-        "Name servers such as http://10.0.0.1:5000, with commas or blanks between them.",
-    )
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn check_osrm_profile(
-    value: *mut *mut c_char,
-    _extra: *mut *mut c_void,
-    _source: pg_sys::GucSource::Type,
-) -> bool {
-    // SAFETY: as above.
-    let text = unsafe { given(value) };
-    takes(
-        check_profile(&text).err(),
-        "Name the profile as OSRM's URL has it, such as driving.",
-    )
-}
-
-/// The text that a hook is to check.
-unsafe fn given(value: *mut *mut c_char) -> String {
-    // SAFETY: the caller's pointer is that of a C string, or of none.
-    let text = unsafe { value.as_ref().filter(|v| !v.is_null()) };
-    let text = text.map_or(c"", |text| unsafe { CStr::from_ptr(*text) });
-    text.to_string_lossy().into_owned()
-}
-
-/// Whether a hook lets a value be set; tells Postgres why not.
-fn takes(why_not: Option<String>, hint: &str) -> bool {
-    match why_not {
-        Some(detail) if DEFINED.load(Ordering::Relaxed) => {
-            // SAFETY: what Postgres reads next, in memory of its own.
-            unsafe {
-                pg_sys::GUC_check_errdetail_string = detail.as_pg_cstr();
-                pg_sys::GUC_check_errhint_string = hint.as_pg_cstr();
-            }
-            false
-        }
-        _ => true,
-    }
 }
 
 /// What is matched, and how.

@@ -2,6 +2,7 @@
 
 import os
 import re
+import ssl
 import textwrap
 from contextlib import contextmanager
 
@@ -25,23 +26,26 @@ def documented():
 
 
 @contextmanager
-def haproxy(folder, *servers):
-    """Runs it in front of servers until the block ends; gives its address."""
+def haproxy(folder, *servers, authority=None):
+    """Runs it in front of servers until the block ends; gives its address: at https, where an authority is to sign it."""
     text, listens, given = documented()
     port = free_port()
     others = [f"127.0.0.1:{port}", *(f"127.0.0.1:{server.port}" for server in servers)]
     for address, other in zip([listens, *given], others, strict=True):
         text = text.replace(address, other)
+    if authority:
+        text = text.replace(f"bind {others[0]}", f"bind {others[0]} ssl crt {authority.sign()}")
     config = folder / "haproxy.cfg"
     config.write_text(text)
     program = Process([PROGRAM, "-db", "-f", config], f"haproxy-{os.getpid()}",
                       environment={"LD_LIBRARY_PATH": str(LIBRARIES)})
-    url = f"http://127.0.0.1:{port}"
+    url = f"{'https' if authority else 'http'}://127.0.0.1:{port}"
+    trust = authority and ssl.create_default_context(cafile=authority.file)
 
     def answers():
         if not program.is_running():
             raise SystemExit(f"haproxy did not start:\n{program.log_tail()}")
-        return read(f"{url}/nearest/v1/driving/24.94,60.17")
+        return read(f"{url}/nearest/v1/driving/24.94,60.17", trust)
 
     try:
         wait_for(answers, 30, f"haproxy to answer (log: {program.log_path})")

@@ -19,8 +19,8 @@ SAMPLE = re.compile(r"(\w+)(?:\{(.*)\})? (\S+)")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
-def read(url):
-    with urllib.request.urlopen(url, timeout=10) as answer:
+def read(url, trust=None):
+    with urllib.request.urlopen(url, timeout=10, context=trust) as answer:
         return answer.read().decode()
 
 

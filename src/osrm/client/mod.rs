@@ -4,6 +4,7 @@
 //! what one of them fails at is asked of another before it counts as failed.
 
 mod address;
+mod authorities;
 mod resolver;
 mod server;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use ureq::tls::RootCerts;
 use ureq::{Error as HttpError, Timeout};
 
 use super::reply::Away;
@@ -32,6 +34,8 @@ pub struct ClientSettings {
     /// Addresses of the servers, as the setting has them.
     pub servers: String,
     pub profile: String,
+    /// A file of the authorities that are believed in place of the public ones; empty: those.
+    pub ca_file: String,
     pub connect_timeout: Duration,
     /// The longest wait for an answer to a request of full size.
     pub request_timeout: Duration,
@@ -47,6 +51,7 @@ impl ClientSettings {
         Self {
             servers: servers.into(),
             profile: "driving".into(),
+            ca_file: String::new(),
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
             max_matching_size: 100,
@@ -81,10 +86,16 @@ impl Client {
     pub fn new(settings: &ClientSettings) -> Result<Self, BadSetting> {
         let servers = check_settings(&settings.servers, &settings.profile)?;
         let cancelled = Arc::new(AtomicBool::new(false));
+        let believed = match settings.ca_file.as_str() {
+            file if !file.is_empty() && servers.iter().any(|a| is_secure(a)) => {
+                authorities::read(file)
+            }
+            _ => Ok(RootCerts::WebPki),
+        };
         Ok(Self {
             servers: servers
                 .into_iter()
-                .map(|address| Server::new(address, settings, cancelled.clone()))
+                .map(|address| Server::new(address, settings, &believed, cancelled.clone()))
                 .collect(),
             profile: settings.profile.clone(),
             turn: AtomicUsize::new(0),
@@ -328,6 +339,11 @@ impl Asked {
         let stuck = false;
         Self { answer, stuck }
     }
+}
+
+/// Whether a server shows a certificate.
+fn is_secure(address: &str) -> bool {
+    address.starts_with("https:")
 }
 
 /// Leaves out servers that failed where another one did not.

@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Error as HttpError, Timeout};
 
-use super::ClientSettings;
 use super::resolver::Once;
+use super::{ClientSettings, is_secure};
 use crate::osrm::reply::{Away, Reply};
 use crate::osrm::response::bounded;
 
@@ -46,6 +47,8 @@ pub struct Health {
 pub struct Server {
     pub address: String,
     agent: Agent,
+    /// Why it is not asked at all.
+    unusable: Option<String>,
     profile: String,
     probe_timeout: Duration,
     cancelled: Arc<AtomicBool>,
@@ -59,7 +62,14 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn new(address: String, settings: &ClientSettings, cancelled: Arc<AtomicBool>) -> Self {
+    /// `believed` are the authorities whose certificates are, or why they are not known.
+    pub fn new(
+        address: String,
+        settings: &ClientSettings,
+        believed: &Result<RootCerts, String>,
+        cancelled: Arc<AtomicBool>,
+    ) -> Self {
+        let roots = believed.clone().unwrap_or(RootCerts::WebPki);
         let config = Agent::config_builder()
             // OSRM says why it refuses in the body of a 400.
             .http_status_as_error(false)
@@ -72,8 +82,14 @@ impl Server {
             .max_idle_connections(settings.connections)
             .max_idle_connections_per_host(settings.connections)
             .max_idle_age(IDLE)
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
             .build();
         Self {
+            unusable: believed
+                .as_ref()
+                .err()
+                .filter(|_| is_secure(&address))
+                .cloned(),
             address,
             agent: Agent::with_parts(config, DefaultConnector::default(), Once::default()),
             profile: settings.profile.clone(),
@@ -199,6 +215,9 @@ impl Server {
             message: String,
             data_version: Option<String>,
         }
+        if let Some(why) = &self.unusable {
+            return Err(Away::because(why.clone()));
+        }
         let begin = Instant::now();
         let path = format!("/{service}/v1/{}/{question}", self.profile);
         let reply = self
@@ -234,7 +253,12 @@ impl Server {
                 describe(error),
                 self.probe_timeout
             ),
-            other => describe(other),
+            other => match describe(other) {
+                why if why.contains("unknownissuer") => format!(
+                    "{why}: nobody whose certificates are believed has signed it; osrm_matcher.ca_file names others"
+                ),
+                why => why,
+            },
         }
     }
 
@@ -320,7 +344,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let settings = ClientSettings::of_tests(&address);
-        let server = Server::new(address, &settings, Arc::default());
+        let server = Server::new(address, &settings, &Ok(RootCerts::WebPki), Arc::default());
         // Two connections at once, each of which ends when it is asked once more; a third that does not.
         thread::spawn(move || {
             let both = Arc::new(Barrier::new(2));

@@ -29,27 +29,54 @@ COMMENT ON FUNCTION _known_devices IS
 
 -- The end of the last path, or the last stop, whichever is later. As on pages, what a wrong clock says is of later than
 -- the next hour waits for its time: a single such fix would hide all that comes until then.
+-- Of all devices, the last rows are found by hopping from device to device, which gives the name of each with them; a
+-- row of a wrong clock has the device looked up as those are that were asked for.
 CREATE FUNCTION get_device_positions(device_ids text[] DEFAULT NULL)
 RETURNS TABLE (device_id text, "time" timestamptz, longitude double precision, latitude double precision, standing boolean)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
 BEGIN ATOMIC
-    SELECT asked.device_id, last."time", last.longitude, last.latitude, last.standing
-      FROM (SELECT DISTINCT unnest(get_device_positions.device_ids) AS device_id
-            UNION ALL
-            SELECT d.device_id FROM _known_devices() d WHERE get_device_positions.device_ids IS NULL) AS asked
-     CROSS JOIN LATERAL (
-        SELECT p.end_time AS "time", p.place[1] AS longitude, p.place[2] AS latitude, false AS standing
-          FROM (SELECT c.end_time, _line_end(c.encoded_polyline) AS place FROM cached_polylines c
-                 WHERE c.device_id = asked.device_id AND c.start_time < now() + interval '1 hour'
-                 ORDER BY c.start_time DESC LIMIT 1) p
-         WHERE p.place IS NOT NULL
+    WITH RECURSIVE last_paths AS (
+        (SELECT c.device_id, c.start_time, c.end_time, c.encoded_polyline FROM cached_polylines c
+          WHERE get_device_positions.device_ids IS NULL
+          ORDER BY c.device_id DESC, c.start_time DESC LIMIT 1)
         UNION ALL
-        (SELECT s.end_time, s.longitude, s.latitude, true FROM stops s
-          WHERE s.device_id = asked.device_id AND s.start_time < now() + interval '1 hour'
-          ORDER BY s.start_time DESC LIMIT 1)
-        ORDER BY 1 DESC
-        LIMIT 1) AS last
-     ORDER BY asked.device_id;
+        SELECT one_before.* FROM last_paths l
+         CROSS JOIN LATERAL (SELECT c.device_id, c.start_time, c.end_time, c.encoded_polyline FROM cached_polylines c
+                              WHERE c.device_id < l.device_id ORDER BY c.device_id DESC, c.start_time DESC LIMIT 1) one_before
+    ), last_stops AS (
+        (SELECT s.device_id, s.start_time, s.end_time, s.longitude, s.latitude FROM stops s
+          WHERE get_device_positions.device_ids IS NULL
+          ORDER BY s.device_id DESC, s.start_time DESC LIMIT 1)
+        UNION ALL
+        SELECT one_before.* FROM last_stops l
+         CROSS JOIN LATERAL (SELECT s.device_id, s.start_time, s.end_time, s.longitude, s.latitude FROM stops s
+                              WHERE s.device_id < l.device_id ORDER BY s.device_id DESC, s.start_time DESC LIMIT 1) one_before
+    ), one_by_one AS (
+        SELECT unnest(get_device_positions.device_ids) AS device_id
+        UNION
+        SELECT l.device_id FROM last_paths l WHERE l.start_time >= now() + interval '1 hour'
+        UNION
+        SELECT l.device_id FROM last_stops l WHERE l.start_time >= now() + interval '1 hour'
+    ), found AS (
+        SELECT l.device_id, l.end_time, _line_end(l.encoded_polyline) AS place, false AS standing
+          FROM last_paths l WHERE l.start_time < now() + interval '1 hour'
+        UNION ALL
+        SELECT l.device_id, l.end_time, ARRAY[l.longitude, l.latitude], true
+          FROM last_stops l WHERE l.start_time < now() + interval '1 hour'
+        UNION ALL
+        SELECT o.device_id, p.end_time, _line_end(p.encoded_polyline), false FROM one_by_one o
+         CROSS JOIN LATERAL (SELECT c.end_time, c.encoded_polyline FROM cached_polylines c
+                              WHERE c.device_id = o.device_id AND c.start_time < now() + interval '1 hour'
+                              ORDER BY c.start_time DESC LIMIT 1) p
+        UNION ALL
+        SELECT o.device_id, p.end_time, ARRAY[p.longitude, p.latitude], true FROM one_by_one o
+         CROSS JOIN LATERAL (SELECT s.end_time, s.longitude, s.latitude FROM stops s
+                              WHERE s.device_id = o.device_id AND s.start_time < now() + interval '1 hour'
+                              ORDER BY s.start_time DESC LIMIT 1) p
+    )
+    SELECT DISTINCT ON (f.device_id) f.device_id, f.end_time, f.place[1], f.place[2], f.standing
+      FROM found f WHERE f.place IS NOT NULL
+     ORDER BY f.device_id, f.end_time DESC, f.standing;
 END;
 COMMENT ON FUNCTION get_device_positions IS
     'where some devices (null: all) were last as paths and stops know it, and whether they stood; stable, parallel safe';

@@ -31,6 +31,25 @@ def test_a_device_whose_paths_were_imported_has_a_place(db):
     assert db.rows(ASK, (None,)) == [("old", False, 24.95, 60.17)]
 
 
+def test_all_devices_are_where_each_of_them_is(db):
+    """With clocks that are ahead, lines that nobody can read, and vehicles that have only stood or only driven."""
+    db.rows("""INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count)
+               SELECT 'car-' || n, at, at + interval '5 min', CASE WHEN n % 7 = 0 THEN '~~~' ELSE '_p~iF~ps|U_ulLnnqC' END, 2
+                 FROM generate_series(1, 120) n, unnest(ARRAY[now() - interval '1 day', now() - interval '1 h']) at WHERE n % 5 > 0;
+               INSERT INTO stops (device_id, start_time, end_time, longitude, latitude, source_coordinates_count)
+               SELECT 'car-' || n, at, at + interval '5 min', 24 + n * 0.001, 60, 9
+                 FROM generate_series(1, 120) n, unnest(ARRAY[now() - interval '2 h', now() - interval '9 min']) at WHERE n % 3 = 0;
+               INSERT INTO cached_polylines (device_id, start_time, end_time, encoded_polyline, point_count)
+               SELECT 'car-' || n, now() + interval '1 day', now() + interval '2 days', '_p~iF~ps|U_ulLnnqC', 2
+                 FROM generate_series(1, 140, 11) n;
+               INSERT INTO stops (device_id, start_time, end_time, longitude, latitude, source_coordinates_count)
+               SELECT 'car-' || n, now() + interval '1 day', now() + interval '2 days', 24, 60, 9 FROM generate_series(1, 160, 13) n""")
+    everywhere = db.rows("SELECT * FROM get_device_positions()")
+    assert everywhere == db.rows("SELECT * FROM get_device_positions((SELECT array_agg('car-' || n) FROM generate_series(1, 200) n))")
+    assert len(everywhere) == 120 - 120 // 5 + 120 // 15 - sum(n % 7 == 0 and n % 5 > 0 and n % 3 > 0 for n in range(1, 121))
+    assert max(at for _, at, *_ in everywhere) < db.value("SELECT now()")
+
+
 def test_fixes_come_from_all_sources_as_they_came_in(db, osrm):
     start = recent_window()
     way = drive(osrm, start, seconds=100)

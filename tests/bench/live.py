@@ -25,7 +25,7 @@ from harness.process import exit_on_signals  # noqa: E402
 from harness.route import moved, random_route  # noqa: E402
 from plain import PlainWorker  # noqa: E402
 
-INTERVAL = 3  # seconds between the points of a device
+INTERVAL = 3  # seconds between the points of a device, unless another is asked for
 NOISE = 4.0  # metres
 ROUTES = 50  # more devices drive the same ways
 WARM = 35  # minutes: slots end, and the last of their windows settle
@@ -40,6 +40,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--devices", type=int, nargs="+", default=[1_000, 10_000], help="default: 1000 10000")
     parser.add_argument("--minutes", type=int, default=15, help="that are measured (default: %(default)s)")
+    parser.add_argument("--interval", type=int, default=INTERVAL, help="seconds from fix to fix (default: %(default)s)")
     parser.add_argument("--alone", action="store_true", help="without the backlog and the plain worker beside it")
     return parser.parse_args()
 
@@ -53,16 +54,16 @@ def processor(pid):
 class Fleet:
     """Drives that can begin at any moment."""
 
-    def __init__(self, osrm, devices, minutes):
+    def __init__(self, osrm, devices, minutes, interval=INTERVAL):
         chance = random.Random(1)
         self._routes = [random_route(osrm, 60 * minutes, chance) for _ in range(min(ROUTES, devices))]
-        self._devices, self._chance = devices, chance
+        self._devices, self._chance, self._interval = devices, chance, interval
 
     def points(self, begin, first, last, most=None):
         """Lines for COPY of some minutes of drives that begin then (seconds since 1970), of so many devices at most."""
         for device in range(min(self._devices, most or self._devices)):
             route = self._routes[device % len(self._routes)]
-            for at in range(60 * first + device % INTERVAL, 60 * last, INTERVAL):
+            for at in range(60 * first + device % self._interval, 60 * last, self._interval):
                 longitude, latitude = moved(
                     route.at(at), self._chance.gauss(0, NOISE), self._chance.gauss(0, NOISE))
                 yield f"car-{device}\t{longitude:.7f}\t{latitude:.7f}\t{begin + at}\n"
@@ -135,11 +136,11 @@ def plain_speed(db, osrm, fleet, begin, spans):
     return points / worker.seconds
 
 
-def measure(devices, minutes, alone):
+def measure(devices, minutes, interval, alone):
     clock = Clock(env.TARGET / "bench-clock")
     conf = {"max_wal_size": "8GB", "shared_buffers": "1GB"}
     with Osrm(name="osrm-live") as osrm, Cluster("bench-live", conf=conf, clock=clock) as cluster:
-        fleet = Fleet(osrm, devices, WARM + minutes)
+        fleet = Fleet(osrm, devices, WARM + minutes, interval)
         meters = {name: Meter(osrm) for name in ("backlog", "live")}
         # The machine's speed changes with time: a backlog before and one after are what live work is held against.
         works = [("backlog", backlog), ("live", live), ("backlog", backlog)]
@@ -176,9 +177,9 @@ def main():
     exit_on_signals()
     options = arguments()
     for devices in options.devices:
-        meters, plain = measure(devices, options.minutes, options.alone)
+        meters, plain = measure(devices, options.minutes, options.interval, options.alone)
         runs = meters["live"]
-        print(f"{devices:,} devices, a fix each {INTERVAL} s, {options.minutes} minutes")
+        print(f"{devices:,} devices, a fix each {options.interval} s, {options.minutes} minutes")
         if options.alone:
             print("milliseconds a thousand points: OSRM {:.1f}, PostgreSQL, with threads, {:.1f}".format(*runs.cost()))
         else:

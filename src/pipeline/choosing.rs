@@ -145,23 +145,25 @@ impl Choice<'_> {
 
     /// Adds live windows until there are enough.
     fn add_live(&mut self, live: &mut Live, span: (Micros, Micros)) -> Result<(), Error> {
+        let mut may_look_again = true;
         while self.left() > 0 {
             let found = live.next_windows(self.sources, span, self.length, self.left())?;
             if found.is_empty() {
+                if may_look_again && live.look_again(self.sources, span, self.length)? {
+                    may_look_again = false;
+                    continue;
+                }
                 break;
             }
             let names: BTreeSet<&String> = found.iter().map(|(window, _)| &window.device).collect();
-            let mut locked = self.lock(names.iter().copied())?;
+            let locked = self.lock(names.iter().copied())?;
             let others = names.into_iter().filter(|name| !locked.contains(*name));
             live.pass_by(others.cloned());
             if locked.is_empty() {
                 continue;
             }
             if live.is_overtaken()? {
-                // With what this worker passed by while another had the device, or one that shares its lock: that
-                // one may have put it off, and look for it while the lock is ours.
-                let sharing = live.passed_by_with(&locked)?;
-                locked.extend(self.lock(&sharing)?);
+                // All of theirs: what was passed by while another worker had them, that one may have put off.
                 let devices: Vec<Waiting> = locked.into_iter().map(|d| (d, span.0)).collect();
                 self.add_windows(&devices, span.1)?;
                 continue;

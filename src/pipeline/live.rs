@@ -57,12 +57,25 @@ impl Live {
         self.passed_by.extend(devices);
     }
 
-    /// Devices that were passed by and that nobody else can have while these are ours.
-    pub fn passed_by_with(&self, locked: &BTreeSet<String>) -> Result<Vec<String>, Error> {
-        if self.passed_by.is_empty() {
-            return Ok(Vec::new());
+    /// Looks once more for windows of devices that were passed by, and says whether there are any: whoever had such a
+    /// device, or another one by the same lock, may have put its windows off, and found the lock taken later on. So
+    /// as each worker does this after the last of its windows, none is left by all of them.
+    pub fn look_again(
+        &mut self,
+        sources: &[Source],
+        span: (Micros, Micros),
+        length: Micros,
+    ) -> Result<bool, Error> {
+        let passed_by = std::mem::take(&mut self.passed_by);
+        if passed_by.is_empty() {
+            return Ok(false);
         }
-        store::sharing_a_lock(&self.passed_by, locked)
+        self.seen = store::snapshot()?;
+        let mut found = search(sources, span, length)?;
+        found.retain(|(window, _)| passed_by.contains(&window.device));
+        let any = !found.is_empty();
+        self.found = Some(found);
+        Ok(any)
     }
 
     pub fn go_on_in(&mut self, run: i64) {

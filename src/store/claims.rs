@@ -3,7 +3,6 @@
 //! A worker owns a device, not a window, until its transaction ends: neighbouring windows are
 //! decided together, and two workers can never wait for each other.
 
-use std::collections::BTreeSet;
 
 use pgrx::datum::{TimestampWithTimeZone, Uuid};
 
@@ -121,21 +120,6 @@ pub fn lock_devices(devices: &[String], most: usize) -> Result<Vec<String>, Erro
         "lock devices",
         include_str!("lock_devices.sql"),
         &[devices.to_vec().into(), (most as i64).into()],
-        |row| row.get(1),
-    )
-}
-
-/// Those of some devices whose lock is that of one of the others, for many devices share few locks.
-pub fn sharing_a_lock(
-    devices: &BTreeSet<String>,
-    others: &BTreeSet<String>,
-) -> Result<Vec<String>, Error> {
-    let names = |devices: &BTreeSet<String>| devices.iter().cloned().collect::<Vec<_>>();
-    rows(
-        "look for devices that share a lock",
-        "SELECT d FROM unnest($1::text[]) AS d \
-          WHERE @extschema@._device_slot(d) IN (SELECT @extschema@._device_slot(o) FROM unnest($2::text[]) AS o)",
-        &[names(devices).into(), names(others).into()],
         |row| row.get(1),
     )
 }

@@ -24,8 +24,7 @@ pub use checks::Checks;
 pub use claims::{
     DeviceWindow, DueDevice, Known, due_devices, due_windows, hand_back, held_windows,
     known_batches, lock_devices, lock_windows, make_pending, neighbours, overlapped, reclaim,
-    recut, sharing_a_lock, take_pending, waiting_devices, waiting_live, waiting_windows,
-    windows_of,
+    recut, take_pending, waiting_devices, waiting_live, waiting_windows, windows_of,
 };
 pub use groups::{Group, Unsaid, devices_with_paths, groups, groups_of};
 pub use holding::{DeviceKeys, Holders, device_keys, holders};

@@ -66,6 +66,22 @@ def test_who_gets_a_device_takes_all_live_windows_that_its_lock_kept_from_others
     assert waiting(db) == 0
 
 
+def test_what_a_lock_kept_from_a_worker_is_looked_for_once_more_after_all_else(db, osrm):
+    """Whoever had the lock may have had it for another device, and may not come back."""
+    slot = present_slot()
+    insert(db, "car-12", drive(osrm, slot - timedelta(minutes=3), 60, interval=3))
+    insert(db, "other", drive(osrm, slot - timedelta(minutes=2), 60, interval=3, seed=2))
+    with closing(db.connect(autocommit=False)) as holder, closing(db.connect()) as worker:
+        of_holder, of_worker = holder.cursor(), worker.cursor()
+        of_holder.execute("SELECT _lock_device('car-160')")
+        of_worker.execute("SELECT run_id FROM _process_round(NULL, 1, 50)")
+        (run,) = of_worker.fetchone()
+        assert db.rows("SELECT DISTINCT device_id FROM cached_polylines") == [("other",)]
+        holder.rollback()
+        of_worker.execute("SELECT * FROM _process_round(%s, 50, 50)", (run,))
+    assert waiting(db) == 0
+
+
 def run_at_once(db, workers):
     """Lets so many sessions work until nothing is left; returns the windows that each completed."""
     completed = [0] * workers

@@ -3,7 +3,6 @@
 //! A worker owns a device, not a window, until its transaction ends: neighbouring windows are
 //! decided together, and two workers can never wait for each other.
 
-
 use pgrx::datum::{TimestampWithTimeZone, Uuid};
 
 use super::groups::Group;

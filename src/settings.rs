@@ -224,7 +224,7 @@ fn define_servers() {
         c"They take the place of the public ones, which are believed where it is empty. Default: empty.",
         &CA_FILE,
         GucContext::Suset,
-        GucFlags::SUPERUSER_ONLY,
+        GucFlags::default(),
     );
 }
 

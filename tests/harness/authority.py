@@ -9,12 +9,13 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self._key = folder / f"{name}.key"
         _openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}",
-                 "-keyout", self._key, "-out", self.file)
+                 "-addext", "keyUsage=critical,keyCertSign", "-keyout", self._key, "-out", self.file)
 
     def sign(self):
         """A file with the certificate of 127.0.0.1, and its key after it, as haproxy reads them."""
         request, key, extensions = (self._folder / f"{self._name}-server.{kind}" for kind in ("csr", "key", "ext"))
-        extensions.write_text("subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
+        extensions.write_text("subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n"
+                              "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
         _openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=osrm", "-keyout", key, "-out", request)
         certificate = _openssl("x509", "-req", "-in", request, "-CA", self.file, "-CAkey", self._key, "-CAcreateserial",
                                "-days", "2", "-extfile", extensions)

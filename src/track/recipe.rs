@@ -34,6 +34,10 @@ pub type Bounds = (f64, f64);
 /// A median absolute deviation is this share of the standard deviation of a normal distribution.
 pub const MEDIAN_TO_DEVIATION: f64 = 0.6745;
 
+/// The median distance from the middle of what scatters in two directions, in standard deviations of one of them
+/// (Rayleigh).
+pub const MEDIAN_DISTANCE: f64 = 1.1774;
+
 /// What a vehicle can do.
 pub mod vehicle {
     /// No vehicle is faster, in m/s (252 km/h), beside what noise adds to a step.
@@ -125,6 +129,15 @@ pub mod prepare {
     /// No receiver is better, in metres, and worse ones say no more than that.
     pub const LEAST_NOISE: f64 = 2.0;
     pub const MOST_NOISE: f64 = 100.0;
+    /// Fixes scatter where so many to each side of one go to and fro by more than a vehicle does, and by so many times
+    /// what is known of their noise, or these metres.
+    pub const SCATTER_SIDE: usize = 2;
+    pub const SCATTER_FACTOR: f64 = 2.0;
+    pub const LEAST_SCATTER: f64 = 4.0;
+    /// A vehicle that turns to one side and the other changes its speed by so much at most, and one that turns round a
+    /// bend, such as that of a motorway's ramp, by so much, in m/s².
+    pub const SWERVE: f64 = 1.2;
+    pub const BEND: f64 = 2.5;
 
     /// Fixes of a parked vehicle lie within this of their middle, in metres, if they are good,
     pub const CLOSE: f64 = 20.0;
@@ -252,6 +265,11 @@ pub mod ask {
     pub const MARGIN_STEPS: usize = 3;
     /// and if that is more than this share of the trace, all of it is asked about.
     pub const MOST_TROUBLE: f64 = 0.7;
+
+    /// Observations are noisier than the rest where the median of so many to each side of one, and of itself, needs so
+    /// many times their radius.
+    pub const NOISY_SIDE: usize = 4;
+    pub const NOISY: f64 = 1.5;
 
     /// An answer is in doubt where two observations lie so many times farther off than usual (and
     /// so many metres),

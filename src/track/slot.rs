@@ -5,7 +5,7 @@
 
 use super::ask::{
     Anchors, Asker, Fitted, Noise, calibrate, choose_answer, find_unmapped, first_radius, fit,
-    repair, side,
+    repair, side, widen,
 };
 use super::draw::{self, Fixed, Stretch};
 use super::geo;
@@ -185,6 +185,7 @@ impl Piece {
         };
         let radius = noise.radius.max(first_radius(&thinned.kept));
         let mut fitted = fit(&thinned, anchors, radius, asker)?;
+        widen(&mut fitted, &self.points, asker)?;
         choose_answer(&mut fitted, &self.points, anchors, asker)?;
         repair(&mut fitted, &self.points, asker)?;
         find_unmapped(&mut fitted, asker)?;

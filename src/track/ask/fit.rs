@@ -10,7 +10,7 @@
 use std::ops::RangeInclusive;
 
 use super::asker::Asker;
-use super::matched::{MatchedTrace, Observation, covered};
+use super::matched::{MatchedTrace, Observation, Snap, covered};
 use super::relax;
 use crate::osrm::MatchError;
 use crate::track::geo;
@@ -18,8 +18,8 @@ use crate::track::median;
 use crate::track::model::{Micros, seconds};
 use crate::track::prepare::{Smoothed, Thinned};
 use crate::track::recipe::ask::{
-    ANCHOR, BOUND, CLEAN, DENSE_RADIUSES, DETOUR_HASTE, DETOUR_SPEED, ENOUGH, LEAST_DETOUR_SPEED,
-    NOT_FOUND, SPARSE, SPARSE_RADIUSES,
+    ANCHOR, BOUND, CLEAN, DENSE_RADIUSES, DETOUR_HASTE, DETOUR_SPEED, ENOUGH, LARGEST_RADIUS,
+    LEAST_DETOUR_SPEED, NOT_FOUND, SPARSE, SPARSE_RADIUSES,
 };
 use crate::track::recipe::{Bounds, MEDIAN_TO_DEVIATION, onward};
 
@@ -131,9 +131,11 @@ pub fn ask(
     }
 }
 
+/// The fixes as they are asked about: those that are noisier than usual with a larger radius.
 pub fn observations(thinned: &Thinned, anchors: Anchors, radius: f64) -> Vec<Observation> {
     let mut all = thinned.all.iter().peekable();
     let (mut last, detour_speed) = (None, detour_speed(&thinned.kept));
+    let noisy = ENOUGH * deviation(&thinned.kept);
     let mut observation = |p: &Smoothed| {
         let mut silence = 0.0f64;
         while let Some(fix) = all.next_if(|fix| fix.time <= p.time) {
@@ -143,7 +145,10 @@ pub fn observations(thinned: &Thinned, anchors: Anchors, radius: f64) -> Vec<Obs
         Observation {
             time: p.time,
             place: p.place,
-            radius,
+            radius: match p.deviation {
+                Some(metres) if metres > noisy => radius.max(metres.min(LARGEST_RADIUS)),
+                _ => radius,
+            },
             silence,
             detour_speed,
             course: None,
@@ -178,15 +183,25 @@ fn directed(trace: &[Observation], thinned: &Thinned) -> Vec<Observation> {
 }
 
 impl Fitted {
-    /// Standard deviation of the fixes off the road, from its median. A fix that found no road
-    /// lies beyond what was looked at.
+    /// Standard deviation of the fixes off the road, from its median.
     pub fn deviation(&self) -> f64 {
-        let snaps = self.trace.iter().zip(&self.matched.snaps);
-        let mut off: Vec<f64> = snaps
+        let off = self.trace.iter().zip(self.distances());
+        let mut off: Vec<f64> = off
             .filter(|(o, _)| o.radius > ANCHOR)
-            .map(|(o, snap)| snap.map_or(NOT_FOUND * o.radius, |s| geo::distance(s.place, o.place)))
+            .map(|(_, metres)| metres)
             .collect();
         median(&mut off).map_or(0.0, |median| median / MEDIAN_TO_DEVIATION)
+    }
+
+    /// How far each observation lies from its place on the road, in metres. One that found no road lies beyond what was
+    /// looked at.
+    pub fn distances(&self) -> Vec<f64> {
+        let snaps = self.trace.iter().zip(&self.matched.snaps);
+        let off = |(o, snap): (&Observation, &Option<Snap>)| match snap {
+            Some(snap) => geo::distance(snap.place, o.place),
+            None => NOT_FOUND * o.radius,
+        };
+        snaps.map(off).collect()
     }
 
     /// Whether the radius was large enough for what it showed.

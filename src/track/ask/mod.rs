@@ -10,6 +10,7 @@ mod relax;
 mod repair;
 mod resample;
 mod unmapped;
+mod widen;
 
 pub use asker::Asker;
 pub use calibrate::{Calibration, Noise, calibrate, side};
@@ -18,3 +19,4 @@ pub use fit::{Anchors, Fitted, first_radius, fit, fit_roughly};
 pub use matched::{MatchedLeg, MatchedTrace, Observation, way};
 pub use repair::repair;
 pub use unmapped::find_unmapped;
+pub use widen::widen;

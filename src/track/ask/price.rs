@@ -17,7 +17,7 @@ pub struct Price<'a> {
     /// Of each fix, by how far the vehicle came since the one before it.
     weights: Vec<f64>,
     /// Standard deviation of the fixes, metres.
-    off: f64,
+    off: Vec<f64>,
 }
 
 impl<'a> Price<'a> {
@@ -29,11 +29,16 @@ impl<'a> Price<'a> {
             _ => geo::distance(fixes[i - 1].place, fixes[i].place),
         };
         let weights = (0..fixes.len()).map(|i| (step(i) / WEIGHT_STEP).min(1.0));
+        let off = |fix: &Smoothed| {
+            let asked = trace.partition_point(|o| o.time < fix.time);
+            let radius = trace.get(asked).map_or(0.0, |o| o.radius);
+            off.max(radius).clamp(LEAST_OFF, MOST_OFF)
+        };
         Price {
             trace,
             fixes,
             weights: weights.collect(),
-            off: off.clamp(LEAST_OFF, MOST_OFF),
+            off: fixes.iter().map(off).collect(),
         }
     }
 
@@ -42,7 +47,7 @@ impl<'a> Price<'a> {
         let from = until(self.trace[leg.from].time);
         let to = until(self.trace[leg.to].time);
         let off = |i: usize| {
-            let d = geo::distance_to_line(self.fixes[i].place, &leg.line) / self.off;
+            let d = geo::distance_to_line(self.fixes[i].place, &leg.line) / self.off[i];
             // Cauchy's loss: a single outlier has no say.
             self.weights[i] * OUTLIER * (d * d / (2.0 * OUTLIER)).ln_1p()
         };

@@ -58,7 +58,7 @@ fn troubled(trace: &[Observation], matched: &MatchedTrace, off: f64) -> Vec<bool
 }
 
 /// First and last observation of each part to ask about: the troubled ones with a margin.
-fn parts(trace: &[Observation], troubled: &[bool]) -> Vec<(usize, usize)> {
+pub fn parts(trace: &[Observation], troubled: &[bool]) -> Vec<(usize, usize)> {
     let last = trace.len() - 1;
     let step = |i: usize| geo::distance(trace[i].place, trace[i + 1].place);
     let mut parts: Vec<(usize, usize)> = Vec::new();

@@ -3,6 +3,7 @@
 mod clean;
 mod course;
 mod late;
+mod noise;
 mod repeats;
 mod smooth;
 mod stops;

@@ -1,18 +1,16 @@
-//! How noisy the fixes are, and a smoother for dense ones.
+//! A smoother for dense fixes.
 //!
 //! A constant-velocity Kalman filter forward and a Rauch-Tung-Striebel pass back. White noise of
 //! fixes a second apart falls to about a third; at five seconds and more there is next to nothing
 //! to gain, for a vehicle does too much between two fixes.
 
+use super::noise::{deviations, goes_on};
 use crate::track::geo::{self, Place, Plane};
-use crate::track::median;
 use crate::track::model::{Fix, Micros, seconds};
+use crate::track::recipe::Recipe;
 use crate::track::recipe::prepare::{
-    ACCELERATION, FEWEST_TRIPLES, LEAST_CHORD, LEAST_NOISE, LEAST_SPEED, LONGEST_STEP, MOST_NOISE,
-    RESTART, UNKNOWN_PLACE, UNKNOWN_SPEED,
+    ACCELERATION, LEAST_SPEED, MOST_NOISE, UNKNOWN_PLACE, UNKNOWN_SPEED,
 };
-use crate::track::recipe::{MEDIAN_TO_DEVIATION, Recipe};
-use crate::track::vehicle::can_travel;
 
 /// A fix after smoothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,52 +23,14 @@ pub struct Smoothed {
     pub course: Option<f64>,
 }
 
-/// Standard deviation of the fixes in metres, from how far each lies off the line between its
-/// neighbours; `None` where too few fixes are near enough in time to tell.
-pub fn shown_noise(fixes: &[Fix]) -> Option<f64> {
-    let mut off: Vec<f64> = fixes.windows(3).filter_map(off_neighbours).collect();
-    if off.len() < FEWEST_TRIPLES {
-        return None;
-    }
-    // Median absolute deviation to standard deviation; the line between two noisy neighbours
-    // adds half a variance.
-    let median = median(&mut off)?;
-    Some((median / MEDIAN_TO_DEVIATION / 1.5f64.sqrt()).clamp(LEAST_NOISE, MOST_NOISE))
-}
-
-fn off_neighbours(triple: &[Fix]) -> Option<f64> {
-    let step = |a: &Fix, b: &Fix| seconds(a.time, b.time) <= LONGEST_STEP;
-    if !step(&triple[0], &triple[1]) || !step(&triple[1], &triple[2]) {
-        return None;
-    }
-    let plane = Plane::at(triple[1].place());
-    let (a, b) = (
-        plane.project(triple[0].place()),
-        plane.project(triple[2].place()),
-    );
-    let (dx, dy) = (b[0] - a[0], b[1] - a[1]);
-    let chord = dx.hypot(dy);
-    // Standing still has no direction to be off from.
-    (chord > LEAST_CHORD).then(|| (a[0] * dy - a[1] * dx).abs() / chord)
-}
-
 /// Smooths where the noise is known, by report, by setting or by estimate; otherwise leaves the
 /// fixes where they are. `hidden` is what the road told about them, where it has been asked.
 pub fn smooth(fixes: &[Fix], recipe: &Recipe, hidden: Option<f64>) -> Vec<Smoothed> {
-    let fallback = recipe.gps_accuracy.or_else(|| shown_noise(fixes));
-    let deviation = |fix: &Fix| {
-        let known = fix.accuracy.or(fallback);
-        let worst = known.into_iter().chain(hidden).reduce(f64::max);
-        worst.map(|s| s.clamp(LEAST_NOISE / 2.0, MOST_NOISE))
-    };
+    let deviations = deviations(fixes, recipe, hidden);
     let mut out = Vec::with_capacity(fixes.len());
-    // A jump that a pause of the receiver explains is smoothed over; any other one would bend what lies on both sides.
-    let goes_on = |a: &Fix, b: &Fix| {
-        let metres = geo::distance(a.place(), b.place());
-        seconds(a.time, b.time) <= RESTART && can_travel(metres, RESTART)
-    };
     for run in fixes.chunk_by(goes_on) {
-        smooth_run(run, &deviation, &mut out);
+        let deviations = &deviations[out.len()..out.len() + run.len()];
+        smooth_run(run, deviations, &mut out);
     }
     out
 }
@@ -84,13 +44,14 @@ struct State {
     p: [f64; 3],
 }
 
-fn smooth_run(run: &[Fix], deviation: &dyn Fn(&Fix) -> Option<f64>, out: &mut Vec<Smoothed>) {
-    if run.len() < 3 || run.iter().any(|f| deviation(f).is_none()) {
-        out.extend(run.iter().map(|f| Smoothed {
-            time: f.time,
-            place: f.place(),
-            deviation: deviation(f),
-            course: course(f),
+fn smooth_run(run: &[Fix], deviations: &[Option<f64>], out: &mut Vec<Smoothed>) {
+    if run.len() < 3 || deviations.iter().any(Option::is_none) {
+        let fixes = run.iter().zip(deviations);
+        out.extend(fixes.map(|(fix, deviation)| Smoothed {
+            time: fix.time,
+            place: fix.place(),
+            deviation: *deviation,
+            course: course(fix),
         }));
         return;
     }
@@ -98,7 +59,7 @@ fn smooth_run(run: &[Fix], deviation: &dyn Fn(&Fix) -> Option<f64>, out: &mut Ve
     let mut forward: Vec<(State, State)> = Vec::with_capacity(run.len());
     for (i, fix) in run.iter().enumerate() {
         let z = plane.project(fix.place());
-        let r = deviation(fix).unwrap_or(MOST_NOISE).powi(2);
+        let r = deviations[i].unwrap_or(MOST_NOISE).powi(2);
         let predicted = match forward.last() {
             None => State {
                 x: z,
@@ -218,7 +179,7 @@ mod tests {
     #[test]
     fn white_noise_is_estimated_and_falls() {
         let fixes = drive(1, 10.0);
-        let estimate = shown_noise(&fixes).unwrap();
+        let estimate = deviations(&fixes, &recipe(300), None)[50].unwrap();
         assert!((6.0..14.0).contains(&estimate), "{estimate}");
         let smoothed = smooth(&fixes, &recipe(300), None);
         let raw: Vec<Smoothed> = fixes
@@ -240,7 +201,7 @@ mod tests {
 
     #[test]
     fn sparse_fixes_stay_where_they_are_until_their_noise_is_known() {
-        let fixes = drive(5, 10.0);
+        let fixes = drive(8, 10.0);
         let smoothed = smooth(&fixes, &recipe(300), None);
         assert!(
             fixes

@@ -197,7 +197,7 @@ impl Repair<'_> {
     ) -> Result<bool, MatchError> {
         let mut part: Vec<Observation> = self.trace[from..=to].to_vec();
         for o in part.iter_mut().filter(|o| o.radius > ANCHOR) {
-            o.radius = radius.min(LARGEST_RADIUS);
+            o.radius = o.radius.max(radius.min(LARGEST_RADIUS));
         }
         let last = part.len() - 1;
         if from < *gap.start() {

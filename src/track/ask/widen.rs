@@ -13,7 +13,7 @@ use crate::track::prepare::Smoothed;
 use crate::track::recipe::MEDIAN_TO_DEVIATION;
 use crate::track::recipe::ask::{ANCHOR, BOUND, LARGEST_RADIUS, NOISY, NOISY_SIDE};
 
-/// Takes what is found with larger radiuses where it is cheaper.
+/// Takes what is found with larger radiuses where all of it can have been driven and it is cheaper.
 pub fn widen(fitted: &mut Fitted, fixes: &[Smoothed], asker: &Asker) -> Result<(), MatchError> {
     let mut trace = fitted.trace.clone();
     for (o, needed) in trace.iter_mut().zip(needed_radiuses(fitted)) {
@@ -39,6 +39,9 @@ pub fn widen(fitted: &mut Fitted, fixes: &[Smoothed], asker: &Asker) -> Result<(
             Err(MatchError::TimedOut) => continue,
             found => found?,
         };
+        if !found.legs.iter().all(|leg| leg.is_believable(&part)) {
+            continue;
+        }
         let mut other = fitted.matched.clone();
         other.replace(from, to, found);
         if price.of_part(&other, from, to) <= price.of_part(&fitted.matched, from, to) {

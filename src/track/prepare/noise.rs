@@ -20,7 +20,13 @@ pub fn goes_on(a: &Fix, b: &Fix) -> bool {
 /// Standard deviation of each fix in metres: by report, by setting or by estimate, and not less than what the road told
 /// (`hidden`), nor than how the fixes around it scatter; `None` where nothing is known.
 pub fn deviations(fixes: &[Fix], recipe: &Recipe, hidden: Option<f64>) -> Vec<Option<f64>> {
-    let usual = recipe.gps_accuracy.or_else(|| shown_noise(fixes));
+    let scatter: Vec<f64> = fixes.chunk_by(goes_on).flat_map(scatter).collect();
+    let typical =
+        median(&mut scatter.clone()).filter(|metres| *metres > SCATTER_FACTOR * LEAST_SCATTER);
+    let usual = recipe
+        .gps_accuracy
+        .or_else(|| shown_noise(fixes))
+        .or(typical);
     let known = |fix: &Fix| {
         let told = fix.accuracy.or(usual);
         told.into_iter().chain(hidden).reduce(f64::max)
@@ -29,7 +35,6 @@ pub fn deviations(fixes: &[Fix], recipe: &Recipe, hidden: Option<f64>) -> Vec<Op
         let least = SCATTER_FACTOR * known(fix).unwrap_or(0.0).max(LEAST_SCATTER);
         (scatter > least).then_some(scatter)
     };
-    let scatter = fixes.chunk_by(goes_on).flat_map(scatter);
     let scattered: Vec<Option<f64>> = fixes.iter().zip(scatter).map(scattered).collect();
     // Fixes of which nothing is known are good ones beside those that scatter.
     let good = scattered.iter().flatten().next().map(|_| LEAST_NOISE);

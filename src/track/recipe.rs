@@ -270,6 +270,8 @@ pub mod ask {
     /// many times their radius.
     pub const NOISY_SIDE: usize = 4;
     pub const NOISY: f64 = 1.5;
+    /// So many times their radius, and they are asked about again though they found a road.
+    pub const VERY_NOISY: f64 = 2.0;
 
     /// An answer is in doubt where two observations lie so many times farther off than usual (and
     /// so many metres),

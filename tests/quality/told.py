@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """`make quality TOLD=1`: the same drives as devices tell of them in other ways, through the extension, against their truth.
 
-What a device takes each five seconds, with 5 m of correlated noise, reaches the table late, at once, twice or now and then.
-Printed is the route mismatch of all drawn lines in per cent of the true length, mean and worst drive, beside that of the
+What a device takes each five seconds, with 5 m of correlated noise, reaches the table late, at once, twice or now and then,
+or some of it is much worse than the rest. Printed is the route mismatch of all drawn lines in per cent of the true length, mean and worst drive, beside that of the
 drives as they were taken; and of how many points nothing is made.
 """
 
@@ -57,6 +57,30 @@ def again(fixes, lag, share=1.0):
     return sorted(fixes + [[time + lag, *place] for time, *place in fixes if chance.random() < share])
 
 
+def astray(fixes, metres, begins):
+    """Fixes with so many metres of white noise where `begins` says so, with the time and chance."""
+    chance = random.Random(1)
+    plane = Plane(fixes[0][1:])
+    told = []
+    for time, *place in fixes:
+        if begins(time, chance):
+            east, north = plane.xy(place)
+            place = plane.lonlat((east + chance.gauss(0, metres), north + chance.gauss(0, metres)))
+        told.append([time, *place])
+    return told
+
+
+def changed_places(fixes, share):
+    """Of some, the place is told with the time of the next one, and the other way round."""
+    chance, told, number = random.Random(1), [list(fix) for fix in fixes], 0
+    while number + 1 < len(told):
+        if chance.random() < share:
+            told[number][1:], told[number + 1][1:] = told[number + 1][1:], told[number][1:]
+            number += 1
+        number += 1
+    return told
+
+
 def signs_of_life(fixes, each, back):
     """Every so often a place of before with the present time."""
     until = fixes[-1][0]
@@ -77,6 +101,9 @@ KINDS = {
     "a tenth twice, 7 s apart": lambda fixes: again(fixes, 7, 0.1),
     "a sign of life a minute": lambda fixes: signs_of_life(fixes, 60, 0),
     "the same, with an older place": lambda fixes: signs_of_life(fixes, 60, 1),
+    "40 m of noise for 20 s in two minutes": lambda fixes: astray(fixes, 40, lambda time, _: time % 120 < 20),
+    "a thirtieth some 60 m off": lambda fixes: astray(fixes, 60, lambda _, chance: chance.random() < 1 / 30),
+    "a twentieth with the next one's time": lambda fixes: changed_places(fixes, 0.05),
 }
 
 

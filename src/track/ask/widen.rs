@@ -5,13 +5,14 @@
 
 use super::asker::Asker;
 use super::fit::Fitted;
+use super::matched::Observation;
 use super::price::Price;
 use super::relax::parts;
 use crate::osrm::MatchError;
 use crate::track::median;
 use crate::track::prepare::Smoothed;
 use crate::track::recipe::MEDIAN_TO_DEVIATION;
-use crate::track::recipe::ask::{ANCHOR, BOUND, LARGEST_RADIUS, NOISY, NOISY_SIDE};
+use crate::track::recipe::ask::{ANCHOR, BOUND, LARGEST_RADIUS, NOISY, NOISY_SIDE, VERY_NOISY};
 
 /// Takes what is found with larger radiuses where all of it can have been driven and it is cheaper.
 pub fn widen(fitted: &mut Fitted, fixes: &[Smoothed], asker: &Asker) -> Result<(), MatchError> {
@@ -26,6 +27,9 @@ pub fn widen(fitted: &mut Fitted, fixes: &[Smoothed], asker: &Asker) -> Result<(
     let price = Price::new(&trace, fixes, fitted.deviation());
     let last = trace.len() - 1;
     for (from, to) in parts(&trace, &noisy) {
+        if !is_worth_it(fitted, &trace, (from, to)) {
+            continue;
+        }
         let mut part = trace[from..=to].to_vec();
         for i in [from, to]
             .into_iter()
@@ -50,6 +54,19 @@ pub fn widen(fitted: &mut Fitted, fixes: &[Smoothed], asker: &Asker) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Whether larger radiuses may find something else in a part: an observation found no road, no vehicle can have driven
+/// a leg, or the noise is much more than was thought. To ask about all parts costs twice as much, for little.
+fn is_worth_it(fitted: &Fitted, wide: &[Observation], (from, to): (usize, usize)) -> bool {
+    let Fitted { trace, matched, .. } = fitted;
+    let more = |i: usize| wide[i].radius / trace[i].radius;
+    let is_wrong = |i| more(i) > 1.0 && matched.snaps[i].is_none() || more(i) >= VERY_NOISY;
+    let mut legs = matched
+        .legs
+        .iter()
+        .filter(|leg| from <= leg.from && leg.to <= to);
+    (from..=to).any(is_wrong) || legs.any(|leg| !leg.is_believable(trace))
 }
 
 /// The radius that each observation needs, by how far it and those around it lie off their road.

@@ -2,8 +2,8 @@
 """`make quality TOLD=1`: the same drives as devices tell of them in other ways, through the extension, against their truth.
 
 What a device takes each five seconds, with 5 m of correlated noise, reaches the table late, at once, twice or now and then,
-or some of it is much worse than the rest. Printed is the route mismatch of all drawn lines in per cent of the true length, mean and worst drive, beside that of the
-drives as they were taken; and of how many points nothing is made.
+or some of it is much worse than the rest. Printed is the route mismatch of all drawn lines in per cent of the true length,
+mean and worst drive, beside that of the drives as they were taken; and of how many points nothing is made.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from harness.process import exit_on_signals  # noqa: E402
 import drives  # noqa: E402
 import extension  # noqa: E402
 from mismatch import Truth  # noqa: E402
+from motion import Plane  # noqa: E402
 
 CELL = drives.Cell(interval=5, noise=5, correlated=True, rough=False)
 QUICK = 0.02  # seconds from one to the next of what comes at once
@@ -57,15 +58,15 @@ def again(fixes, lag, share=1.0):
     return sorted(fixes + [[time + lag, *place] for time, *place in fixes if chance.random() < share])
 
 
-def astray(fixes, metres, begins):
-    """Fixes with so many metres of white noise where `begins` says so, with the time and chance."""
+def astray(fixes, metres, is_noisy):
+    """Fixes with so many metres of white noise more where `is_noisy` says so of their time, and of chance."""
     chance = random.Random(1)
-    plane = Plane(fixes[0][1:])
+    plane = Plane(*fixes[0][1:])
     told = []
     for time, *place in fixes:
-        if begins(time, chance):
-            east, north = plane.xy(place)
-            place = plane.lonlat((east + chance.gauss(0, metres), north + chance.gauss(0, metres)))
+        if is_noisy(time, chance):
+            error = [chance.gauss(0, metres), chance.gauss(0, metres)]
+            place = plane.to_degrees(plane.to_metres(place) + error).tolist()
         told.append([time, *place])
     return told
 

@@ -5,7 +5,7 @@
 //! to gain, for a vehicle does too much between two fixes.
 
 use super::noise::{deviations, goes_on};
-use crate::track::geo::{self, Place, Plane};
+use crate::track::geo::{Place, Plane};
 use crate::track::model::{Fix, Micros, seconds};
 use crate::track::recipe::Recipe;
 use crate::track::recipe::prepare::{
@@ -147,6 +147,7 @@ fn back(filtered: State, predicted: State, next: State, dt: f64) -> State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::track::geo;
     use crate::track::tests::city::{fix, recipe};
 
     /// A drive at 10 m/s, `every` seconds a fix, with white errors, the same each time.

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_outlier_is_not_smoothed_over() {
+    fn a_single_outlier_stands_out() {
         let mut fixes = drive();
         fixes[30] = fix(150.0, 1_500.0, 60.0);
         // Its neighbours show it as well as it does itself.

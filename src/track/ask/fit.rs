@@ -255,6 +255,27 @@ mod tests {
     }
 
     #[test]
+    fn who_is_noisier_than_usual_is_looked_around_farther() {
+        let mut noisy = points(0.0);
+        let radiuses = |thinned: &Thinned| -> Vec<f64> {
+            let trace = observations(thinned, Anchors::default(), 8.0);
+            trace.iter().map(|o| o.radius).collect()
+        };
+        for (i, p) in noisy.kept.iter_mut().enumerate() {
+            p.deviation = Some(match i {
+                5 => 18.0,
+                6 => 90.0,
+                _ => 3.0,
+            });
+        }
+        let found = radiuses(&noisy);
+        assert_eq!(found[4..8], [8.0, 18.0, LARGEST_RADIUS, 8.0]);
+        // Where all are, one radius for all has been found.
+        noisy.kept.iter_mut().for_each(|p| p.deviation = Some(18.0));
+        assert_eq!(radiuses(&noisy), [8.0; 20]);
+    }
+
+    #[test]
     fn who_walks_has_no_time_for_a_detour_that_who_drives_has() {
         let leg_is_believed = |metres: f64| {
             let moved = |(i, p): (usize, &Smoothed)| Smoothed {

@@ -9,14 +9,14 @@
 //! 4. match each slot between its two edges: `slot`
 //!    - prepare: keep one believable fix a second (`prepare/clean`), without places that were sent
 //!      again (`prepare/repeats`) and at times laid out where they are those of arrival
-//!      (`prepare/late`), tell how noisy each is (`prepare/noise`), smooth them (`prepare/smooth`), find stops and the segments between
-//!      (`prepare/stops`), hold courses against the way (`prepare/course`), leave out what says
+//!      (`prepare/late`), tell how noisy each is (`prepare/noise`), smooth them (`prepare/smooth`),
+//!      find stops and the segments between (`prepare/stops`), hold courses against the way (`prepare/course`), leave out what says
 //!      nothing new (`prepare/thin`)
 //!    - ask: one match for the trace (`ask/asker`), with the radius that suits it (`ask/fit`), anew
 //!      without a bound to detours where it does not fit (`ask/relax`), with a larger radius where it
 //!      is noisier than elsewhere (`ask/widen`), with other fixes where it is in doubt (`ask/choose`),
-//!      and around what no vehicle can have driven (`ask/repair`, `ask/matched`); whether the map has roads at all where
-//!      none was found (`ask/unmapped`)
+//!      and around what no vehicle can have driven (`ask/repair`, `ask/matched`); whether the map has
+//!      roads at all where none was found (`ask/unmapped`)
 //!    - draw: the road where a leg leads, straight lines elsewhere (`draw/strands`), without the
 //!      spikes that noise left (`draw/spikes`)
 //! 5. hand each window its share: paths with figures of their quality (`draw/paths`,

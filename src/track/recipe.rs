@@ -130,10 +130,10 @@ pub mod prepare {
     pub const LEAST_NOISE: f64 = 2.0;
     pub const MOST_NOISE: f64 = 100.0;
     /// Fixes scatter where so many to each side of one go to and fro by more than a vehicle does, and by so many times
-    /// what is known of their noise, or these metres.
+    /// what is known of their noise, and by these metres at least.
     pub const SCATTER_SIDE: usize = 2;
     pub const SCATTER_FACTOR: f64 = 2.0;
-    pub const LEAST_SCATTER: f64 = 4.0;
+    pub const LEAST_SCATTER: f64 = 8.0;
     /// A vehicle that turns to one side and the other changes its speed by so much at most, and one that turns round a
     /// bend, such as that of a motorway's ramp, by so much, in m/s².
     pub const SWERVE: f64 = 1.2;

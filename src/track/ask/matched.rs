@@ -208,6 +208,12 @@ impl MatchedTrace {
         self.legs.sort_by_key(|leg| leg.from);
     }
 
+    /// The legs between the observations `from..=to`.
+    pub fn legs_within(&self, from: usize, to: usize) -> impl Iterator<Item = &MatchedLeg> {
+        let legs = self.legs.iter();
+        legs.filter(move |leg| from <= leg.from && leg.to <= to)
+    }
+
     /// Puts what another says of the observations `from..=to` in the place of what this one says.
     pub fn replace(&mut self, from: usize, to: usize, other: MatchedTrace) {
         self.legs.retain(|l| l.to <= from || to <= l.from);

@@ -16,13 +16,13 @@ pub struct Price<'a> {
     fixes: &'a [Smoothed],
     /// Of each fix, by how far the vehicle came since the one before it.
     weights: Vec<f64>,
-    /// Standard deviation of the fixes, metres.
+    /// Standard deviation of each fix, metres.
     off: Vec<f64>,
 }
 
 impl<'a> Price<'a> {
-    /// `fixes` are all those that the observations stand for, `off` is their standard deviation in
-    /// metres.
+    /// `fixes` are all those that the observations stand for, `off` is their usual standard deviation in
+    /// metres; those that were asked about with a larger radius have that.
     pub fn new(trace: &'a [Observation], fixes: &'a [Smoothed], off: f64) -> Self {
         let step = |i: usize| match i {
             0 => 0.0,
@@ -66,15 +66,14 @@ impl<'a> Price<'a> {
 
     /// Of what a match says of the observations `from..=to`, straight lines where it says nothing.
     pub fn of_part(&self, matched: &MatchedTrace, from: usize, to: usize) -> f64 {
-        let legs = matched.legs.iter();
-        let inside = legs.filter(|leg| from <= leg.from && leg.to <= to);
         let straight = |gap: std::ops::RangeInclusive<usize>| {
             let gap = (*gap.start()).max(from)..(*gap.end()).min(to);
             let begins = if gap.is_empty() { 0.0 } else { RAW_BEGINS };
             begins + gap.map(|i| self.of_straight(i)).sum::<f64>()
         };
         let gaps = matched.gaps().into_iter().map(straight);
-        inside.map(|leg| self.of_leg(leg)).sum::<f64>() + gaps.sum::<f64>()
+        let legs = matched.legs_within(from, to);
+        legs.map(|leg| self.of_leg(leg)).sum::<f64>() + gaps.sum::<f64>()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Asking anew, with no bound to detours, about the parts of a trace that do not fit its road.
 
 use super::asker::Asker;
-use super::matched::{MatchedLeg, MatchedTrace, Observation, Snap, covered};
+use super::matched::{MatchedTrace, Observation, Snap, covered};
 use crate::osrm::MatchError;
 use crate::track::geo;
 use crate::track::recipe::ask::{MARGIN, MARGIN_STEPS, MOST_TROUBLE, NO_BOUND, TROUBLE};
@@ -23,23 +23,32 @@ pub fn relax(
     if steps as f64 > MOST_TROUBLE * (trace.len() - 1) as f64 {
         return asker.follow_within(trace, NO_BOUND).map(Some);
     }
-    let held = |i: usize| match matched.snaps[i] {
-        Some(snap) if !troubled[i] => trace[i].anchored(snap.place),
-        _ => trace[i],
-    };
     let mut relaxed = matched.clone();
     for (from, to) in parts {
-        let mut part = trace[from..=to].to_vec();
-        part[0] = held(from);
-        part[to - from] = held(to);
+        let part = held_part(trace, matched, &troubled, (from, to));
         let found = asker.follow_within(&part, NO_BOUND)?;
-        let inside = |leg: &&MatchedLeg| from <= leg.from && leg.to <= to;
-        let before = covered(matched.legs.iter().filter(inside), trace);
+        let before = covered(matched.legs_within(from, to), trace);
         if covered(&found.legs, &part) >= before {
             relaxed.replace(from, to, found);
         }
     }
     Ok(Some(relaxed))
+}
+
+/// A part of a trace, held to the road at its ends but where those are free.
+pub fn held_part(
+    trace: &[Observation],
+    matched: &MatchedTrace,
+    free: &[bool],
+    (from, to): (usize, usize),
+) -> Vec<Observation> {
+    let mut part = trace[from..=to].to_vec();
+    for i in [from, to] {
+        if let (Some(snap), false) = (matched.snaps[i], free[i]) {
+            part[i - from] = trace[i].anchored(snap.place);
+        }
+    }
+    part
 }
 
 /// Which observations found no road, or one that lies much farther away than those of others, or none

@@ -7,7 +7,7 @@ use super::asker::Asker;
 use super::fit::Fitted;
 use super::matched::Observation;
 use super::price::Price;
-use super::relax::parts;
+use super::relax::{held_part, parts};
 use crate::osrm::MatchError;
 use crate::track::median;
 use crate::track::prepare::Smoothed;
@@ -24,21 +24,18 @@ pub fn widen(fitted: &mut Fitted, fixes: &[Smoothed], asker: &Asker) -> Result<(
     }
     let pairs = trace.iter().zip(&fitted.trace);
     let noisy: Vec<bool> = pairs.map(|(wide, o)| wide.radius > o.radius).collect();
+    let mut parts = parts(&trace, &noisy);
+    parts.retain(|part| is_worth_it(fitted, &trace, *part));
+    if parts.is_empty() {
+        return Ok(());
+    }
     let price = Price::new(&trace, fixes, fitted.deviation());
-    let last = trace.len() - 1;
-    for (from, to) in parts(&trace, &noisy) {
-        if !is_worth_it(fitted, &trace, (from, to)) {
-            continue;
-        }
-        let mut part = trace[from..=to].to_vec();
-        for i in [from, to]
-            .into_iter()
-            .filter(|i| 0 < *i && *i < last && !noisy[*i])
-        {
-            if let Some(snap) = fitted.matched.snaps[i] {
-                part[i - from] = trace[i].anchored(snap.place);
-            }
-        }
+    // The ends of the trace are held by its anchors alone.
+    let mut free = noisy;
+    free[0] = true;
+    free[trace.len() - 1] = true;
+    for (from, to) in parts {
+        let part = held_part(&trace, &fitted.matched, &free, (from, to));
         let found = match asker.follow(&part, BOUND) {
             Err(MatchError::TimedOut) => continue,
             found => found?,
@@ -62,10 +59,7 @@ fn is_worth_it(fitted: &Fitted, wide: &[Observation], (from, to): (usize, usize)
     let Fitted { trace, matched, .. } = fitted;
     let more = |i: usize| wide[i].radius / trace[i].radius;
     let is_wrong = |i| more(i) > 1.0 && matched.snaps[i].is_none() || more(i) >= VERY_NOISY;
-    let mut legs = matched
-        .legs
-        .iter()
-        .filter(|leg| from <= leg.from && leg.to <= to);
+    let mut legs = matched.legs_within(from, to);
     (from..=to).any(is_wrong) || legs.any(|leg| !leg.is_believable(trace))
 }
 
@@ -83,7 +77,6 @@ fn needed_radiuses(fitted: &Fitted) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::ask::fit::Fitted;
     use crate::track::tests::city::{City, fixes_at, trace};
 
     /// What is found along a street where some observations lie so many metres beside it, and what was asked for that.

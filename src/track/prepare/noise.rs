@@ -21,8 +21,7 @@ pub fn goes_on(a: &Fix, b: &Fix) -> bool {
 /// (`hidden`), nor than how the fixes around it scatter; `None` where nothing is known.
 pub fn deviations(fixes: &[Fix], recipe: &Recipe, hidden: Option<f64>) -> Vec<Option<f64>> {
     let scatter: Vec<f64> = fixes.chunk_by(goes_on).flat_map(scatter).collect();
-    let typical =
-        median(&mut scatter.clone()).filter(|metres| *metres > SCATTER_FACTOR * LEAST_SCATTER);
+    let typical = median(&mut scatter.clone()).filter(|metres| *metres > LEAST_SCATTER);
     let usual = recipe
         .gps_accuracy
         .or_else(|| shown_noise(fixes))
@@ -32,12 +31,12 @@ pub fn deviations(fixes: &[Fix], recipe: &Recipe, hidden: Option<f64>) -> Vec<Op
         told.into_iter().chain(hidden).reduce(f64::max)
     };
     let scattered = |(fix, scatter): (&Fix, f64)| {
-        let least = SCATTER_FACTOR * known(fix).unwrap_or(0.0).max(LEAST_SCATTER);
+        let least = (SCATTER_FACTOR * known(fix).unwrap_or(0.0)).max(LEAST_SCATTER);
         (scatter > least).then_some(scatter)
     };
     let scattered: Vec<Option<f64>> = fixes.iter().zip(scatter).map(scattered).collect();
     // Fixes of which nothing is known are good ones beside those that scatter.
-    let good = scattered.iter().flatten().next().map(|_| LEAST_NOISE);
+    let good = (scattered.iter().any(Option::is_some)).then_some(LEAST_NOISE);
     let deviation = |(fix, scattered): (&Fix, &Option<f64>)| {
         let deviation = scattered.or(known(fix)).or(good);
         deviation.map(|metres| metres.clamp(LEAST_NOISE / 2.0, MOST_NOISE))
@@ -118,14 +117,12 @@ fn scatter(run: &[Fix]) -> Vec<f64> {
     let around = |i: usize| {
         // The triple that a fix is the middle of is the one before it by number.
         let from = i.saturating_sub(SCATTER_SIDE + 1);
-        let near = &triples[from.min(triples.len())..(i + SCATTER_SIDE).min(triples.len())];
+        let near = &triples[from..(i + SCATTER_SIDE).min(triples.len())];
         if near.len() <= SCATTER_SIDE {
             return 0.0;
         }
-        let swerves = |left| {
-            let mut to_side = near.iter().filter(|t| t.turns_left == left);
-            to_side.any(|t| t.scatter(SWERVE) > 0.0)
-        };
+        let is_swerve = |t: &Triple, left| t.turns_left == left && t.scatter(SWERVE) > 0.0;
+        let swerves = |left| near.iter().any(|t| is_swerve(t, left));
         let change = match swerves(true) && swerves(false) {
             true => SWERVE,
             false => BEND,
